@@ -1,0 +1,43 @@
+//! Statistics, windows, checks and verdicts: what is kept an eye on while rows pass.
+//!
+//! ```text
+//! clean rows --reduce--> partials --exchange, consolidate--> tally --close--> windows.NAME
+//!  (a worker's batches)  (differences)   (by segment)      (state)     \--judge--> verdicts
+//! ```
+//!
+//! - [`mod@reduce`] turns the batches of one epoch into [`Partial`]s: one difference a segment and window. This is the only
+//!   part that sees rows, so it is the only hot one.
+//! - [`stats`] is the difference: exact integers that are added without regard to order, so that neither the split into
+//!   batches and epochs nor the number of workers can change a number. Floating point starts above the closed window.
+//! - [`mod@tally`] holds the merged partials of each segment, closes the windows, and asks the checks.
+//! - [`completeness`], [`freshness`] and [`variance`] are pure functions of a window and its history; [`verdict`] is what
+//!   they answer.
+//! - [`operators`] is the dataflow around it; nothing else here knows timely.
+//!
+//! Invariants: a statistic is the same for every order and split of its rows (`reduce::tests`); a window under test is
+//! never in its own baseline (`variance::tests`); windows of a segment are judged in order of time, in one place.
+
+pub mod completeness;
+pub mod freshness;
+pub mod layout;
+pub mod operators;
+pub mod reduce;
+pub mod stats;
+pub mod tally;
+pub mod value;
+pub mod variance;
+pub mod verdict;
+pub mod windows;
+
+mod codes;
+mod inputs;
+mod route;
+mod slots;
+mod wide;
+
+pub use layout::Layout;
+pub use operators::{Tallied, inputs_of, reduce, tally};
+pub use reduce::Reducer;
+pub use stats::Partial;
+pub use value::{Segment, Value};
+pub use verdict::{Status, Verdict};

@@ -1,0 +1,344 @@
+//! Which statistics a window keeps: the job's, and those that checks need, without keeping anything twice.
+//!
+//! `sum(amount)`, `avg(amount)` and `var_samp(amount)` are three statistics and one accumulator; `count(*)` is the number of
+//! rows, which is always kept; the completeness of a column needs its number of values, which may be there already. The
+//! layout is fixed by the plan, so partials carry no description of themselves.
+
+use std::collections::BTreeSet;
+
+use arrow_schema::DataType;
+
+use crate::job::plan::{AggregateFunction, Measure, Plan};
+
+use super::completeness::Completeness;
+pub use super::inputs::Input;
+use super::variance::Variance;
+use super::windows::Windows;
+
+/// What is kept for each segment and window.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Name of the window (or of the check, where it is a check's own).
+    pub name: String,
+    /// The columns that make the segment.
+    pub segment: Vec<SegmentColumn>,
+    /// Id of the event-time column.
+    pub event_time: usize,
+    /// How time is cut.
+    pub windows: Windows,
+    /// What the accumulators read, each once.
+    pub(crate) inputs: Vec<Input>,
+    /// What is kept.
+    pub(crate) accumulators: Vec<AccumulatorPlan>,
+    /// The job's statistics, in file order.
+    pub(crate) statistics: Vec<StatisticPlan>,
+    /// The checks over this window, in file order.
+    pub(crate) checks: Vec<CheckLayout>,
+}
+
+/// A column of a segment.
+#[derive(Debug, Clone)]
+pub struct SegmentColumn {
+    /// Its id in `plan.columns`.
+    pub id: usize,
+    /// Its name.
+    pub name: String,
+    /// Its logical type.
+    pub data_type: DataType,
+    /// Whether it can be null.
+    pub nullable: bool,
+}
+
+/// A statistic as the layout takes it.
+#[derive(Debug, Clone)]
+pub struct StatisticInput {
+    /// Its name.
+    pub name: String,
+    /// What is computed.
+    pub function: AggregateFunction,
+    /// Over what, and the type of that; `None` only for `count(*)`.
+    pub argument: Option<(Input, DataType)>,
+    /// `FILTER (WHERE …)`.
+    pub filter: Option<Input>,
+    /// Type of the result, as in [`crate::job::plan::Statistic::data_type`].
+    pub data_type: DataType,
+}
+
+/// What an accumulator gathers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Count,
+    Sum,
+    Moments,
+    Least,
+    Greatest,
+}
+
+/// An accumulator: what it gathers, of which input, where which input is true.
+#[derive(Debug, Clone)]
+pub(crate) struct AccumulatorPlan {
+    pub(crate) kind: Kind,
+    pub(crate) argument: Option<usize>,
+    pub(crate) filter: Option<usize>,
+    /// Type of the argument.
+    pub(crate) data_type: Option<DataType>,
+}
+
+/// Where a statistic's number comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct StatisticPlan {
+    pub(crate) name: String,
+    pub(crate) function: AggregateFunction,
+    /// `None`: the number of rows.
+    pub(crate) accumulator: Option<usize>,
+    /// Decimal places of the argument.
+    pub(crate) scale: i32,
+    pub(crate) data_type: DataType,
+}
+
+/// A check over the window, and the column it adds.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckLayout {
+    pub(crate) name: String,
+    pub(crate) value: Option<String>,
+    pub(crate) measure: WindowMeasure,
+}
+
+/// What a check over a window measures.
+#[derive(Debug, Clone)]
+pub(crate) enum WindowMeasure {
+    /// Its numerator is this accumulator.
+    Completeness(Completeness, usize),
+    /// Of this statistic.
+    Variance(Variance, usize),
+}
+
+impl Layout {
+    /// A layout without checks.
+    pub fn new(
+        name: String,
+        segment: Vec<SegmentColumn>,
+        event_time: usize,
+        windows: Windows,
+        statistics: &[StatisticInput],
+    ) -> Self {
+        let mut layout = Self {
+            name,
+            segment,
+            event_time,
+            windows,
+            inputs: Vec::new(),
+            accumulators: Vec::new(),
+            statistics: Vec::new(),
+            checks: Vec::new(),
+        };
+        for statistic in statistics {
+            layout.add_statistic(statistic);
+        }
+        layout
+    }
+
+    /// The layout of `plan.windows[index]`, with what the plan's checks over it need.
+    pub fn of_window(plan: &Plan, index: usize) -> Self {
+        let window = &plan.windows[index];
+        let statistics: Vec<StatisticInput> = window
+            .statistics
+            .iter()
+            .map(|statistic| StatisticInput {
+                name: statistic.name.clone(),
+                function: statistic.function,
+                argument: statistic
+                    .argument
+                    .as_ref()
+                    .map(|argument| (Input::new(argument), argument.data_type().clone())),
+                filter: statistic.filter.as_ref().map(Input::new),
+                data_type: statistic.data_type.clone(),
+            })
+            .collect();
+        let mut layout = Self::new(
+            window.name.clone(),
+            segment_columns(plan, &window.per),
+            window.event_time,
+            Windows::new(window.length, plan.time_zone),
+            &statistics,
+        );
+        for check in &plan.checks {
+            let measure = match &check.measure {
+                Measure::Completeness {
+                    window,
+                    column,
+                    min_rows,
+                    warn_below,
+                    fail_below,
+                } if *window == index => {
+                    let data_type = plan.columns[*column].data_type.clone();
+                    let completeness = Completeness {
+                        min_rows: *min_rows,
+                        warn_below: *warn_below,
+                        fail_below: *fail_below,
+                    };
+                    layout.add_completeness(completeness, *column, data_type)
+                }
+                Measure::Variance {
+                    window,
+                    of,
+                    previous,
+                    warn_beyond,
+                    fail_beyond,
+                    min_history,
+                } if *window == index => WindowMeasure::Variance(
+                    Variance {
+                        previous: *previous,
+                        warn_beyond: *warn_beyond,
+                        fail_beyond: *fail_beyond,
+                        min_history: *min_history,
+                    },
+                    *of,
+                ),
+                _ => continue,
+            };
+            layout.checks.push(CheckLayout {
+                name: check.name.clone(),
+                value: check.value.clone(),
+                measure,
+            });
+        }
+        layout
+    }
+
+    /// The layout of a freshness check: the newest event of each segment, in one window that holds all times.
+    pub fn newest_event(plan: &Plan, name: &str, per: &[usize], event_time: usize) -> Self {
+        let data_type = plan.columns[event_time].data_type.clone();
+        let newest = StatisticInput {
+            name: "newest".into(),
+            function: AggregateFunction::Max,
+            argument: Some((Input::Column(event_time), data_type.clone())),
+            filter: None,
+            data_type,
+        };
+        Self::new(
+            name.into(),
+            segment_columns(plan, per),
+            event_time,
+            Windows::Whole,
+            &[newest],
+        )
+    }
+
+    /// Ids of the columns that a batch must have.
+    pub fn columns(&self) -> BTreeSet<usize> {
+        let inputs = self
+            .inputs
+            .iter()
+            .flat_map(|input| input.columns().into_owned());
+        self.segment
+            .iter()
+            .map(|column| column.id)
+            .chain([self.event_time])
+            .chain(inputs)
+            .collect()
+    }
+
+    /// Adds the completeness of a column, and the number of its values.
+    pub(crate) fn add_completeness(
+        &mut self,
+        completeness: Completeness,
+        column: usize,
+        data_type: DataType,
+    ) -> WindowMeasure {
+        let argument = self.input(&Input::Column(column));
+        WindowMeasure::Completeness(
+            completeness,
+            self.accumulator(Kind::Count, Some(argument), None, Some(data_type)),
+        )
+    }
+
+    fn add_statistic(&mut self, statistic: &StatisticInput) {
+        let argument = statistic
+            .argument
+            .as_ref()
+            .map(|(input, _)| self.input(input));
+        let filter = statistic.filter.as_ref().map(|filter| self.input(filter));
+        let data_type = statistic
+            .argument
+            .as_ref()
+            .map(|(_, data_type)| data_type.clone());
+        let scale = match data_type {
+            Some(DataType::Decimal128(_, scale)) => i32::from(scale),
+            _ => 0,
+        };
+        let kind = match statistic.function {
+            AggregateFunction::Count => Kind::Count,
+            AggregateFunction::Sum | AggregateFunction::Avg => Kind::Sum,
+            AggregateFunction::VarSamp | AggregateFunction::StddevSamp => Kind::Moments,
+            AggregateFunction::Min => Kind::Least,
+            AggregateFunction::Max => Kind::Greatest,
+        };
+        let rows = kind == Kind::Count && argument.is_none() && filter.is_none();
+        let accumulator = if rows {
+            None
+        } else {
+            Some(self.accumulator(kind, argument, filter, data_type))
+        };
+        self.statistics.push(StatisticPlan {
+            name: statistic.name.clone(),
+            function: statistic.function,
+            accumulator,
+            scale,
+            data_type: statistic.data_type.clone(),
+        });
+    }
+
+    fn input(&mut self, input: &Input) -> usize {
+        self.inputs
+            .iter()
+            .position(|known| known.same(input))
+            .unwrap_or_else(|| {
+                self.inputs.push(input.clone());
+                self.inputs.len() - 1
+            })
+    }
+
+    /// An accumulator of this kind, shared where there is one: moments have the sum, too.
+    fn accumulator(
+        &mut self,
+        kind: Kind,
+        argument: Option<usize>,
+        filter: Option<usize>,
+        data_type: Option<DataType>,
+    ) -> usize {
+        let sums = |kind: Kind| matches!(kind, Kind::Sum | Kind::Moments);
+        let found = self.accumulators.iter().position(|known| {
+            known.argument == argument
+                && known.filter == filter
+                && (known.kind == kind || (sums(known.kind) && sums(kind)))
+        });
+        if let Some(index) = found {
+            if kind == Kind::Moments {
+                self.accumulators[index].kind = kind;
+            }
+            return index;
+        }
+        self.accumulators.push(AccumulatorPlan {
+            kind,
+            argument,
+            filter,
+            data_type,
+        });
+        self.accumulators.len() - 1
+    }
+}
+
+/// The columns of a segment by id.
+fn segment_columns(plan: &Plan, ids: &[usize]) -> Vec<SegmentColumn> {
+    let column = |id: &usize| {
+        let column = &plan.columns[*id];
+        SegmentColumn {
+            id: *id,
+            name: column.name.clone(),
+            data_type: column.data_type.clone(),
+            nullable: column.nullable,
+        }
+    };
+    ids.iter().map(column).collect()
+}

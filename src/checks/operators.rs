@@ -1,0 +1,314 @@
+//! The dataflow of statistics, checks and verdicts.
+//!
+//! ```text
+//! clean --checks:reduce--> ((segment, start), epoch, partial) --checks:exchange--> consolidated --checks:tally--> windows
+//!          on each worker                                     by hash of the segment              by its owner \-> verdicts
+//! ```
+//!
+//! `reduce` holds a capability for each epoch that has rows and sends its partials when the input has passed the epoch, so
+//! what is exchanged is one difference for each worker, segment and window, never rows. `tally` keeps one capability, moved
+//! along with its input, and spends it when the input has ended: a bounded run closes its windows in the last epoch.
+//! A freshness check needs the newest event of *all* segments, so one worker keeps all of its segments; they are few.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::SchemaRef;
+use differential_dataflow::operators::arrange::arrangement::arrange_core;
+use differential_dataflow::trace::implementations::{KeyBatcher, KeySpine};
+use differential_dataflow::{AsCollection, VecCollection};
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::{Capability, Concatenate, Operator};
+use timely::dataflow::{Scope, Stream, StreamVec};
+
+use crate::job::plan::{Measure, Plan};
+use crate::record::{Batch, Epoch};
+
+use super::freshness::Freshness;
+use super::layout::Layout;
+use super::reduce::{Group, Reducer};
+use super::route;
+use super::stats::Partial;
+use super::tally::Tally;
+
+/// Partials on their way: the statistics are the difference.
+pub type Partials<'scope> = VecCollection<'scope, Epoch, Group, Partial>;
+
+/// What the checks room gives to the sinks.
+pub struct Tallied<'scope> {
+    /// The rows of `windows.NAME`, one stream for each of `plan.windows`.
+    pub windows: Vec<Stream<'scope, Epoch, Batch>>,
+    /// The rows of `verdicts`, of all checks.
+    pub verdicts: Stream<'scope, Epoch, Batch>,
+}
+
+/// Keeps all windows and checks of the plan over the clean rows.
+///
+/// Shape: fields of the clean batches are named by column id in decimal, and those of [`inputs_of`] are there. `as_of` is
+/// `--as-of` in microseconds; `now` is the run's bound wall time. Rows come out at the end of the input.
+pub fn tally<'scope>(
+    clean: &Stream<'scope, Epoch, Batch>,
+    plan: &Plan,
+    as_of: Option<i64>,
+    now: i64,
+) -> Tallied<'scope> {
+    let mut windows = Vec::with_capacity(plan.windows.len());
+    let mut verdicts = Vec::new();
+    for index in 0..plan.windows.len() {
+        let layout = Arc::new(Layout::of_window(plan, index));
+        let partials = by_segment(reduce(clean.clone(), &layout, now));
+        let (rows, judged) = tally_window(partials, &layout);
+        windows.push(rows);
+        verdicts.push(judged);
+    }
+    for (layout, freshness) in freshness_checks(plan) {
+        let layout = Arc::new(layout);
+        let partials = on_one_worker(reduce(clean.clone(), &layout, now));
+        verdicts.push(tally_freshness(partials, &layout, freshness, as_of));
+    }
+    let scope: Scope<'scope, Epoch> = clean.scope();
+    Tallied {
+        windows,
+        verdicts: scope.concatenate(verdicts),
+    }
+}
+
+/// Ids of the columns that windows and checks need of a clean batch.
+pub fn inputs_of(plan: &Plan) -> BTreeSet<usize> {
+    let windows = (0..plan.windows.len()).map(|index| Layout::of_window(plan, index));
+    windows
+        .chain(freshness_checks(plan).map(|(layout, _)| layout))
+        .flat_map(|layout| layout.columns())
+        .collect()
+}
+
+fn freshness_checks(plan: &Plan) -> impl Iterator<Item = (Layout, Freshness)> {
+    plan.checks.iter().filter_map(|check| match &check.measure {
+        Measure::Freshness {
+            per,
+            event_time,
+            warn_after,
+            fail_after,
+        } => Some((
+            Layout::newest_event(plan, &check.name, per, *event_time),
+            Freshness {
+                warn_after: *warn_after,
+                fail_after: *fail_after,
+            },
+        )),
+        _ => None,
+    })
+}
+
+/// Reduces this worker's rows to one partial for each epoch, segment and window.
+///
+/// Cost: holds the partials of open epochs, no rows; batches give their budget back at once.
+pub fn reduce<'scope>(
+    clean: Stream<'scope, Epoch, Batch>,
+    layout: &Arc<Layout>,
+    now: i64,
+) -> Partials<'scope> {
+    let layout = Arc::clone(layout);
+    let partials: StreamVec<'scope, Epoch, (Group, Epoch, Partial)> =
+        clean.unary_frontier(Pipeline, "checks:reduce", move |_capability, _info| {
+            let mut open: BTreeMap<Epoch, (Capability<Epoch>, Reducer)> = BTreeMap::new();
+            let mut spare: Vec<Reducer> = Vec::new();
+            let mut binding = ColumnBinding::default();
+            move |(input, frontier), output| {
+                input.for_each_stamp(|capability, batches| {
+                    let Some(capability) = capability.retain_least(output.output_index()) else {
+                        return;
+                    };
+                    let (_, reducer) = open.entry(*capability.time()).or_insert_with(|| {
+                        let reducer = spare
+                            .pop()
+                            .unwrap_or_else(|| Reducer::new(Arc::clone(&layout)));
+                        (capability, reducer)
+                    });
+                    for batch in batches {
+                        if let Some(rows) = std::mem::take(batch).rows {
+                            reducer.add(binding.columns(&rows), rows.num_rows(), now);
+                        }
+                    }
+                    binding.release();
+                });
+                while let Some(entry) = open.first_entry() {
+                    if frontier.less_equal(entry.key()) {
+                        break;
+                    }
+                    let (epoch, (capability, mut reducer)) = entry.remove_entry();
+                    output.session(&capability).give_iterator(
+                        reducer
+                            .drain()
+                            .into_iter()
+                            .map(|(group, partial)| (group, epoch, partial)),
+                    );
+                    spare.push(reducer);
+                }
+            }
+        });
+    partials.as_collection()
+}
+
+/// Where the columns of clean batches stand, worked out once a schema.
+#[derive(Debug, Default)]
+struct ColumnBinding {
+    schema: Option<SchemaRef>,
+    /// For each field, the id it is named by.
+    ids: Vec<usize>,
+    /// The columns of one batch by id.
+    columns: Vec<Option<ArrayRef>>,
+}
+
+impl ColumnBinding {
+    /// The columns of a batch by id.
+    fn columns(&mut self, rows: &RecordBatch) -> &[Option<ArrayRef>] {
+        if !self
+            .schema
+            .as_ref()
+            .is_some_and(|schema| Arc::ptr_eq(schema, rows.schema_ref()))
+        {
+            self.ids = rows
+                .schema_ref()
+                .fields()
+                .iter()
+                .map(|field| {
+                    field.name().parse().unwrap_or_else(|_| {
+                        panic!(
+                            "a clean batch has a field {:?}; they are named by column id",
+                            field.name()
+                        )
+                    })
+                })
+                .collect();
+            self.schema = Some(rows.schema());
+            self.columns.clear();
+            self.columns
+                .resize(self.ids.iter().max().map_or(0, |id| id + 1), None);
+        }
+        for (id, column) in self.ids.iter().zip(rows.columns()) {
+            self.columns[*id] = Some(ArrayRef::clone(column));
+        }
+        &self.columns
+    }
+
+    /// Lets go of the last batch.
+    fn release(&mut self) {
+        self.columns.fill(None);
+    }
+}
+
+/// Brings all partials of a segment to one worker, one difference for each epoch and window.
+pub fn by_segment(partials: Partials<'_>) -> Partials<'_> {
+    consolidate(partials, |segment| route::hash(&segment.0))
+}
+
+/// Brings all partials to one worker, one difference for each epoch and segment.
+pub fn on_one_worker(partials: Partials<'_>) -> Partials<'_> {
+    consolidate(partials, |_| 0)
+}
+
+fn consolidate(partials: Partials<'_>, hash: impl Fn(&Group) -> u64 + 'static) -> Partials<'_> {
+    let exchange = Exchange::new(move |update: &((Group, ()), Epoch, Partial)| hash(&update.0.0));
+    arrange_core::<_, _, KeyBatcher<_, _, _>, KeySpine<_, _, _>>(
+        partials.map(|group| (group, ())).inner,
+        exchange,
+        "checks:exchange",
+        KeyBatcher::new,
+    )
+    .as_collection(|group, &()| group.clone())
+}
+
+/// Closes and judges the windows of the segments that this worker owns, when the input has ended.
+pub fn tally_window<'scope>(
+    partials: Partials<'scope>,
+    layout: &Arc<Layout>,
+) -> (Stream<'scope, Epoch, Batch>, Stream<'scope, Epoch, Batch>) {
+    let tally = Tally::new(Arc::clone(layout));
+    at_the_end(
+        partials,
+        format!("checks:tally {}", layout.name),
+        tally,
+        |tally| {
+            let closed = tally.close();
+            (closed.windows, closed.verdicts)
+        },
+    )
+}
+
+/// Judges the age of the newest event of each segment, when the input has ended.
+pub fn tally_freshness<'scope>(
+    partials: Partials<'scope>,
+    layout: &Arc<Layout>,
+    freshness: Freshness,
+    as_of: Option<i64>,
+) -> Stream<'scope, Epoch, Batch> {
+    let tally = Tally::new(Arc::clone(layout));
+    let (_, verdicts) = at_the_end(
+        partials,
+        format!("checks:freshness {}", layout.name),
+        tally,
+        move |tally| (Vec::new(), tally.close_freshness(&freshness, as_of)),
+    );
+    verdicts
+}
+
+/// Applies partials as they come and sends what `close` gives at the last epoch.
+///
+/// Ownership: holds a capability for each output until the input has ended, at the input's frontier.
+fn at_the_end(
+    partials: Partials<'_>,
+    name: String,
+    mut tally: Tally,
+    close: impl Fn(&mut Tally) -> (Vec<RecordBatch>, RecordBatch) + 'static,
+) -> (Stream<'_, Epoch, Batch>, Stream<'_, Epoch, Batch>) {
+    let mut builder = OperatorBuilder::new(name, partials.inner.scope());
+    let mut input = builder.new_input(partials.inner, Pipeline);
+    let (windows_output, windows) = builder.new_output::<Batch>();
+    let (verdicts_output, verdicts) = builder.new_output::<Batch>();
+    let mut outputs = [windows_output, verdicts_output]
+        .map(OutputBuilder::<_, timely::container::CapacityContainerBuilder<Batch>>::from);
+    builder.build(move |capabilities| {
+        let mut held = Some(capabilities);
+        let mut newest: Epoch = 0;
+        move |frontiers| {
+            input.for_each(|_, updates| {
+                for ((segment, start), epoch, partial) in updates.drain(..) {
+                    newest = newest.max(epoch);
+                    tally.apply(segment, start, partial, epoch);
+                }
+            });
+            let Some(capabilities) = &mut held else {
+                return;
+            };
+            if let Some(epoch) = frontiers[0].frontier().as_option() {
+                for capability in capabilities.iter_mut() {
+                    capability.downgrade(epoch);
+                }
+                return;
+            }
+            // The input has ended: the last epoch is the frontier's last one, or that of the rows where it never stopped there.
+            let (windows, verdicts) = close(&mut tally);
+            for ((batches, output), capability) in [windows, vec![verdicts]]
+                .into_iter()
+                .zip(&mut outputs)
+                .zip(capabilities)
+            {
+                let capability = capability.delayed(&newest.max(*capability.time()));
+                let mut output = output.activate();
+                let mut session = output.session(&capability);
+                for rows in batches.into_iter().filter(|rows| rows.num_rows() > 0) {
+                    session.give_container(&mut Batch::new(rows, *capability.time()));
+                }
+            }
+            held = None;
+        }
+    });
+    (windows, verdicts)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! Integers wider than 128 bits, as far as exact sums of squares and their variance need them.
+//!
+//! A value has 64 bits, its square 126, and 2^63 squares fit in 189: three words. The numerator of the variance,
+//! n·Σ² − (Σ)², has at most 252 bits. A big-integer crate would allocate for each window and row; this is two additions.
+
+use serde::{Deserialize, Serialize};
+
+/// A 192-bit integer in two's complement that wraps, least word first: the Σ² of a statistic.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Int192([u64; 3]);
+
+impl Int192 {
+    /// Zero.
+    pub const ZERO: Self = Self([0; 3]);
+
+    fn low(self) -> u128 {
+        u128::from(self.0[0]) | (u128::from(self.0[1]) << 64)
+    }
+
+    fn set(&mut self, low: u128, high: u64) {
+        *self = Self([low_word(low), low_word(low >> 64), high]);
+    }
+
+    /// Adds the square of a value.
+    #[inline]
+    pub(crate) fn add_square(&mut self, value: i64) {
+        let magnitude = u128::from(value.unsigned_abs());
+        let (low, carry) = self.low().overflowing_add(magnitude * magnitude);
+        self.set(low, self.0[2].wrapping_add(u64::from(carry)));
+    }
+
+    /// Adds, wrapping.
+    pub(crate) fn plus_equals(&mut self, other: &Self) {
+        let (low, carry) = self.low().overflowing_add(other.low());
+        self.set(
+            low,
+            self.0[2]
+                .wrapping_add(other.0[2])
+                .wrapping_add(u64::from(carry)),
+        );
+    }
+
+    /// Changes the sign, wrapping.
+    pub(crate) fn negate(&mut self) {
+        let (low, carry) = (!self.low()).overflowing_add(1);
+        self.set(low, (!self.0[2]).wrapping_add(u64::from(carry)));
+    }
+}
+
+#[expect(
+    clippy::as_conversions,
+    reason = "keeps the low word, which is what it is for; try_from would refuse"
+)]
+#[expect(clippy::cast_possible_truncation, reason = "as above")]
+fn low_word(wide: u128) -> u64 {
+    wide as u64
+}
+
+/// An unsigned integer of 256 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Unsigned256 {
+    high: u128,
+    low: u128,
+}
+
+impl Unsigned256 {
+    /// The full product.
+    fn product(left: u128, right: u128) -> Self {
+        const MASK: u128 = (1 << 64) - 1;
+        let (left_high, left_low) = (left >> 64, left & MASK);
+        let (right_high, right_low) = (right >> 64, right & MASK);
+        let lowest = left_low * right_low;
+        // Each middle product is below 2^128 - 2^65, so adding one word to the first can't overflow.
+        let middle = left_high * right_low + (lowest >> 64);
+        let (middle, carry) = middle.overflowing_add(left_low * right_high);
+        Self {
+            high: left_high * right_high + (middle >> 64) + (u128::from(carry) << 64),
+            low: (middle << 64) | (lowest & MASK),
+        }
+    }
+
+    /// `self - other`, which must not be negative.
+    fn minus(self, other: Self) -> Self {
+        let (low, borrow) = self.low.overflowing_sub(other.low);
+        Self {
+            high: self
+                .high
+                .wrapping_sub(other.high)
+                .wrapping_sub(u128::from(borrow)),
+            low,
+        }
+    }
+
+    /// The nearest double, ties to even.
+    #[expect(
+        clippy::as_conversions,
+        reason = "u128 to f64 rounds to nearest even, and `From` does not exist for it"
+    )]
+    #[expect(clippy::cast_precision_loss, reason = "the rounding is the purpose")]
+    fn to_f64(self) -> f64 {
+        if self.high == 0 {
+            return self.low as f64;
+        }
+        // The top 128 bits, with a sticky bit for all that is cut off: one rounding, as if from the whole number.
+        let shift = 128 - self.high.leading_zeros();
+        let (top, cut) = if shift == 128 {
+            (self.high, self.low != 0)
+        } else {
+            (
+                (self.high << (128 - shift)) | (self.low >> shift),
+                self.low << (128 - shift) != 0,
+            )
+        };
+        (top | u128::from(cut)) as f64 * f64::from_bits(u64::from(1023 + shift) << 52)
+    }
+}
+
+/// Sample variance of n integers from their exact sums, in units of one; `None` for n < 2 and for sums that no n values have
+/// (which an excess of retractions makes).
+///
+/// (Σ² − (Σ)²/n) / (n − 1) = (n·Σ² − (Σ)²) / (n·(n − 1)), as in the NIST/SEMATECH e-Handbook of Statistical Methods,
+/// section 1.3.5.6 (sample standard deviation, squared). Numerator and denominator are exact; each is rounded to a double
+/// once, and so is their quotient.
+#[expect(
+    clippy::as_conversions,
+    reason = "u128 to f64 rounds to nearest even, and `From` does not exist for it"
+)]
+#[expect(clippy::cast_precision_loss, reason = "the rounding is the purpose")]
+pub(crate) fn sample_variance(n: i64, sum: i128, squares: &Int192) -> Option<f64> {
+    let n = u64::try_from(n).ok().filter(|n| *n >= 2)?;
+    let mut scaled = Unsigned256::product(squares.low(), u128::from(n));
+    scaled.high = scaled
+        .high
+        .checked_add(u128::from(squares.0[2]).checked_mul(u128::from(n))?)?;
+    let square_of_sum = Unsigned256::product(sum.unsigned_abs(), sum.unsigned_abs());
+    if scaled < square_of_sum {
+        return None;
+    }
+    let pairs = u128::from(n) * u128::from(n - 1);
+    Some(scaled.minus(square_of_sum).to_f64() / pairs as f64)
+}
+
+/// `sum / n · 10^digits`, rounded half to even; `digits` in −1..=4. `None` for n = 0.
+///
+/// The sum of n values of 64 bits is at most n·2^63, so the quotient has at most 64 bits and times 10^4 fits easily.
+pub(crate) fn mean(sum: i128, n: i64, digits: i32) -> Option<i128> {
+    if n == 0 {
+        return None;
+    }
+    let mut n = i128::from(n);
+    let mut factor = 1;
+    for _ in 0..digits {
+        factor *= 10;
+    }
+    for _ in digits..0 {
+        n *= 10;
+    }
+    let (whole, rest) = (sum.div_euclid(n), sum.rem_euclid(n));
+    let (part, left) = ((rest * factor).div_euclid(n), (rest * factor).rem_euclid(n));
+    let floor = whole.checked_mul(factor)?.checked_add(part)?;
+    let twice = left * 2;
+    let up = twice > n || (twice == n && floor.rem_euclid(2) == 1);
+    Some(floor + i128::from(up))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn squares(values: &[i64]) -> Int192 {
+        let mut sum = Int192::ZERO;
+        for value in values {
+            sum.add_square(*value);
+        }
+        sum
+    }
+
+    #[test]
+    fn squares_carry_into_the_third_word() {
+        let mut sum = squares(&[i64::MIN; 4]);
+        assert_eq!(sum, Int192([0, 0, 1]));
+        let mut negative = sum;
+        negative.negate();
+        sum.plus_equals(&negative);
+        assert_eq!(sum, Int192::ZERO);
+    }
+
+    #[test]
+    fn products_are_whole() {
+        let most = u128::MAX;
+        assert_eq!(
+            Unsigned256::product(most, most),
+            Unsigned256 {
+                high: most - 1,
+                low: 1
+            }
+        );
+        assert_eq!(
+            Unsigned256::product(1 << 64, 1 << 64),
+            Unsigned256 { high: 1, low: 0 }
+        );
+        assert_eq!(
+            Unsigned256::product(0, most),
+            Unsigned256 { high: 0, low: 0 }
+        );
+    }
+
+    #[test]
+    fn wide_numbers_round_once_to_nearest_even() {
+        let two_to_128 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0_f64;
+        assert_eq!(
+            Unsigned256 { high: 1, low: 0 }.to_f64().to_bits(),
+            two_to_128.to_bits()
+        );
+        // 2^181 + 2^128 is a tie at 53 bits: down to even; one more and it goes up.
+        let tie = Unsigned256 {
+            high: (1 << 53) + 1,
+            low: 0,
+        };
+        let above = Unsigned256 {
+            high: (1 << 53) + 1,
+            low: 1,
+        };
+        assert_eq!(
+            tie.to_f64().to_bits(),
+            (9_007_199_254_740_992.0 * two_to_128).to_bits()
+        );
+        assert_eq!(
+            above.to_f64().to_bits(),
+            (9_007_199_254_740_994.0 * two_to_128).to_bits()
+        );
+        assert!(
+            Unsigned256 {
+                high: u128::MAX,
+                low: u128::MAX
+            }
+            .to_f64()
+            .is_finite()
+        );
+    }
+
+    #[test]
+    fn variance_of_the_widest_values_has_no_overflow() {
+        let values = [i64::MIN, i64::MAX];
+        let sum = values.iter().map(|v| i128::from(*v)).sum();
+        let got = sample_variance(2, sum, &squares(&values)).unwrap();
+        // (2^64 - 1)^2 / 2
+        assert!(
+            (got / 1.701_411_834_604_692_3e38 - 1.0).abs() < 1e-15,
+            "{got}"
+        );
+    }
+
+    #[test]
+    fn variance_needs_two_values() {
+        assert_eq!(sample_variance(0, 0, &Int192::ZERO), None);
+        assert_eq!(sample_variance(1, 5, &squares(&[5])), None);
+        assert_eq!(sample_variance(2, 10, &squares(&[5, 5])), Some(0.0));
+        assert_eq!(sample_variance(2, 0, &squares(&[1, -1])), Some(2.0));
+        assert_eq!(sample_variance(2, 1000, &squares(&[1])), None);
+    }
+
+    #[test]
+    fn means_round_half_to_even() {
+        assert_eq!(mean(1, 2, 0), Some(0));
+        assert_eq!(mean(3, 2, 0), Some(2));
+        assert_eq!(mean(-1, 2, 0), Some(0));
+        assert_eq!(mean(-3, 2, 0), Some(-2));
+        assert_eq!(mean(10, 3, 4), Some(33_333));
+        assert_eq!(mean(20, 3, 4), Some(66_667));
+        assert_eq!(mean(-20, 3, 4), Some(-66_667));
+        assert_eq!(mean(25, 1, -1), Some(2));
+        assert_eq!(mean(35, 1, -1), Some(4));
+        assert_eq!(mean(5, 0, 4), None);
+        assert_eq!(
+            mean(i128::from(i64::MIN) * 3, 3, 4),
+            Some(i128::from(i64::MIN) * 10_000)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn variance_agrees_with_the_sum_of_squared_deviations(values in proptest::collection::vec(-1_000_000_i64..1_000_000, 2..50)) {
+            let n = i64::try_from(values.len()).unwrap();
+            let sum: i128 = values.iter().map(|v| i128::from(*v)).sum();
+            // n²·Σ(x − mean)² in integers.
+            let deviations: i128 = values.iter().map(|v| (i128::from(*v) * i128::from(n) - sum).pow(2)).sum();
+            #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "an oracle")]
+            let expected = deviations as f64 / (n * n) as f64 / (n - 1) as f64;
+            let got = sample_variance(n, sum, &squares(&values)).unwrap();
+            prop_assert!((got - expected).abs() <= expected * 1e-14);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The command line as typed. What the program needs is made from it in `convert`.
+//!
+//! Help is `--help` everywhere: `-h` is the host file, as in every timely program.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    ran; no check failed (warnings are printed)
+  1    ran, and a check failed, too much was refused, or a `stop` rule met its row: nothing is visible
+  2    the job file or the command line is wrong; nothing started
+  3    the world failed: no such file, disk full, no permission
+  101  a bug in caudal
+  130  interrupted: nothing of the run is visible";
+
+const EXAMPLES: &str = "\
+Examples:
+  caudal check jobs/ventas.toml              every fault of the job file, or its output columns
+  caudal explain jobs/ventas.toml            what would run
+  caudal run jobs/ventas.toml -w 4           run it on four threads
+  caudal run jobs/ventas.toml --json | jq    the summary for machines
+  caudal generate ventas --rows 1000000 --seed 1 --out data";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  caudal run jobs/ventas.toml                     one thread
+  caudal run jobs/ventas.toml -w 8                eight threads, the same result
+  caudal run jobs/ventas.toml --limit 1000        the first 1000 rows only, to try a job
+  caudal run jobs/ventas.toml --as-of 2026-03-15  judge freshness as of that midnight UTC
+  caudal run jobs/ventas.toml --json --quiet      one line of JSON on standard output, nothing else
+
+A bounded run is all or nothing: its outputs replace those of the run before as a whole at the end, or nothing changes.
+The summary goes to standard error.";
+
+const CHECK_EXAMPLES: &str = "\
+Prints `ok` and the columns of every sink, or every fault of the job file with its place, and exits with 2.
+No data is read.";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  caudal explain jobs/ventas.toml
+  caudal explain jobs/ventas.toml --mermaid > plan.mmd
+  caudal explain jobs/ventas.toml --json | jq .sinks";
+
+const GENERATE_EXAMPLES: &str = "\
+Example:
+  caudal generate ventas --rows 1000000 --seed 1 --out data
+
+Writes data/1m/{csv,json,truth.json} and data/dims. The same seed gives the same bytes on every machine; truth.json says
+what a correct engine makes of them.";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Example:
+  caudal completions bash > ~/.local/share/bash-completion/completions/caudal";
+
+/// A sales pipeline engine: events in, validated, enriched, checked and written out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "caudal",
+    version,
+    disable_help_flag = true,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 110,
+    after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}")
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    help: Help,
+    #[command(subcommand)]
+    pub(super) command: Typed,
+}
+
+/// The flag that clap would otherwise call `-h`, too.
+#[derive(Debug, Args)]
+pub(super) struct Help {
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Typed {
+    /// Run a job to its end
+    #[command(disable_help_flag = true, after_help = format!("{RUN_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Run(RunTyped),
+    /// Find every fault of a job file; nothing starts
+    #[command(disable_help_flag = true, after_help = CHECK_EXAMPLES)]
+    Check {
+        #[command(flatten)]
+        help: Help,
+        /// The job file
+        job: PathBuf,
+    },
+    /// Print the plan and the dataflow of a job; nothing starts
+    #[command(disable_help_flag = true, after_help = EXPLAIN_EXAMPLES)]
+    Explain {
+        #[command(flatten)]
+        help: Help,
+        /// The job file
+        job: PathBuf,
+        /// As a Mermaid flowchart
+        #[arg(long, conflicts_with = "json")]
+        mermaid: bool,
+        /// As one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a generated data set
+    #[command(disable_help_flag = true, disable_help_subcommand = true)]
+    Generate {
+        #[command(flatten)]
+        help: Help,
+        #[command(subcommand)]
+        set: DataSet,
+    },
+    /// Print a completion script for a shell
+    #[command(disable_help_flag = true, after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        #[command(flatten)]
+        help: Help,
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunTyped {
+    #[command(flatten)]
+    help: Help,
+    /// The job file
+    pub(super) job: PathBuf,
+    /// Worker threads in each process
+    #[arg(short = 'w', long = "workers", value_name = "THREADS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) workers: u16,
+    /// Number of worker processes
+    #[arg(short = 'n', long = "processes", value_name = "PROCESSES", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) processes: u16,
+    /// Index of this process, from 0
+    #[arg(
+        short = 'p',
+        long = "process",
+        value_name = "INDEX",
+        default_value_t = 0
+    )]
+    pub(super) process: u16,
+    /// File with the address of each process, one a line
+    #[arg(short = 'h', long = "hostfile", value_name = "HOSTFILE")]
+    pub(super) hosts: Option<PathBuf>,
+    /// Judge freshness as of this time (ISO 8601; UTC where it names no zone) and not of the newest event
+    #[arg(long, value_name = "TIME")]
+    pub(super) as_of: Option<String>,
+    /// End the input after this many rows
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) limit: Option<u64>,
+    /// Print the summary as one line of JSON on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Show no progress and no summary; warnings and failures are still printed
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DataSet {
+    /// A day of sales with known faults, its look-ups, and the result that is right
+    #[command(disable_help_flag = true, after_help = GENERATE_EXAMPLES)]
+    Ventas(VentasTyped),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VentasTyped {
+    #[command(flatten)]
+    help: Help,
+    /// Number of sales
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) rows: u64,
+    /// Which of the data sets of this size
+    #[arg(long)]
+    pub(super) seed: u64,
+    /// Folder to write under
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Write the sales in one format only
+    #[arg(long, value_enum)]
+    pub(super) only: Option<OneFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OneFormat {
+    Csv,
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_help_and_only_run_has_a_short_h() {
+        for words in [
+            &["caudal", "--help"][..],
+            &["caudal", "run", "--help"],
+            &["caudal", "check", "--help"],
+            &["caudal", "explain", "--help"],
+            &["caudal", "generate", "--help"],
+            &["caudal", "generate", "ventas", "--help"],
+            &["caudal", "completions", "--help"],
+        ] {
+            let kind = Arguments::try_parse_from(words).unwrap_err().kind();
+            assert_eq!(kind, clap::error::ErrorKind::DisplayHelp, "{words:?}");
+        }
+        let kind = Arguments::try_parse_from(["caudal", "check", "-h", "x"])
+            .unwrap_err()
+            .kind();
+        assert_eq!(kind, clap::error::ErrorKind::UnknownArgument);
+        let Typed::Run(run) = Arguments::try_parse_from(["caudal", "run", "x", "-h", "hosts"])
+            .unwrap()
+            .command
+        else {
+            panic!("run is run")
+        };
+        assert_eq!(run.hosts, Some(PathBuf::from("hosts")));
+    }
+}

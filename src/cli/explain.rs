@@ -1,0 +1,462 @@
+//! `caudal explain`: the plan and the dataflow, for people, as a picture, or as JSON.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::numbers::data_type;
+use super::stop::{FINE, Stop};
+use super::{load, print};
+use crate::job::plan::{
+    Format, LookupPlan, Measure, Missing, Plan, SinkFormat, SinkFrom, SinkPlan, SinkTo,
+    SourceColumn, Then, Transport, WindowLength, WindowPlan,
+};
+use crate::job::resolve::type_text;
+
+/// How the plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Indented text.
+    Text,
+    /// A Mermaid flowchart.
+    Mermaid,
+    /// One JSON document.
+    Json,
+}
+
+impl Style {
+    /// The style that the flags ask for; clap refuses both at once.
+    pub(super) fn of(mermaid: bool, json: bool) -> Self {
+        match (mermaid, json) {
+            (true, _) => Self::Mermaid,
+            (_, true) => Self::Json,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// Resolves the job and prints what would run. Reads no data.
+///
+/// # Errors
+/// Every fault of the file.
+pub(super) fn explain(file: &Path, style: Style) -> Result<u8, Stop> {
+    let plan = load::job(file)?;
+    let text = match style {
+        Style::Text => text(&plan),
+        Style::Mermaid => mermaid(&plan),
+        Style::Json => format!("{:#}\n", document(&plan)),
+    };
+    print::to_output(text.as_bytes())?;
+    Ok(FINE)
+}
+
+/// The document as indented text: what is said in JSON, said once.
+fn text(plan: &Plan) -> String {
+    let mut out = format!("job {}\n", plan.name);
+    outline(&mut out, 1, &document(plan));
+    out.push_str("\ndataflow\n");
+    for (from, to) in edges(plan) {
+        writeln!(out, "  {from} -> {to}").expect("a String takes everything");
+    }
+    out
+}
+
+/// Objects and lists by indentation.
+fn outline(out: &mut String, depth: usize, value: &Value) {
+    let indent = "  ".repeat(depth);
+    let mut line = |name: &str, value: &Value| {
+        let inline = match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Array(items) if items.is_empty() => return,
+            Value::Object(_) | Value::Array(_) => None,
+            Value::Null => return,
+            other => Some(other.to_string()),
+        };
+        if let Some(inline) = inline {
+            writeln!(out, "{indent}{name}: {inline}").expect("a String takes everything");
+        } else {
+            writeln!(out, "{indent}{name}").expect("a String takes everything");
+            outline(out, depth + 1, value);
+        }
+    };
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| line(name, value)),
+        Value::Array(items) => {
+            for item in items {
+                match item {
+                    Value::String(text) => {
+                        writeln!(out, "{indent}- {text}").expect("a String takes everything");
+                    }
+                    other => outline(out, depth, other),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The plan as JSON.
+fn document(plan: &Plan) -> Value {
+    let columns = |ids: &[usize]| {
+        ids.iter()
+            .map(|id| plan.columns[*id].name.clone())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let sources = plan.sources.iter().map(|source| {
+        let event_time = source.event_time.map(|id| plan.columns[id].name.clone());
+        let body = json!({
+            "from": transport(&source.transport, &source.format), "event_time": event_time,
+            "columns": source.columns.iter().map(column).collect::<Vec<_>>(),
+        });
+        (source.name.clone(), body)
+    });
+    let lookups = plan
+        .lookups
+        .iter()
+        .map(|lookup| (lookup.name.clone(), explained(lookup)));
+    let derived = plan.derived.iter().map(|derived| {
+        let of_type = data_type(derived.expression.data_type());
+        (
+            derived.name.clone(),
+            json!(format!("{} ({of_type})", derived.expression.text())),
+        )
+    });
+    let rules = plan.rules.iter().map(|rule| {
+        let then = match rule.then {
+            Then::Refuse => format!("refuse as {}", rule.reason),
+            Then::Drop => "drop".to_owned(),
+            Then::Warn => "warn".to_owned(),
+            Then::Stop => "stop the run".to_owned(),
+        };
+        (
+            rule.name.clone(),
+            json!(format!("{} else {then}", rule.expect.text())),
+        )
+    });
+    let windows = plan
+        .windows
+        .iter()
+        .map(|window| (window.name.clone(), window_of(plan, window)));
+    let checks = plan
+        .checks
+        .iter()
+        .map(|check| (check.name.clone(), json!(measure(plan, &check.measure))));
+    let stages = plan.stages.iter().map(|stage| {
+        let lookups = stage
+            .lookups
+            .iter()
+            .map(|lookup| format!("lookups.{}", plan.lookups[*lookup].name));
+        let derived = stage
+            .derived
+            .iter()
+            .map(|derived| format!("derive.{}", plan.derived[*derived].name));
+        json!(lookups.chain(derived).collect::<Vec<_>>().join(", "))
+    });
+    let sinks = plan
+        .sinks
+        .iter()
+        .map(|sink| (sink.name.clone(), sink_of(plan, sink)));
+    json!({
+        "job": {
+            "name": plan.name, "key": columns(&plan.key), "time_zone": plan.time_zone.name(),
+            "output": plan.output.display().to_string(), "max_refused": format!("{} %", plan.max_refused * 100.0),
+            "chunk_bytes": plan.chunk_bytes, "epoch_bytes": plan.epoch_bytes, "in_flight_bytes": plan.in_flight_bytes,
+        },
+        "sources": sources.collect::<serde_json::Map<_, _>>(),
+        "lookups": lookups.collect::<serde_json::Map<_, _>>(),
+        "derive": derived.collect::<serde_json::Map<_, _>>(),
+        "order": stages.collect::<Vec<_>>(),
+        "rules": rules.collect::<serde_json::Map<_, _>>(),
+        "windows": windows.collect::<serde_json::Map<_, _>>(),
+        "checks": checks.collect::<serde_json::Map<_, _>>(),
+        "sinks": sinks.collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn transport(transport: &Transport, format: &Format) -> String {
+    let format = match format {
+        Format::Csv(_) => "csv",
+        Format::Json => "json",
+        Format::Parquet => "parquet",
+    };
+    match transport {
+        Transport::Files { paths } => {
+            let paths: Vec<String> = paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            format!("{format} files {}", paths.join(", "))
+        }
+        Transport::Generate { rows, seed } => format!("{rows} generated rows, seed {seed}"),
+    }
+}
+
+fn column(column: &SourceColumn) -> Value {
+    let header = if column.header == column.name {
+        String::new()
+    } else {
+        format!(" from {:?}", column.header)
+    };
+    let null = if column.not_null { " not null" } else { "" };
+    let reason = column
+        .reason
+        .as_ref()
+        .map(|reason| format!(", else {reason}"))
+        .unwrap_or_default();
+    json!(format!(
+        "{} {}{null}{header}{reason}",
+        column.name,
+        type_text(column.column_type)
+    ))
+}
+
+fn explained(lookup: &LookupPlan) -> Value {
+    let on = lookup
+        .on
+        .iter()
+        .map(|(position, key)| format!("{} = {}", lookup.reference[*position].name, key.text()));
+    let missing = match &lookup.missing {
+        Missing::Refuse(reason) => format!("refuse as {reason}"),
+        Missing::Null => "null".to_owned(),
+    };
+    let validity = lookup.validity.as_ref().map(|validity| {
+        let to = validity
+            .to
+            .map(|to| format!(" to {}", lookup.reference[to].name))
+            .unwrap_or_default();
+        format!(
+            "valid from {}{to}, as of {}",
+            lookup.reference[validity.from].name,
+            validity.at.text()
+        )
+    });
+    let columns = lookup
+        .reference
+        .iter()
+        .map(|column| format!("{} {}", column.name, type_text(column.column_type)));
+    json!({
+        "from": transport(&lookup.transport, &lookup.format), "on": on.collect::<Vec<_>>().join(" and "),
+        "validity": validity, "missing": missing, "columns": columns.collect::<Vec<_>>(),
+    })
+}
+
+fn window_of(plan: &Plan, window: &WindowPlan) -> Value {
+    let per: Vec<&str> = window
+        .per
+        .iter()
+        .map(|id| plan.columns[*id].name.as_str())
+        .collect();
+    let length = match window.length {
+        WindowLength::Fixed(micros) => format!("{} s", micros / 1_000_000),
+        WindowLength::Days(days) => format!("{days} business days"),
+    };
+    let statistics = window
+        .statistics
+        .iter()
+        .map(|statistic| format!("{} {}", statistic.name, data_type(&statistic.data_type)));
+    json!({
+        "per": per.join(", "), "length": length, "event_time": plan.columns[window.event_time].name,
+        "statistics": statistics.collect::<Vec<_>>(),
+    })
+}
+
+fn measure(plan: &Plan, measure: &Measure) -> String {
+    let bound = |word: &str, value: Option<f64>| {
+        value
+            .map(|value| format!(", {word} {value}"))
+            .unwrap_or_default()
+    };
+    let seconds = |word: &str, micros: Option<i64>| {
+        micros
+            .map(|micros| format!(", {word} {} s", micros / 1_000_000))
+            .unwrap_or_default()
+    };
+    match measure {
+        Measure::Completeness {
+            window,
+            column,
+            min_rows,
+            warn_below,
+            fail_below,
+        } => format!(
+            "completeness of {} in windows.{}{}{}, from {min_rows} rows on",
+            plan.columns[*column].name,
+            plan.windows[*window].name,
+            bound("warn below", *warn_below),
+            bound("fail below", *fail_below)
+        ),
+        Measure::Freshness {
+            per,
+            warn_after,
+            fail_after,
+            ..
+        } => {
+            let per: Vec<&str> = per
+                .iter()
+                .map(|id| plan.columns[*id].name.as_str())
+                .collect();
+            let per = if per.is_empty() {
+                String::new()
+            } else {
+                format!(" per {}", per.join(", "))
+            };
+            format!(
+                "freshness{per}{}{}",
+                seconds("warn after", *warn_after),
+                seconds("fail after", *fail_after)
+            )
+        }
+        Measure::Variance {
+            window,
+            of,
+            previous,
+            warn_beyond,
+            fail_beyond,
+            min_history,
+        } => format!(
+            "z-score of {} in windows.{} against the previous {previous} windows{}{}, from {min_history} windows on",
+            plan.windows[*window].statistics[*of].name,
+            plan.windows[*window].name,
+            bound("warn beyond", *warn_beyond),
+            bound("fail beyond", *fail_beyond)
+        ),
+    }
+}
+
+fn from(plan: &Plan, sink: &SinkPlan) -> String {
+    match sink.from {
+        SinkFrom::Rows => "rows".to_owned(),
+        SinkFrom::Refused => "refused".to_owned(),
+        SinkFrom::Verdicts => "verdicts".to_owned(),
+        SinkFrom::Windows(window) => format!("windows.{}", plan.windows[window].name),
+    }
+}
+
+fn sink_of(plan: &Plan, sink: &SinkPlan) -> Value {
+    let format = match &sink.format {
+        SinkFormat::Parquet(compression) => format!("parquet, {compression:?}").to_lowercase(),
+        SinkFormat::Json => "json lines".to_owned(),
+        SinkFormat::Csv { .. } => "csv".to_owned(),
+    };
+    let (to, by) = match &sink.to {
+        SinkTo::Files { path, partition_by } => {
+            let by: Vec<&str> = partition_by
+                .iter()
+                .map(|place| sink.columns[*place].name.as_str())
+                .collect();
+            (path.display().to_string(), by.join(", "))
+        }
+        SinkTo::Stdout => ("standard output".to_owned(), String::new()),
+    };
+    let columns = sink.columns.iter().map(|column| {
+        let text = column.expression.text();
+        let meaning = if text == column.name {
+            String::new()
+        } else {
+            format!(" = {text}")
+        };
+        format!(
+            "{} {}{meaning}",
+            column.name,
+            data_type(column.expression.data_type())
+        )
+    });
+    json!({
+        "from": from(plan, sink), "to": to, "format": format, "partition_by": (!by.is_empty()).then_some(by),
+        "columns": columns.collect::<Vec<_>>(),
+    })
+}
+
+/// The operators, as they are named in the summary's stages, and what goes from one to the other.
+fn edges(plan: &Plan) -> Vec<(String, String)> {
+    let mut edges = vec![("sources:read".to_owned(), "decode:decode".to_owned())];
+    let mut last = "decode:decode".to_owned();
+    let mut to = |next: String| {
+        edges.push((std::mem::replace(&mut last, next.clone()), next));
+    };
+    for (number, stage) in plan.stages.iter().enumerate() {
+        for lookup in &stage.lookups {
+            to(format!("lookup:enrich {}", plan.lookups[*lookup].name));
+        }
+        if !stage.derived.is_empty() {
+            to(format!("transform:derive {number}"));
+        }
+    }
+    to("validate:rules".to_owned());
+    to("validate:split".to_owned());
+    if !plan.key.is_empty() {
+        to("exchange:by_bin".to_owned());
+    }
+    let clean = last;
+    for lookup in &plan.lookups {
+        edges.push((
+            format!("lookup:load {}", lookup.name),
+            format!("lookup:enrich {}", lookup.name),
+        ));
+    }
+    for window in &plan.windows {
+        edges.push((clean.clone(), format!("checks:reduce {}", window.name)));
+        edges.push((
+            format!("checks:reduce {}", window.name),
+            format!("checks:tally {}", window.name),
+        ));
+    }
+    for check in plan
+        .checks
+        .iter()
+        .filter(|check| matches!(check.measure, Measure::Freshness { .. }))
+    {
+        edges.push((clean.clone(), format!("checks:freshness {}", check.name)));
+    }
+    for sink in &plan.sinks {
+        let stage = format!("sinks:stage {}", sink.name);
+        match sink.from {
+            SinkFrom::Rows => edges.push((clean.clone(), stage)),
+            SinkFrom::Refused => edges.push(("validate:split".to_owned(), stage)),
+            SinkFrom::Windows(window) => {
+                edges.push((format!("checks:tally {}", plan.windows[window].name), stage));
+            }
+            SinkFrom::Verdicts => {
+                for window in &plan.windows {
+                    edges.push((format!("checks:tally {}", window.name), stage.clone()));
+                }
+                for check in plan
+                    .checks
+                    .iter()
+                    .filter(|check| matches!(check.measure, Measure::Freshness { .. }))
+                {
+                    edges.push((format!("checks:freshness {}", check.name), stage.clone()));
+                }
+            }
+        }
+    }
+    edges
+}
+
+/// The dataflow as a Mermaid flowchart.
+fn mermaid(plan: &Plan) -> String {
+    let edges = edges(plan);
+    let mut names: Vec<&String> = Vec::new();
+    for name in edges.iter().flat_map(|(from, to)| [from, to]) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let id = |name: &String| {
+        names
+            .iter()
+            .position(|known| *known == name)
+            .expect("every name is known")
+    };
+    let mut out = "flowchart LR\n".to_owned();
+    for (number, name) in names.iter().enumerate() {
+        writeln!(out, "  n{number}[\"{}\"]", name.replace('"', "'"))
+            .expect("a String takes everything");
+    }
+    for (from, to) in &edges {
+        writeln!(out, "  n{} --> n{}", id(from), id(to)).expect("a String takes everything");
+    }
+    out
+}

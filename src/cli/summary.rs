@@ -1,0 +1,111 @@
+//! What came of a run: for people, and as one line for machines.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::{numbers, resources};
+use crate::cluster::outcome::Outcome;
+use crate::job::plan::Plan;
+
+/// The summary that ends a run.
+pub(super) fn for_people(plan: &Plan, outcome: &Outcome) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| writeln!(text, "{words}").expect("a String takes everything");
+    line(format!(
+        "{}: {}",
+        plan.name,
+        if outcome.is_good() {
+            "done"
+        } else {
+            "failed, nothing is visible"
+        }
+    ));
+    line(format!("  in       {}", numbers::rows(outcome.rows_in)));
+    line(format!("  clean    {}", numbers::grouped(outcome.clean)));
+    let share = numbers::per_cent(outcome.refused, outcome.rows_in);
+    line(format!(
+        "  refused  {}  ({share})",
+        numbers::grouped(outcome.refused)
+    ));
+    for (reason, rows) in by_rows(&outcome.refused_by_reason) {
+        line(format!(
+            "             {:>9}  {reason}",
+            numbers::grouped(rows)
+        ));
+    }
+    if outcome.dropped > 0 {
+        line(format!("  dropped  {}", numbers::grouped(outcome.dropped)));
+    }
+    for (rule, rows) in &outcome.dropped_by_rule {
+        line(format!(
+            "             {:>9}  {rule}",
+            numbers::grouped(*rows)
+        ));
+    }
+    for (rule, rows) in &outcome.warned_by_rule {
+        line(format!(
+            "  warned   {:>9}  rules.{rule}",
+            numbers::grouped(*rows)
+        ));
+    }
+    for (check, statuses) in &outcome.verdicts {
+        let statuses: Vec<String> = statuses
+            .iter()
+            .map(|(status, count)| format!("{} {status}", numbers::grouped(*count)))
+            .collect();
+        line(format!("  check    {check}: {}", statuses.join(", ")));
+    }
+    for output in &outcome.outputs {
+        let files = numbers::counted(output.files, "file", "files");
+        let size = if output.files == 0 {
+            String::new()
+        } else {
+            format!(", {files}, {}", numbers::bytes(output.bytes))
+        };
+        line(format!(
+            "  output   {}: {}{size}  {}",
+            output.sink,
+            numbers::rows(output.rows),
+            output.path
+        ));
+    }
+    let rate = numbers::grouped(numbers::per_second(outcome.rows_in, outcome.seconds));
+    write!(text, "  {:.2} s, {rate} rows per second", outcome.seconds)
+        .expect("a String takes everything");
+    text
+}
+
+/// Most rows first.
+fn by_rows(counts: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
+    let mut sorted: Vec<(&str, u64)> = counts
+        .iter()
+        .map(|(name, rows)| (name.as_str(), *rows))
+        .collect();
+    sorted.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    sorted
+}
+
+/// The summary as one JSON value.
+pub(super) fn for_machines(outcome: &Outcome) -> Value {
+    json!({
+        "rows": {
+            "in": outcome.rows_in, "clean": outcome.clean, "refused": outcome.refused, "dropped": outcome.dropped,
+            "parked": outcome.parked, "replayed": outcome.replayed,
+        },
+        "refused_by_reason": outcome.refused_by_reason,
+        "dropped_by_rule": outcome.dropped_by_rule,
+        "warned_by_rule": outcome.warned_by_rule,
+        "verdicts": outcome.verdicts,
+        "failures": outcome.failures,
+        "warnings": outcome.warnings,
+        "outputs": outcome.outputs.iter().map(|output| json!({
+            "sink": output.sink, "path": output.path, "rows": output.rows, "files": output.files, "bytes": output.bytes,
+        })).collect::<Vec<_>>(),
+        "stages": outcome.stages,
+        "seconds": outcome.seconds,
+        "cpu_seconds": resources::cpu_seconds(),
+        "peak_memory_bytes": resources::peak_memory_bytes(),
+    })
+}

@@ -1,0 +1,246 @@
+//! Which worker a row belongs to: key → hash → bin → worker.
+//!
+//! The hash is ours and pinned by a test, because it decides where state lives: a library's default hash may change with a
+//! version or be seeded by chance. The bin is the hash's top eight bits; a table says which worker owns a bin. Never modulo
+//! the number of workers: with a table, another number of workers moves whole bins and their state.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    TimestampMicrosecondType,
+};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow_schema::DataType;
+use arrow_select::take::take_record_batch;
+use timely::communication::Push;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::Message;
+use timely::dataflow::channels::pact::DistributorPact;
+use timely::dataflow::channels::pushers::exchange::Distributor;
+use timely::dataflow::operators::generic::Operator;
+use timely::progress::Stamp;
+
+use crate::cluster::Run;
+use crate::record::{Batch, Epoch};
+use crate::transform::text::Text;
+
+/// Number of bins: many more than workers, so that a table can spread them evenly, and few enough to keep state by bin.
+pub const BINS: usize = 256;
+
+/// What a null key hashes to.
+const NULL_HASH: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Mixes 64 bits so that each bit of the input moves half of the output: the finaliser of splitmix64 (Steele, Lea and Flood,
+/// "Fast splittable pseudorandom number generators", 2014).
+pub fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// Hashes bytes: FNV-1a of 64 bits (Fowler, Noll and Vo), mixed so that its top bits are as good as its low ones.
+pub fn hash_bytes(bytes: &[u8]) -> u64 {
+    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+    for byte in bytes {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
+    }
+    mix(hash)
+}
+
+/// The bin of a hash.
+pub fn bin(hash: u64) -> usize {
+    usize::try_from(hash >> 56).expect("eight bits fit")
+}
+
+/// The worker that owns each bin: bins in runs of equal length.
+pub fn table(peers: usize) -> Vec<usize> {
+    (0..BINS).map(|bin| bin * peers / BINS).collect()
+}
+
+/// Sends each row to the worker that owns the bin of its key; without a key rows stay where they were read.
+pub fn by_bin<'scope>(
+    rows: Stream<'scope, Epoch, Batch>,
+    run: &Arc<Run>,
+) -> Stream<'scope, Epoch, Batch> {
+    let key = run.plan.key.clone();
+    if key.is_empty() {
+        return rows;
+    }
+    let pact = DistributorPact(move |peers| ByBin {
+        key,
+        table: table(peers),
+        peers,
+    });
+    rows.unary::<CapacityContainerBuilder<Batch>, _, _, _>(pact, "exchange:by_bin", |_, _| {
+        |input, output| {
+            input.for_each(|capability, batch| output.session(&capability).give_container(batch));
+        }
+    })
+}
+
+/// Cuts batches by the owner of each row.
+struct ByBin {
+    key: Vec<usize>,
+    table: Vec<usize>,
+    peers: usize,
+}
+
+impl Distributor<Batch> for ByBin {
+    fn partition<T: Clone, P: Push<Message<T, Batch>>>(
+        &mut self,
+        batch: &mut Batch,
+        stamp: &Stamp<T>,
+        pushers: &mut [P],
+    ) {
+        let batch = std::mem::take(batch);
+        let Some(rows) = &batch.rows else { return };
+        let keys: Vec<ArrayRef> = self
+            .key
+            .iter()
+            .map(|id| {
+                Arc::clone(
+                    rows.column_by_name(&id.to_string())
+                        .expect("the split carries the key's columns"),
+                )
+            })
+            .collect();
+        let mut of_worker: Vec<Vec<u32>> = vec![Vec::with_capacity(rows.num_rows()); self.peers];
+        for (row, hash) in (0..).zip(hash_rows(&keys, rows.num_rows())) {
+            of_worker[self.table[bin(hash)]].push(row);
+        }
+        for (worker, indices) in of_worker.into_iter().enumerate() {
+            if indices.is_empty() {
+                continue;
+            }
+            let part = if indices.len() == rows.num_rows() {
+                rows.clone()
+            } else {
+                part(rows, indices)
+            };
+            let mut part = Batch {
+                rows: Some(part),
+                epoch: batch.epoch,
+                lease: batch.lease.clone(),
+            };
+            Message::push_at(&mut part, stamp.clone(), &mut pushers[worker]);
+        }
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, Batch>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
+}
+
+fn part(rows: &RecordBatch, indices: Vec<u32>) -> RecordBatch {
+    take_record_batch(rows, &UInt32Array::from(indices)).expect("indices are rows of the batch")
+}
+
+/// The hash of each row's key.
+pub fn hash_rows(keys: &[ArrayRef], rows: usize) -> Vec<u64> {
+    let mut hashes = vec![0; rows];
+    for key in keys {
+        for (hash, value) in hashes.iter_mut().zip(hash_column(key)) {
+            *hash = mix(*hash ^ value);
+        }
+    }
+    hashes
+}
+
+/// The hash of each value. Equal values of one logical type hash alike, whatever their encoding.
+fn hash_column(column: &ArrayRef) -> Vec<u64> {
+    /// Hashes a value's 64 bits.
+    macro_rules! words {
+        ($type:ty, $word:expr) => {{
+            let word = $word;
+            column
+                .as_primitive::<$type>()
+                .iter()
+                .map(|value| value.map_or(NULL_HASH, |value| mix(word(value))))
+                .collect()
+        }};
+    }
+    let signed = |value: i64| u64::from_le_bytes(value.to_le_bytes());
+    match column.data_type() {
+        DataType::Int8 => words!(Int8Type, |value| signed(i64::from(value))),
+        DataType::Int16 => words!(Int16Type, |value| signed(i64::from(value))),
+        DataType::Int32 => words!(Int32Type, |value| signed(i64::from(value))),
+        DataType::Int64 => words!(Int64Type, signed),
+        DataType::Date32 => words!(Date32Type, |value| signed(i64::from(value))),
+        DataType::Timestamp(_, _) => words!(TimestampMicrosecondType, signed),
+        DataType::Decimal128(_, _) => words!(Decimal128Type, |value: i128| hash_bytes(
+            &value.to_le_bytes()
+        )),
+        DataType::Float64 => words!(Float64Type, f64::to_bits),
+        DataType::Boolean => column
+            .as_boolean()
+            .iter()
+            .map(|value| value.map_or(NULL_HASH, |value| mix(u64::from(value))))
+            .collect(),
+        DataType::Dictionary(_, _) => {
+            let dictionary = column.as_dictionary::<Int32Type>();
+            let of_value = hash_texts(dictionary.values());
+            let codes = dictionary.keys().iter();
+            codes
+                .map(|code| {
+                    code.map_or(NULL_HASH, |code| {
+                        of_value[usize::try_from(code).expect("codes are not negative")]
+                    })
+                })
+                .collect()
+        }
+        _ => hash_texts(column),
+    }
+}
+
+fn hash_texts(column: &ArrayRef) -> Vec<u64> {
+    let texts = Text::new(column);
+    (0..column.len())
+        .map(|row| {
+            texts
+                .value(row)
+                .map_or(NULL_HASH, |text| hash_bytes(text.as_bytes()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{DictionaryArray, Int32Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn the_hash_is_pinned() {
+        assert_eq!(mix(0), 0xE220_A839_7B1D_CDAF);
+        assert_eq!(mix(1), 0x910A_2DEC_8902_5CC1);
+        assert_eq!(hash_bytes(b""), mix(0xCBF2_9CE4_8422_2325));
+        assert_eq!(hash_bytes(b"a"), mix(0xAF63_DC4C_8601_EC8C));
+        let five: ArrayRef = Arc::new(Int32Array::from(vec![Some(5), None]));
+        assert_eq!(hash_rows(&[five], 2), [mix(mix(5)), mix(NULL_HASH)]);
+    }
+
+    #[test]
+    fn encodings_of_one_text_hash_alike() {
+        let plain: ArrayRef = Arc::new(StringArray::from(vec![Some("ES-MD"), None, Some("")]));
+        let dictionary: DictionaryArray<Int32Type> =
+            vec![Some("ES-MD"), None, Some("")].into_iter().collect();
+        let dictionary: ArrayRef = Arc::new(dictionary);
+        assert_eq!(hash_rows(&[plain], 3), hash_rows(&[dictionary], 3));
+    }
+
+    #[test]
+    fn bins_are_spread_evenly_over_any_number_of_workers() {
+        for peers in [1, 2, 3, 7, 64, 256] {
+            let table = table(peers);
+            let counts: Vec<usize> = (0..peers)
+                .map(|worker| table.iter().filter(|owner| **owner == worker).count())
+                .collect();
+            assert!(
+                counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1,
+                "{peers}: {counts:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Bytes to typed columns: a chunk of whole records becomes one draft, and no record is lost on the way.
+//!
+//! ```text
+//! bytes --split--> ends of fields --a tight loop for each column--> arrays
+//!                       |                        |
+//!                       record faults            column faults (the value is null)
+//! ```
+//!
+//! A chunk is split in stretches that stay in the cache, and each column reads its field of every row of a stretch before
+//! the next column does, so that branches are foreseen and no row is ever an object. What is wrong with a row is noted as
+//! a fault and judged at the split; nothing here fails for one row.
+//!
+//! - Text is strict unless the column is `lenient`: no blanks are taken away, no number is rounded.
+//! - Integers, decimals and times are read from their digits; no decimal is a float on its way.
+//! - What a decoder has seen changes how fast it is and whether a varchar column comes as a dictionary, never a value.
+//!
+//! Readers find where they may cut with [`Cutter`] and bind a file's header with [`bind_header`]; the split takes what
+//! quarantine keeps from [`text_columns`] and [`raws_and_places`].
+
+mod column;
+mod cut;
+mod detail;
+mod header;
+mod json;
+mod kernel;
+mod number;
+mod operator;
+mod pattern;
+mod quarantine;
+mod scan;
+mod split;
+mod table;
+mod text;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use cut::{Cut, Cutter, count_lines};
+pub use header::{HeaderError, bind_header};
+pub use operator::decode;
+pub use quarantine::{raw_and_place, raws_and_places, text_columns};
+pub use table::bind_schema;
+
+use crate::job::plan::{CsvOptions, Format, SourceColumn};
+use crate::record::{Chunk, Draft, Fault, HeaderBinding, Origin, Site};
+
+use column::{Collect, Stretch, collector};
+use scan::{narrow, wide};
+use split::{Filter, Flaw, Index, Splitter};
+
+/// Decodes the chunks of one source on one worker, in any order.
+///
+/// Holds memory to work in: about ten bytes for each field of 48 KiB of text, and the dictionaries of varchar columns.
+#[derive(Debug)]
+pub struct Decoder {
+    columns: Vec<SourceColumn>,
+    collectors: Vec<Box<dyn Collect>>,
+    format: Format,
+    column_count: usize,
+    index: Index,
+}
+
+impl Decoder {
+    /// A decoder for the `columns` of a source of a text format; its drafts have `column_count` columns.
+    pub fn new(columns: &[SourceColumn], format: &Format, column_count: usize) -> Self {
+        let nulls = match format {
+            Format::Csv(options) => options.nulls.as_slice(),
+            Format::Json | Format::Parquet => &[],
+        };
+        Self {
+            columns: columns.to_vec(),
+            collectors: columns
+                .iter()
+                .map(|column| collector(column, nulls))
+                .collect(),
+            format: format.clone(),
+            column_count,
+            index: Index::default(),
+        }
+    }
+
+    /// Decodes one chunk; every record that is not dropped becomes a row, in order.
+    ///
+    /// Panics where the chunk has 2 GiB or more, which the plan's limit of `chunk_bytes` excludes.
+    /// Cost: one pass for each column, over stretches of 48 KiB.
+    pub fn decode(&mut self, chunk: Arc<Chunk>) -> Draft {
+        assert!(
+            i32::try_from(chunk.bytes.len()).is_ok(),
+            "a chunk has {} bytes, 2 GiB or more",
+            chunk.bytes.len()
+        );
+        let mut draft = Draft {
+            epoch: chunk.epoch,
+            columns: vec![None; self.column_count],
+            source: chunk.source,
+            lease: chunk.lease.clone(),
+            ..Draft::default()
+        };
+        let starts = match (&chunk.broken, &self.format) {
+            (Some((reason, words)), _) => self.broken(&chunk, reason, words, &mut draft),
+            (None, Format::Csv(options)) => {
+                let options = options.clone();
+                self.delimited(&chunk, &options, &mut draft)
+            }
+            (None, Format::Json | Format::Parquet) => self.json_lines(&chunk, &mut draft),
+        };
+        for (column, collector) in self.columns.iter().zip(&mut self.collectors) {
+            draft.columns[column.id] = Some(collector.finish());
+        }
+        draft.origin = Some(Origin::Text { chunk, starts });
+        draft
+    }
+
+    /// The whole chunk is one refused row.
+    fn broken(&mut self, chunk: &Chunk, reason: &str, words: &str, draft: &mut Draft) -> Vec<u32> {
+        for collector in &mut self.collectors {
+            collector.begin(1);
+            collector.absent(0, true, &mut draft.faults);
+        }
+        let detail = detail::shown(words.as_bytes(), detail::LONGEST);
+        draft.faults.push(Fault {
+            row: 0,
+            site: Site::Record,
+            reason: Arc::from(reason),
+            detail,
+        });
+        draft.rows = 1;
+        vec![0, narrow(chunk.bytes.len())]
+    }
+
+    fn delimited(&mut self, chunk: &Chunk, options: &CsvOptions, draft: &mut Draft) -> Vec<u32> {
+        let bytes = chunk.bytes.as_slice();
+        let filter = self.filter(&chunk.header, options);
+        let field_of = field_of_column(&chunk.header, self.columns.len());
+        let mut splitter = Splitter::new(
+            bytes,
+            chunk.header.fields,
+            options.delimiter,
+            options.quote,
+            &filter,
+        );
+        let quote = splitter.quote();
+        let ascii = bytes.is_ascii();
+        let mut starts = self.begin(bytes);
+        while splitter.next(&mut self.index) {
+            let index = &self.index;
+            let stretch = Stretch {
+                bytes,
+                ascii,
+                index,
+                quote,
+                first_row: draft.rows,
+            };
+            for (row, flaw) in &index.flaws {
+                draft
+                    .faults
+                    .push(record_fault(draft.rows + row, *flaw, chunk.header.fields));
+            }
+            for (collector, field) in self.collectors.iter_mut().zip(&field_of) {
+                match field {
+                    Some(field) => collector.stretch(&stretch, *field, &mut draft.faults),
+                    None => {
+                        for row in 0..index.rows() {
+                            collector.absent(
+                                draft.rows + row,
+                                stretch.is_flawed(row),
+                                &mut draft.faults,
+                            );
+                        }
+                    }
+                }
+            }
+            starts.extend_from_slice(&index.starts);
+            draft.rows += index.rows();
+        }
+        draft.dropped = splitter.dropped;
+        starts.push(narrow(bytes.len()));
+        starts
+    }
+
+    fn json_lines(&mut self, chunk: &Chunk, draft: &mut Draft) -> Vec<u32> {
+        let bytes = chunk.bytes.as_slice();
+        let filter = Filter::default();
+        let mut lines = Splitter::new(bytes, 1, b'\n', None, &filter);
+        let mut starts = self.begin(bytes);
+        while lines.next(&mut self.index) {
+            for (start, end) in self.index.spans(0) {
+                let line = &bytes[start..end];
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                let row = draft.rows;
+                let values = json::object(line, &self.columns);
+                for (at, (column, to)) in self.columns.iter().zip(&mut self.collectors).enumerate()
+                {
+                    match &values {
+                        Some(values) => {
+                            json::give(
+                                values[at].as_ref(),
+                                column,
+                                to.as_mut(),
+                                row,
+                                &mut draft.faults,
+                            );
+                        }
+                        None => to.absent(row, true, &mut draft.faults),
+                    }
+                }
+                if values.is_none() {
+                    let detail = detail::shown(line, detail::LONGEST);
+                    draft.faults.push(Fault {
+                        row,
+                        site: Site::Record,
+                        reason: Arc::from("invalid_json"),
+                        detail,
+                    });
+                }
+                starts.push(narrow(start));
+                draft.rows += 1;
+            }
+        }
+        starts.push(narrow(bytes.len()));
+        starts
+    }
+
+    /// Makes room for the rows of a chunk, in the collectors and for their starts.
+    fn begin(&mut self, bytes: &[u8]) -> Vec<u32> {
+        let lines = wide(narrow(memchr::memchr_iter(b'\n', bytes).count())) + 1;
+        for collector in &mut self.collectors {
+            collector.begin(lines);
+        }
+        Vec::with_capacity(lines + 1)
+    }
+
+    /// What the options let drop.
+    fn filter(&self, header: &HeaderBinding, options: &CsvOptions) -> Filter {
+        let names = || {
+            let name = |column: &Option<usize>| {
+                column.map(|column| self.columns[column].header.clone().into_bytes())
+            };
+            header.column_of_field.iter().map(name).collect()
+        };
+        let repeated = options.header && options.skip_repeated_header;
+        Filter {
+            blank: options.skip_blank,
+            header: repeated.then(names),
+        }
+    }
+}
+
+/// For each column the field it is bound to.
+fn field_of_column(header: &HeaderBinding, columns: usize) -> Vec<Option<usize>> {
+    (0..columns)
+        .map(|column| {
+            header
+                .column_of_field
+                .iter()
+                .position(|bound| *bound == Some(column))
+        })
+        .collect()
+}
+
+fn record_fault(row: usize, flaw: Flaw, fields: usize) -> Fault {
+    let (reason, detail) = match flaw {
+        Flaw::FieldCount(found) => ("field_count", format!("{found}≠{fields}")),
+        Flaw::UnclosedQuote => (
+            "unclosed_quote",
+            String::from("a quote is open at the end of the file"),
+        ),
+    };
+    Fault {
+        row,
+        site: Site::Record,
+        reason: Arc::from(reason),
+        detail,
+    }
+}

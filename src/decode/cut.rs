@@ -1,0 +1,179 @@
+//! Where records end: what a reader needs to cut a file into chunks of whole records.
+//!
+//! The rules are those of [`super::split`]; a property test holds the two together. Text without quotes is searched
+//! from its end and its lines are counted by vector code; where there are quotes, only they are walked.
+
+use memchr::{memchr, memchr_iter, memchr2, memrchr2};
+
+use crate::job::plan::Format;
+
+/// The end of a record, and what lies before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// One past the record's line end, counted from the first of the bytes given.
+    pub end: usize,
+    /// Line ends before `end`, those within quotes included: what a line number grows by.
+    pub lines: u64,
+}
+
+/// Finds ends of records. Holds nothing between calls but memory to work in.
+#[derive(Debug)]
+pub struct Cutter {
+    delimiter: u8,
+    quote: Option<u8>,
+    /// Stretches outside quotes, in order.
+    outside: Vec<(usize, usize)>,
+}
+
+impl Cutter {
+    /// A cutter for records of a text format; JSON lines have no quotes that could hold a line end.
+    pub fn new(format: &Format) -> Self {
+        match format {
+            Format::Csv(options) => Self {
+                delimiter: options.delimiter,
+                quote: options.quote,
+                outside: Vec::new(),
+            },
+            Format::Json | Format::Parquet => Self {
+                delimiter: b'\n',
+                quote: None,
+                outside: Vec::new(),
+            },
+        }
+    }
+
+    /// The end of the last whole record of `bytes`, which begin with a record; `None` where no record ends in them.
+    ///
+    /// A `\r` at the very end is left for the next call, since `\n` may follow; at the end of a file what is left is
+    /// one last record, whole or with an open quote, and goes into a chunk as it is.
+    pub fn last_record_end(&mut self, bytes: &[u8]) -> Option<Cut> {
+        let end = match self
+            .quote
+            .and_then(|quote| Some((quote, memchr(quote, bytes)?)))
+        {
+            None => last_line_end(bytes, 0, bytes.len()),
+            Some((quote, first)) => {
+                self.find_outside(bytes, quote, first);
+                self.outside
+                    .iter()
+                    .rev()
+                    .find_map(|&(from, to)| last_line_end(bytes, from, to))
+            }
+        }?;
+        Some(Cut {
+            end,
+            lines: count_lines(&bytes[..end]),
+        })
+    }
+
+    /// The end of the first record of `bytes`, which begin with a record; `None` where it does not end in them.
+    ///
+    /// An empty line counts as a record here. As in [`Self::last_record_end`], a `\r` at the very end is left.
+    pub fn first_record_end(&mut self, bytes: &[u8]) -> Option<Cut> {
+        let mut from = 0;
+        loop {
+            let end = from + memchr2(b'\n', b'\r', &bytes[from..])?;
+            let closed = match self.quote {
+                Some(quote) => close_after(bytes, quote, self.delimiter, end),
+                None => Some(end),
+            }?;
+            if closed > end {
+                from = closed;
+                continue;
+            }
+            let end = match (bytes[end], bytes.get(end + 1)) {
+                (b'\r', None) => return None,
+                (b'\r', Some(b'\n')) => end + 2,
+                _ => end + 1,
+            };
+            return Some(Cut {
+                end,
+                lines: count_lines(&bytes[..end]),
+            });
+        }
+    }
+
+    /// Lists the stretches outside quotes. Outside, a quote opens where a field begins, which the byte before it says.
+    fn find_outside(&mut self, bytes: &[u8], quote: u8, first: usize) {
+        self.outside.clear();
+        let mut from = 0;
+        let mut next = Some(first);
+        while let Some(at) = next {
+            let mut look = at + 1;
+            if begins_field(bytes, at, self.delimiter) {
+                self.outside.push((from, at));
+                let Some(close) = closing(bytes, quote, look) else {
+                    return;
+                };
+                from = close + 1;
+                look = from;
+            }
+            next = memchr(quote, &bytes[look..]).map(|found| look + found);
+        }
+        self.outside.push((from, bytes.len()));
+    }
+}
+
+/// Number of line ends (`\n`, `\r\n` or `\r` alone).
+pub fn count_lines(bytes: &[u8]) -> u64 {
+    let mut lines = memchr_iter(b'\n', bytes).count();
+    if let Some(first) = memchr(b'\r', bytes) {
+        lines += memchr_iter(b'\r', &bytes[first..])
+            .filter(|at| bytes.get(first + at + 1) != Some(&b'\n'))
+            .count();
+    }
+    u64::try_from(lines).expect("a length fits into 64 bits")
+}
+
+/// One past the last line end that begins in `from..to`.
+fn last_line_end(bytes: &[u8], from: usize, to: usize) -> Option<usize> {
+    let mut to = to;
+    loop {
+        let at = from + memrchr2(b'\n', b'\r', &bytes[from..to])?;
+        match (bytes[at], bytes.get(at + 1)) {
+            (b'\n', _) => return Some(at + 1),
+            (_, Some(b'\n')) => return Some(at + 2),
+            (_, Some(_)) => return Some(at + 1),
+            // `\r` at the very end.
+            (_, None) => to = at,
+        }
+    }
+}
+
+/// Whether a field begins at `at`, given that `at` is outside quotes and not the byte after a closing quote.
+fn begins_field(bytes: &[u8], at: usize, delimiter: u8) -> bool {
+    at == 0 || matches!(bytes[at - 1], b'\n' | b'\r') || bytes[at - 1] == delimiter
+}
+
+/// The quote that closes what was opened before `from`.
+pub(super) fn closing(bytes: &[u8], quote: u8, from: usize) -> Option<usize> {
+    let mut from = from;
+    loop {
+        let at = from + memchr(quote, bytes.get(from..)?)?;
+        if bytes.get(at + 1) != Some(&quote) {
+            return Some(at);
+        }
+        from = at + 2;
+    }
+}
+
+/// `end` where no quotes of the record that begins with `bytes` are open there; else a place after `end` from which to
+/// look on, or `None` where the quotes do not close.
+fn close_after(bytes: &[u8], quote: u8, delimiter: u8, end: usize) -> Option<usize> {
+    let mut look = 0;
+    while look < end {
+        let Some(at) = memchr(quote, &bytes[look..end]).map(|found| look + found) else {
+            break;
+        };
+        if begins_field(bytes, at, delimiter) {
+            let close = closing(bytes, quote, at + 1)?;
+            if close > end {
+                return Some(close + 1);
+            }
+            look = close + 1;
+        } else {
+            look = at + 1;
+        }
+    }
+    Some(end)
+}

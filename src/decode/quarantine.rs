@@ -1,0 +1,196 @@
+//! What quarantine keeps of refused rows: their bytes, their place and every column as it was read.
+//!
+//! Work is done for refused rows only, from the chunk that a draft holds; nothing of it is done while decoding.
+
+use std::sync::Arc;
+
+use arrow_array::builder::StringBuilder;
+use arrow_array::{ArrayRef, StringArray, UInt64Array};
+use arrow_cast::cast;
+use arrow_schema::DataType;
+use arrow_select::take::take;
+
+use super::cut::{Cutter, count_lines};
+use super::detail::lossless;
+use super::json;
+use super::scan::wide;
+use super::split::{fields_of, unquote};
+use crate::job::plan::{CsvOptions, Format, SourceColumn};
+use crate::record::{Chunk, Draft, Origin, Place};
+
+/// The source's columns as text for some rows of a draft, as read, in the order of `columns`: null where the field is
+/// empty or not there, and in rows that are no record of the file's shape.
+///
+/// Bytes that are no UTF-8 come as `\xNN`. Cost: splits each of the records again.
+pub fn text_columns(
+    draft: &Draft,
+    rows: &[usize],
+    columns: &[SourceColumn],
+    format: &Format,
+) -> Vec<ArrayRef> {
+    match (&draft.origin, format) {
+        (Some(Origin::Text { chunk, starts }), Format::Csv(options)) => {
+            csv_columns(chunk, starts, rows, columns, format, options)
+        }
+        (Some(Origin::Text { chunk, starts }), Format::Json | Format::Parquet) => {
+            json_columns(chunk, starts, rows, columns, format)
+        }
+        (Some(Origin::Table { batch, .. }), _) => {
+            let rows: UInt64Array = rows
+                .iter()
+                .map(|&row| u64::try_from(row).expect("a row number fits into 64 bits"))
+                .collect();
+            let text = |column: &SourceColumn| -> Option<ArrayRef> {
+                let values = take(batch.column_by_name(&column.header)?, &rows, None).ok()?;
+                cast(&values, &DataType::Utf8).ok()
+            };
+            let none = || -> ArrayRef { Arc::new(StringArray::new_null(rows.len())) };
+            columns
+                .iter()
+                .map(|column| text(column).unwrap_or_else(none))
+                .collect()
+        }
+        (None, _) => columns
+            .iter()
+            .map(|_| -> ArrayRef { Arc::new(StringArray::new_null(rows.len())) })
+            .collect(),
+    }
+}
+
+/// The raw text and the place of a row. For many rows use [`raws_and_places`], which counts lines once.
+///
+/// Panics where the draft has no such row.
+pub fn raw_and_place(draft: &Draft, row: usize, format: &Format) -> (String, Place) {
+    raws_and_places(draft, &[row], format)
+        .pop()
+        .expect("a draft with rows has an origin")
+}
+
+/// The raw text (without its line end; bytes that are no UTF-8 as `\xNN`) and the place of rows in ascending order.
+///
+/// Rows of columnar files have no text; their place has line 0 and the number of the row instead of a byte.
+/// Cost: one pass over the chunk up to the last row.
+pub fn raws_and_places(draft: &Draft, rows: &[usize], format: &Format) -> Vec<(String, Place)> {
+    match &draft.origin {
+        Some(Origin::Text { chunk, starts }) => {
+            let mut cutter = Cutter::new(format);
+            let file = chunk.file.display().to_string();
+            let (mut line, mut counted) = (chunk.line, 0);
+            let each = |&row: &usize| {
+                let start = wide(starts[row]);
+                line += count_lines(&chunk.bytes[counted..start]);
+                counted = start;
+                let raw = lossless(record(chunk, starts, row, &mut cutter));
+                let byte = chunk.offset + u64::from(starts[row]);
+                (
+                    raw,
+                    Place {
+                        file: file.clone(),
+                        line,
+                        byte,
+                    },
+                )
+            };
+            rows.iter().map(each).collect()
+        }
+        Some(Origin::Table {
+            file, first_row, ..
+        }) => {
+            let file = file.display().to_string();
+            let each = |&row: &usize| {
+                let byte = first_row + u64::try_from(row).expect("a row number fits into 64 bits");
+                (
+                    String::new(),
+                    Place {
+                        file: file.clone(),
+                        line: 0,
+                        byte,
+                    },
+                )
+            };
+            rows.iter().map(each).collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// The bytes of a row's record, without its line end.
+fn record<'a>(chunk: &'a Chunk, starts: &[u32], row: usize, cutter: &mut Cutter) -> &'a [u8] {
+    let to_end = &chunk.bytes[wide(starts[row])..];
+    if chunk.broken.is_some() {
+        return to_end;
+    }
+    // Records that were dropped and empty lines may stand before the next row.
+    let end = cutter
+        .first_record_end(to_end)
+        .map_or(to_end.len(), |cut| cut.end);
+    let record = &to_end[..end];
+    let record = record.strip_suffix(b"\n").unwrap_or(record);
+    record.strip_suffix(b"\r").unwrap_or(record)
+}
+
+fn csv_columns(
+    chunk: &Chunk,
+    starts: &[u32],
+    rows: &[usize],
+    columns: &[SourceColumn],
+    format: &Format,
+    options: &CsvOptions,
+) -> Vec<ArrayRef> {
+    let mut builders: Vec<StringBuilder> = columns.iter().map(|_| StringBuilder::new()).collect();
+    let mut cutter = Cutter::new(format);
+    let mut scratch = Vec::new();
+    let field_of = super::field_of_column(&chunk.header, columns.len());
+    for &row in rows {
+        let record = record(chunk, starts, row, &mut cutter);
+        let fields = if chunk.broken.is_some() {
+            Vec::new()
+        } else {
+            fields_of(record, options.delimiter, options.quote)
+        };
+        let whole = fields.len() == chunk.header.fields;
+        for (builder, field) in builders.iter_mut().zip(&field_of) {
+            let raw = field.filter(|_| whole).and_then(|field| fields.get(field));
+            match raw.map(|raw| unquote(raw, options.quote, &mut scratch).0) {
+                None | Some([]) => builder.append_null(),
+                Some(text) => builder.append_value(lossless(text)),
+            }
+        }
+    }
+    builders
+        .into_iter()
+        .map(|mut builder| -> ArrayRef { Arc::new(builder.finish()) })
+        .collect()
+}
+
+fn json_columns(
+    chunk: &Chunk,
+    starts: &[u32],
+    rows: &[usize],
+    columns: &[SourceColumn],
+    format: &Format,
+) -> Vec<ArrayRef> {
+    let mut builders: Vec<StringBuilder> = columns.iter().map(|_| StringBuilder::new()).collect();
+    let mut cutter = Cutter::new(format);
+    for &row in rows {
+        let values = if chunk.broken.is_some() {
+            None
+        } else {
+            json::object(record(chunk, starts, row, &mut cutter), columns)
+        };
+        for (at, builder) in builders.iter_mut().enumerate() {
+            match values
+                .as_ref()
+                .and_then(|values| values[at].as_ref())
+                .map(json::Value::text)
+            {
+                None | Some([]) => builder.append_null(),
+                Some(text) => builder.append_value(lossless(text)),
+            }
+        }
+    }
+    builders
+        .into_iter()
+        .map(|mut builder| -> ArrayRef { Arc::new(builder.finish()) })
+        .collect()
+}

@@ -1,0 +1,395 @@
+//! Delimited text into the ends of its fields, some ten thousand bytes at a time.
+//!
+//! A chunk is split in stretches that stay in the cache while every column is read from them. The index has one entry a
+//! field; rows whose number of fields is wrong point at entries that give empty fields, so that no column needs to ask.
+//!
+//! What a record is (also for [`super::cut`]): a line end outside quotes ends it, being `\n`, `\r` or `\r\n`. A quote
+//! counts only where a field begins; within quotes two quotes are one; after the closing quote the field goes on as it
+//! stands to the next delimiter or line end. An empty line is no record.
+
+use super::scan::{Masks, WIDTH, masks, narrow, wide};
+
+/// Bytes of a stretch. Text, index and the columns' output of a stretch should fit into half of a second-level cache;
+/// much smaller, and the change from column to column costs.
+const STRETCH_BYTES: usize = 48 * 1024;
+
+/// What is wrong with a record as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// It has this many fields instead of the file's.
+    FieldCount(usize),
+    /// A quote is open at its end.
+    UnclosedQuote,
+}
+
+/// The rows of a stretch.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Ends of fields, after as many zeros as a record has fields.
+    ends: Vec<u32>,
+    /// How many of `ends` are in use.
+    used: usize,
+    /// For each row, the place in `ends` of its first field.
+    first: Vec<u32>,
+    /// For each row, its first byte.
+    pub(super) starts: Vec<u32>,
+    /// Rows that are no records of the file's shape, ascending; their fields are empty.
+    pub(super) flaws: Vec<(usize, Flaw)>,
+}
+
+impl Index {
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.first.len()
+    }
+
+    /// First byte and end of field `field` of every row; an end before the first byte means an empty field.
+    #[inline]
+    pub(super) fn spans(&self, field: usize) -> impl Iterator<Item = (usize, usize)> {
+        let ends = self.ends.as_slice();
+        self.first
+            .iter()
+            .zip(&self.starts)
+            .map(move |(&first, &start)| {
+                let at = wide(first) + field;
+                let end = wide(ends[at]);
+                let start = if field == 0 {
+                    wide(start)
+                } else {
+                    wide(ends[at - 1]) + 1
+                };
+                (start, end)
+            })
+    }
+
+    fn clear(&mut self, fields: usize) {
+        if self.ends.len() < fields {
+            self.ends.resize(fields, 0);
+        }
+        self.ends[..fields].fill(0);
+        self.used = fields;
+        self.first.clear();
+        self.starts.clear();
+        self.flaws.clear();
+    }
+
+    fn flaw(&mut self, start: usize, flaw: Flaw) {
+        self.flaws.push((self.rows(), flaw));
+        self.first.push(0);
+        self.starts.push(narrow(start));
+    }
+}
+
+/// Records that are dropped instead of becoming rows.
+#[derive(Debug, Default)]
+pub(super) struct Filter {
+    /// Records whose every field is empty.
+    pub(super) blank: bool,
+    /// Records whose fields have these texts (`None`: any).
+    pub(super) header: Option<Vec<Option<Vec<u8>>>>,
+}
+
+impl Filter {
+    fn is_active(&self) -> bool {
+        self.blank || self.header.is_some()
+    }
+
+    #[cold]
+    fn drops(&self, bytes: &[u8], quote: Option<u8>, start: usize, ends: &[u32]) -> bool {
+        let mut scratch = Vec::new();
+        let mut begin = start;
+        let mut blank = self.blank;
+        let mut header = self
+            .header
+            .as_ref()
+            .is_some_and(|names| names.len() == ends.len());
+        for (field, &end) in ends.iter().enumerate() {
+            let raw = bytes.get(begin..wide(end)).unwrap_or(&[]);
+            let (text, _) = unquote(raw, quote, &mut scratch);
+            blank &= text.is_empty();
+            if let Some(Some(name)) = self.header.as_ref().and_then(|names| names.get(field)) {
+                header &= text == name.as_slice();
+            }
+            begin = wide(end) + 1;
+        }
+        blank || header
+    }
+}
+
+/// Walks a chunk stretch by stretch.
+#[derive(Debug)]
+pub(super) struct Splitter<'a> {
+    bytes: &'a [u8],
+    fields: usize,
+    delimiter: u8,
+    quote: Option<u8>,
+    carriage: bool,
+    filter: Option<&'a Filter>,
+    /// First byte of the next record.
+    at: usize,
+    /// Records dropped so far.
+    pub(super) dropped: u64,
+}
+
+impl<'a> Splitter<'a> {
+    /// Begins at the first byte of `bytes`, which is the first byte of a record.
+    pub(super) fn new(
+        bytes: &'a [u8],
+        fields: usize,
+        delimiter: u8,
+        quote: Option<u8>,
+        filter: &'a Filter,
+    ) -> Self {
+        Self {
+            bytes,
+            fields,
+            delimiter,
+            quote: quote.filter(|&quote| memchr::memchr(quote, bytes).is_some()),
+            carriage: memchr::memchr(b'\r', bytes).is_some(),
+            filter: Some(filter).filter(|filter| filter.is_active()),
+            at: 0,
+            dropped: 0,
+        }
+    }
+
+    /// The quote, where the chunk has any.
+    pub(super) fn quote(&self) -> Option<u8> {
+        self.quote
+    }
+
+    /// Finds the next rows; false where there are no more bytes. A stretch may have no rows.
+    pub(super) fn next(&mut self, index: &mut Index) -> bool {
+        index.clear(self.fields);
+        if self.at >= self.bytes.len() {
+            return false;
+        }
+        match (self.carriage, self.quote.is_some()) {
+            (false, false) => self.fill::<false, false>(index),
+            (false, true) => self.fill::<false, true>(index),
+            (true, false) => self.fill::<true, false>(index),
+            (true, true) => self.fill::<true, true>(index),
+        }
+        true
+    }
+
+    #[inline(always)]
+    fn fill<const CARRIAGE: bool, const QUOTE: bool>(&mut self, index: &mut Index) {
+        let bytes = self.bytes;
+        let quote = self.quote.unwrap_or(self.delimiter);
+        let limit = self.at + STRETCH_BYTES;
+        let mut quoting = Quoting {
+            open: false,
+            field: self.at,
+            skip: usize::MAX,
+        };
+        let mut start = self.at;
+        let mut first = index.used;
+        let mut base = self.at;
+        loop {
+            let mut found = match bytes
+                .get(base..)
+                .and_then(|rest| rest.first_chunk::<WIDTH>())
+            {
+                Some(block) => masks::<CARRIAGE, QUOTE>(block, self.delimiter, quote),
+                None => tail_masks::<CARRIAGE, QUOTE>(&bytes[base..], self.delimiter, quote),
+            };
+            if QUOTE {
+                found = quoting.outside(bytes, base, quote, found);
+            }
+            // 1. The end of every field.
+            if index.ends.len() < index.used + WIDTH {
+                index.ends.resize(index.used * 2 + WIDTH, 0);
+            }
+            let out: &mut [u32; WIDTH] = index.ends[index.used..]
+                .first_chunk_mut()
+                .expect("there is room for 64 ends");
+            let mut rest = found.ends;
+            let mut count = 0;
+            while rest != 0 {
+                out[count & (WIDTH - 1)] = narrow(base) + rest.trailing_zeros();
+                count += 1;
+                rest &= rest - 1;
+            }
+            // 2. The records that end here.
+            let mut lines = found.lines;
+            while lines != 0 {
+                let below = lines.wrapping_sub(1) & !lines;
+                let last = index.used + wide((found.ends & below).count_ones());
+                let end = base + wide(lines.trailing_zeros());
+                self.record(index, start, end, first, last);
+                first = last + 1;
+                start = end + 1;
+                lines &= lines - 1;
+            }
+            index.used += count;
+            // 3. On, or out.
+            base += WIDTH;
+            if base >= bytes.len() {
+                self.at = bytes.len();
+                if QUOTE && quoting.open {
+                    index.flaw(start, Flaw::UnclosedQuote);
+                } else if start < bytes.len() {
+                    let last = index.used;
+                    if index.ends.len() == last {
+                        index.ends.push(0);
+                    }
+                    index.ends[last] = narrow(bytes.len());
+                    index.used += 1;
+                    self.record(index, start, bytes.len(), first, last);
+                }
+                return;
+            }
+            if base >= limit && start > self.at {
+                self.at = start;
+                return;
+            }
+        }
+    }
+
+    /// Takes the record `start..end`, whose fields end at `index.ends[first..=last]`.
+    #[inline(always)]
+    fn record(&mut self, index: &mut Index, start: usize, end: usize, first: usize, last: usize) {
+        if start == end {
+            return;
+        }
+        let fields = last + 1 - first;
+        if fields == self.fields && self.filter.is_none() {
+            index.first.push(narrow(first));
+            index.starts.push(narrow(start));
+        } else {
+            self.unusual(index, start, first, last);
+        }
+    }
+
+    #[cold]
+    fn unusual(&mut self, index: &mut Index, start: usize, first: usize, last: usize) {
+        let ends = &index.ends[first..=last];
+        if self
+            .filter
+            .is_some_and(|filter| filter.drops(self.bytes, self.quote, start, ends))
+        {
+            self.dropped += 1;
+        } else if ends.len() == self.fields {
+            index.first.push(narrow(first));
+            index.starts.push(narrow(start));
+        } else {
+            index.flaw(start, Flaw::FieldCount(ends.len()));
+        }
+    }
+}
+
+/// Whether the bytes so far end within quotes.
+#[derive(Debug)]
+struct Quoting {
+    open: bool,
+    /// First byte of the field.
+    field: usize,
+    /// The second of two quotes that are one.
+    skip: usize,
+}
+
+impl Quoting {
+    /// Takes away what stands within quotes.
+    fn outside(&mut self, bytes: &[u8], base: usize, quote: u8, found: Masks) -> Masks {
+        let mut inside = 0_u64;
+        let mut rest = found.ends | found.quotes;
+        while rest != 0 {
+            let bit = rest & rest.wrapping_neg();
+            let at = base + wide(rest.trailing_zeros());
+            rest &= rest - 1;
+            if found.quotes & bit == 0 {
+                if self.open {
+                    inside |= bit;
+                } else {
+                    self.field = at + 1;
+                }
+            } else if at == self.skip {
+                // It was counted with the quote before it.
+            } else if self.open {
+                if bytes.get(at + 1) == Some(&quote) {
+                    self.skip = at + 1;
+                } else {
+                    self.open = false;
+                }
+            } else if at == self.field {
+                self.open = true;
+            }
+        }
+        Masks {
+            ends: found.ends & !inside,
+            lines: found.lines & !inside,
+            quotes: found.quotes,
+        }
+    }
+}
+
+/// The masks of fewer than 64 bytes.
+fn tail_masks<const CARRIAGE: bool, const QUOTE: bool>(
+    tail: &[u8],
+    delimiter: u8,
+    quote: u8,
+) -> Masks {
+    let mut block = [0_u8; WIDTH];
+    block[..tail.len()].copy_from_slice(tail);
+    let there = (1_u64 << tail.len()) - 1;
+    let found = masks::<CARRIAGE, QUOTE>(&block, delimiter, quote);
+    Masks {
+        ends: found.ends & there,
+        lines: found.lines & there,
+        quotes: found.quotes & there,
+    }
+}
+
+/// The text of a field, and whether it is quoted.
+///
+/// Within quotes two quotes are one; what follows the closing quote belongs to the text as it stands.
+pub(super) fn unquote<'a>(
+    raw: &'a [u8],
+    quote: Option<u8>,
+    scratch: &'a mut Vec<u8>,
+) -> (&'a [u8], bool) {
+    let Some(quote) = quote.filter(|quote| raw.first() == Some(quote)) else {
+        return (raw, false);
+    };
+    let inner = &raw[1..];
+    // Most quoted fields have no quote but the one that closes them.
+    if let Some(close) = memchr::memchr(quote, inner)
+        && close + 1 == inner.len()
+    {
+        return (&inner[..close], true);
+    }
+    scratch.clear();
+    let mut rest = inner;
+    while let Some(at) = memchr::memchr(quote, rest) {
+        scratch.extend_from_slice(&rest[..at]);
+        if rest.get(at + 1) == Some(&quote) {
+            scratch.push(quote);
+            rest = &rest[at + 2..];
+        } else {
+            // 1. The closing quote: the rest is literal.
+            rest = &rest[at + 1..];
+            break;
+        }
+    }
+    scratch.extend_from_slice(rest);
+    (scratch.as_slice(), true)
+}
+
+/// The fields of one record as they stand, without its line end.
+pub(super) fn fields_of(record: &[u8], delimiter: u8, quote: Option<u8>) -> Vec<&[u8]> {
+    let mut fields = Vec::new();
+    let mut begin = 0;
+    loop {
+        let mut look = begin;
+        if let Some(quote) = quote.filter(|quote| record.get(begin) == Some(quote)) {
+            look = super::cut::closing(record, quote, begin + 1)
+                .map_or(record.len(), |close| close + 1);
+        }
+        let Some(end) = memchr::memchr(delimiter, &record[look..]).map(|found| look + found) else {
+            fields.push(&record[begin..]);
+            return fields;
+        };
+        fields.push(&record[begin..end]);
+        begin = end + 1;
+    }
+}

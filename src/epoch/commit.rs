@@ -1,0 +1,109 @@
+//! Whether a run's outputs become visible: a pure function of what its workers told.
+
+use crate::cluster::outcome::Outcome;
+use crate::job::plan::Plan;
+use crate::record::{Note, RowCounts};
+
+/// What happens to the staged outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// They become visible.
+    Publish,
+    /// They are thrown away: the run failed a check, refused too much, or met a stop rule.
+    Discard,
+}
+
+/// Failures of one check that are told in words.
+const TOLD_FAILURES: usize = 3;
+
+/// Adds up the notes into `outcome`, says what failed, and decides.
+///
+/// # Panics
+///
+/// Where the row law does not hold: in = clean + refused + dropped. Going on would publish a wrong number.
+pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
+    let mut rows = RowCounts::default();
+    for note in notes {
+        match note {
+            Note::Rows(counts) => rows.add(counts),
+            Note::Verdicts {
+                check,
+                statuses,
+                failures,
+            } => {
+                let of_check = outcome.verdicts.entry(check.clone()).or_default();
+                for (status, count) in statuses {
+                    *of_check.entry(status.clone()).or_default() += count;
+                }
+                outcome
+                    .failures
+                    .extend(failures.iter().take(TOLD_FAILURES).cloned());
+            }
+            Note::Staged { .. } | Note::Printed { .. } => {}
+        }
+    }
+    assert_eq!(
+        rows.rows_in,
+        rows.clean + rows.refused + rows.dropped,
+        "rows were lost or doubled: {rows:?}"
+    );
+    for (rule, count) in &rows.stopped_by_rule {
+        outcome.failures.push(format!(
+            "rules.{rule}: {} failed, and the rule stops the run",
+            if *count == 1 {
+                "1 row".to_owned()
+            } else {
+                format!("{count} rows")
+            }
+        ));
+    }
+    if too_much_refused(rows.refused, rows.rows_in, plan.max_refused) {
+        outcome.failures.push(format!(
+            "{} of {} rows were refused, more than max_refused = {} %",
+            rows.refused,
+            rows.rows_in,
+            plan.max_refused * 100.0
+        ));
+    }
+    outcome.rows_in = rows.rows_in;
+    outcome.clean = rows.clean;
+    outcome.refused = rows.refused;
+    outcome.dropped = rows.dropped;
+    outcome.refused_by_reason = rows.refused_by_reason;
+    outcome.dropped_by_rule = rows.dropped_by_rule;
+    outcome.warned_by_rule = rows.warned_by_rule;
+    if outcome.failures.is_empty() {
+        Decision::Publish
+    } else {
+        Decision::Discard
+    }
+}
+
+/// Whether the share of refused rows is above the limit; of no rows nothing is refused.
+fn too_much_refused(refused: u64, all: u64, limit: f64) -> bool {
+    let share = |count: u64| {
+        // Counts of rows are far below 2^53.
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_precision_loss,
+            reason = "counts of rows are below 2^53"
+        )]
+        let exact = count as f64;
+        exact
+    };
+    all > 0 && share(refused) > limit * share(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_refused_rows_is_judged_strictly() {
+        assert!(!too_much_refused(0, 0, 0.0));
+        assert!(!too_much_refused(5, 10, 0.5));
+        assert!(too_much_refused(6, 10, 0.5));
+        assert!(too_much_refused(1, 1_000_000, 0.0));
+        assert!(!too_much_refused(10, 10, 1.0));
+    }
+}

@@ -1,0 +1,44 @@
+//! The dataflow, top to bottom: queue → validation → transforms → enrichment → checks → outputs.
+
+use std::sync::Arc;
+
+use timely::dataflow::operators::Concatenate;
+use timely::worker::Worker;
+
+use crate::cluster::{Run, exchange};
+use crate::record::Epoch;
+use crate::{checks, decode, epoch, lookup, sinks, sources, transform, validate};
+
+/// Builds the dataflow of a run on one worker.
+pub fn build(worker: &mut Worker, run: &Arc<Run>) {
+    worker.dataflow_named::<Epoch, _, _>("caudal", |scope| {
+        // Queue: pieces of input, each in its epoch.
+        let read = sources::read(scope, run);
+        let decoded = decode::decode(read, run);
+
+        // Reference tables: whole on every worker, complete before the rows that meet them.
+        let reference = lookup::collections(scope, run);
+
+        // Enrichment and transforms, in the order in which they need each other; then validation. Each step notes faults.
+        let mut rows = decoded;
+        for (number, stage) in run.plan.stages.iter().enumerate() {
+            rows = lookup::enrich(rows, &reference, run, &stage.lookups);
+            rows = transform::derive(rows, &run.plan, number, run.now);
+        }
+        let split = validate::split(validate::rules(rows, run), run);
+
+        // Rows with one key meet on one worker.
+        let clean = exchange::by_bin(split.clean, run);
+
+        // Checks: statistics as differences, applied and judged where their segment lives.
+        let judged = checks::tally(&clean, &run.plan, run.as_of, run.now);
+        let verdicts = epoch::verdict_notes(&judged.verdicts);
+
+        // Outputs: staged here, published when all of the run is good.
+        let staged = sinks::stage(clean, split.refused, judged.windows, judged.verdicts, run);
+
+        // The end of the run: what every worker has to tell.
+        let notes = scope.concatenate([split.notes, verdicts, staged]);
+        epoch::gather(notes, run);
+    });
+}

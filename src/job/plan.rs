@@ -1,0 +1,556 @@
+//! The plan: a job as resolved, which is all that the dataflow reads.
+//!
+//! Everything here is decided: defaults are filled in, names are bound to column ids, expressions are typed, units are
+//! converted. `resolve` makes it from the job file and does no I/O beyond looking at paths.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_schema::DataType;
+use chrono_tz::Tz;
+
+use crate::transform::Expression;
+
+/// A job, resolved.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// `[job] name`.
+    pub name: String,
+    /// The job file, as given on the command line.
+    pub file: PathBuf,
+    /// Ids of the columns whose values decide which worker a row goes to; empty: rows are spread by position.
+    pub key: Vec<usize>,
+    /// Business time zone.
+    pub time_zone: Tz,
+    /// Root of all file sinks and of `_caudal/`.
+    pub output: PathBuf,
+    /// Precedence of reasons; reasons not listed follow in the order of columns, look-ups, derived columns, rules.
+    pub reasons: Vec<Arc<str>>,
+    /// What becomes of the outputs of an earlier run.
+    pub rerun: Rerun,
+    /// What becomes of a faulty file.
+    pub on_bad_file: OnBadFile,
+    /// Share of refused rows above which the run fails, in [0, 1]; 1 never fails.
+    pub max_refused: f64,
+    /// Bytes of input read as one chunk.
+    pub chunk_bytes: usize,
+    /// Bytes of input a bounded run puts into one epoch.
+    pub epoch_bytes: u64,
+    /// Bytes of input that may be between readers and sinks in this process.
+    pub in_flight_bytes: u64,
+    /// Every column a row can have: of the sources, then of the look-ups, then derived; a column's place is its id.
+    pub columns: Vec<Column>,
+    /// The sources, in file order.
+    pub sources: Vec<SourcePlan>,
+    /// The look-ups, in file order.
+    pub lookups: Vec<LookupPlan>,
+    /// The derived columns, in file order.
+    pub derived: Vec<Derived>,
+    /// Look-ups and derived columns in the order they can be worked out: all steps of a stage need only earlier stages
+    /// (and, for derived columns, the stage's look-ups and earlier derived columns of the same stage).
+    pub stages: Vec<Stage>,
+    /// The rules, in file order.
+    pub rules: Vec<Rule>,
+    /// The windows, in file order.
+    pub windows: Vec<WindowPlan>,
+    /// The checks, in file order.
+    pub checks: Vec<CheckPlan>,
+    /// The sinks, in file order.
+    pub sinks: Vec<SinkPlan>,
+}
+
+/// `[job] rerun`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rerun {
+    /// The outputs are replaced as a whole at the end.
+    Replace,
+}
+
+/// `on_bad_file`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBadFile {
+    /// The run stops.
+    Stop,
+    /// The file is refused whole and the run goes on.
+    Refuse,
+}
+
+/// A column of a row.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// What it may be qualified with: the names of its sources, its look-up, or nothing for a derived one.
+    pub relations: Vec<String>,
+    /// Its name.
+    pub name: String,
+    /// Logical type; varchar is `Utf8` here whatever the encoding of the arrays.
+    pub data_type: DataType,
+    /// Whether clean rows may lack it.
+    pub nullable: bool,
+}
+
+/// A source.
+#[derive(Debug, Clone)]
+pub struct SourcePlan {
+    /// Its name.
+    pub name: String,
+    /// Id of the column that holds the event time.
+    pub event_time: Option<usize>,
+    /// Where the bytes come from.
+    pub transport: Transport,
+    /// What the bytes are.
+    pub format: Format,
+    /// Its columns, in file order.
+    pub columns: Vec<SourceColumn>,
+}
+
+/// Where bytes come from.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// Files by path or glob pattern, absolute or relative to the working directory, in the order given; what a pattern
+    /// matches is ordered by name.
+    Files {
+        /// The patterns, and how the job file writes them.
+        paths: Vec<PathBuf>,
+    },
+    /// Rows of the built-in generator.
+    Generate {
+        /// How many rows.
+        rows: u64,
+        /// Seed.
+        seed: u64,
+    },
+}
+
+/// What bytes are.
+#[derive(Debug, Clone)]
+pub enum Format {
+    /// Delimited text.
+    Csv(CsvOptions),
+    /// JSON lines.
+    Json,
+    /// Parquet.
+    Parquet,
+}
+
+/// Options of delimited text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsvOptions {
+    /// Between fields; one byte.
+    pub delimiter: u8,
+    /// Around fields; `None` switches quoting off.
+    pub quote: Option<u8>,
+    /// Whether the first line names the columns; without, fields are bound in the order of the source's columns.
+    pub header: bool,
+    /// Unquoted texts that mean null, for columns that do not say their own; the empty text by default.
+    pub nulls: Vec<String>,
+    /// Whether records equal to the header line are dropped (and counted as dropped).
+    pub skip_repeated_header: bool,
+    /// Whether records whose every field is empty are dropped (and counted as dropped), as blank lines always are silently.
+    pub skip_blank: bool,
+}
+
+/// A column of a source or look-up.
+#[derive(Debug, Clone)]
+pub struct SourceColumn {
+    /// Its id in `plan.columns` (for a look-up: the position in the look-up's own columns).
+    pub id: usize,
+    /// Its name in the job.
+    pub name: String,
+    /// Its name in the file.
+    pub header: String,
+    /// Its type.
+    pub column_type: ColumnType,
+    /// Whether a missing value is a fault.
+    pub not_null: bool,
+    /// Patterns of dates and times (strftime), tried in order; empty means ISO 8601.
+    pub formats: Vec<String>,
+    /// Zone of timestamps that carry none; UTC where absent.
+    pub time_zone: Option<Tz>,
+    /// Unit of timestamps written as whole numbers since 1970.
+    pub unit: Option<EpochUnit>,
+    /// Unquoted texts that mean null here; `None`: those of the format.
+    pub nulls: Option<Vec<String>>,
+    /// What a value that can't be read does.
+    pub on_bad: OnBad,
+    /// Reason of any fault of this column; default: by kind of fault.
+    pub reason: Option<Arc<str>>,
+    /// Whether `17850.0` is a whole number and outer spaces are ignored.
+    pub lenient: bool,
+}
+
+/// `on_bad`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBad {
+    /// The row is refused.
+    Refuse,
+    /// The value is null; a `not null` column then still refuses the row.
+    Null,
+}
+
+/// Unit of whole numbers that are times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EpochUnit {
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+    /// Microseconds.
+    Microseconds,
+}
+
+/// A type of the job file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnType {
+    /// `boolean`.
+    Boolean,
+    /// `smallint`: Int16.
+    SmallInt,
+    /// `int`: Int32.
+    Int,
+    /// `bigint`: Int64.
+    BigInt,
+    /// `double`: Float64.
+    Double,
+    /// `decimal(p,s)`: Decimal128, 1 ≤ p ≤ 38, 0 ≤ s ≤ p.
+    Decimal(u8, i8),
+    /// `varchar`: Utf8.
+    Varchar,
+    /// `date`: Date32.
+    Date,
+    /// `timestamp`: microseconds UTC.
+    Timestamp,
+}
+
+impl ColumnType {
+    /// The Arrow type of its arrays (varchar may come as a dictionary of it).
+    pub fn data_type(self) -> DataType {
+        match self {
+            Self::Boolean => DataType::Boolean,
+            Self::SmallInt => DataType::Int16,
+            Self::Int => DataType::Int32,
+            Self::BigInt => DataType::Int64,
+            Self::Double => DataType::Float64,
+            Self::Decimal(precision, scale) => DataType::Decimal128(precision, scale),
+            Self::Varchar => DataType::Utf8,
+            Self::Date => DataType::Date32,
+            Self::Timestamp => timestamp_type(),
+        }
+    }
+}
+
+/// The one timestamp type: microseconds UTC.
+pub fn timestamp_type() -> DataType {
+    DataType::Timestamp(arrow_schema::TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// A look-up.
+#[derive(Debug, Clone)]
+pub struct LookupPlan {
+    /// Its name.
+    pub name: String,
+    /// Where reference rows come from.
+    pub transport: Transport,
+    /// What they are.
+    pub format: Format,
+    /// Columns as read from the file, with ids 0, 1, … of this look-up's own.
+    pub columns: Vec<SourceColumn>,
+    /// Turns wide reference rows into tall ones.
+    pub unpivot: Option<Unpivot>,
+    /// The reference columns after unpivoting (those of `columns` where there is none): name and type. The i-th has the id
+    /// `first_column + i` in `plan.columns`.
+    pub reference: Vec<ReferenceColumn>,
+    /// Id of the first reference column in `plan.columns`.
+    pub first_column: usize,
+    /// Positions in `reference` of the key columns, and the expressions over the row that they must equal.
+    pub on: Vec<(usize, Expression)>,
+    /// As-of look-ups: positions in `reference` of the validity.
+    pub validity: Option<Validity>,
+    /// What a row without a reference row does.
+    pub missing: Missing,
+    /// What two reference rows with one key (and one `valid_from`) do.
+    pub duplicates: Duplicates,
+}
+
+/// A column of a reference collection.
+#[derive(Debug, Clone)]
+pub struct ReferenceColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub column_type: ColumnType,
+}
+
+/// `unpivot = { name = "currency", value = "rate" }`: every column that is not kept becomes a row (name, value).
+#[derive(Debug, Clone)]
+pub struct Unpivot {
+    /// Positions in `columns` of those kept as they are; they come first in `reference`.
+    pub keep: Vec<usize>,
+    /// Positions in `columns` of those turned into rows; null values make no row.
+    pub turn: Vec<usize>,
+}
+
+/// Validity of reference rows, searched by event time.
+#[derive(Debug, Clone)]
+pub struct Validity {
+    /// Position in `reference` of the column a row is valid from (inclusive).
+    pub from: usize,
+    /// Position in `reference` of the column a row is valid to (exclusive); without, the latest earlier row is taken.
+    pub to: Option<usize>,
+    /// The row's time: the source's event time, cast to the type of the `from` column.
+    pub at: Expression,
+}
+
+/// What a row that finds no reference row does.
+#[derive(Debug, Clone)]
+pub enum Missing {
+    /// It is refused with this reason.
+    Refuse(Arc<str>),
+    /// The reference columns are null.
+    Null,
+}
+
+/// `duplicates`.
+#[derive(Debug, Clone)]
+pub enum Duplicates {
+    /// The run stops, naming both rows; rows equal in every column are one.
+    Refuse,
+    /// The row with the largest value in this position of `reference` is taken; the later one read where equal.
+    Newest(usize),
+}
+
+/// A derived column.
+#[derive(Debug, Clone)]
+pub struct Derived {
+    /// Its id in `plan.columns`.
+    pub id: usize,
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub expression: Expression,
+}
+
+/// Steps that can be done together.
+#[derive(Debug, Clone, Default)]
+pub struct Stage {
+    /// Indices in `plan.lookups`.
+    pub lookups: Vec<usize>,
+    /// Indices in `plan.derived`, in order of need.
+    pub derived: Vec<usize>,
+}
+
+/// A rule: fails where `expect` is false; null passes.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// A boolean expression.
+    pub expect: Expression,
+    /// What a failing row does.
+    pub then: Then,
+    /// Reason of its refusals: the declared one or the rule's name.
+    pub reason: Arc<str>,
+}
+
+/// What a row that fails a rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It is refused.
+    Refuse,
+    /// It is dropped, and counted.
+    Drop,
+    /// It goes on, and is counted.
+    Warn,
+    /// The run ends with code 1 and nothing is visible.
+    Stop,
+}
+
+/// Statistics per segment and event-time window.
+#[derive(Debug, Clone)]
+pub struct WindowPlan {
+    /// Its name.
+    pub name: String,
+    /// Ids of the columns that make the segment.
+    pub per: Vec<usize>,
+    /// Id of the event-time column.
+    pub event_time: usize,
+    /// Length of the tumbling windows.
+    pub length: WindowLength,
+    /// The statistics, in file order.
+    pub statistics: Vec<Statistic>,
+}
+
+/// Length of tumbling windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowLength {
+    /// A fixed length in microseconds, aligned to 1970-01-01T00:00Z.
+    Fixed(i64),
+    /// Calendar days in the business time zone.
+    Days(u32),
+}
+
+/// A named aggregate.
+#[derive(Debug, Clone)]
+pub struct Statistic {
+    /// Its name.
+    pub name: String,
+    /// What is computed.
+    pub function: AggregateFunction,
+    /// Over what: `None` only for `count(*)`.
+    pub argument: Option<Expression>,
+    /// `FILTER (WHERE …)`.
+    pub filter: Option<Expression>,
+    /// Type of its column in `windows.NAME`: Int64 for counts; the argument's for min and max; Decimal128(38, s) for sum of
+    /// integers (s = 0) and decimals; Decimal128(38, min(s + 4, 37)) for avg; Float64 for `var_samp` and `stddev_samp`.
+    pub data_type: DataType,
+}
+
+/// The aggregates of `[windows]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AggregateFunction {
+    /// `count(*)`, `count(x)`.
+    Count,
+    /// `sum(x)`.
+    Sum,
+    /// `avg(x)`.
+    Avg,
+    /// `min(x)`.
+    Min,
+    /// `max(x)`.
+    Max,
+    /// Sample variance.
+    VarSamp,
+    /// Sample standard deviation.
+    StddevSamp,
+}
+
+/// A check.
+#[derive(Debug, Clone)]
+pub struct CheckPlan {
+    /// Its name.
+    pub name: String,
+    /// What is measured.
+    pub measure: Measure,
+    /// Name of the column it adds to `windows.NAME`; `None`: none.
+    pub value: Option<String>,
+}
+
+/// What a check measures.
+#[derive(Debug, Clone)]
+pub enum Measure {
+    /// Share of rows with a value, per segment and window: numerator and denominator are hidden statistics.
+    Completeness {
+        /// Index in `plan.windows`.
+        window: usize,
+        /// Id of the column that should have a value.
+        column: usize,
+        /// With fewer rows the verdict is `too_few`.
+        min_rows: u64,
+        /// Below it the verdict is `warn`.
+        warn_below: Option<f64>,
+        /// Below it the verdict is `fail`.
+        fail_below: Option<f64>,
+    },
+    /// Age of the newest event of each segment at the end of the run: against the newest event of all, or `--as-of`.
+    Freshness {
+        /// Ids of the segment's columns; empty: one segment.
+        per: Vec<usize>,
+        /// Id of the event-time column.
+        event_time: usize,
+        /// Microseconds beyond which the verdict is `warn`.
+        warn_after: Option<i64>,
+        /// Microseconds beyond which the verdict is `fail`.
+        fail_after: Option<i64>,
+    },
+    /// z-score of a statistic against the previous windows of its segment that have rows.
+    Variance {
+        /// Index in `plan.windows`.
+        window: usize,
+        /// Index in the window's statistics.
+        of: usize,
+        /// How many preceding windows with rows at most.
+        previous: usize,
+        /// |z| beyond which the verdict is `warn`.
+        warn_beyond: Option<f64>,
+        /// |z| beyond which the verdict is `fail`.
+        fail_beyond: Option<f64>,
+        /// With fewer preceding windows the verdict is `warming_up`; the value is given all the same.
+        min_history: usize,
+    },
+}
+
+/// A sink.
+#[derive(Debug, Clone)]
+pub struct SinkPlan {
+    /// Its name.
+    pub name: String,
+    /// What it takes.
+    pub from: SinkFrom,
+    /// Where it writes.
+    pub to: SinkTo,
+    /// How.
+    pub format: SinkFormat,
+    /// Its columns, in order, those of `partition_by` included; expressions are over the table `from` (for rows: over
+    /// `plan.columns`; else over the table's own columns by position, see [`SinkFrom`]).
+    pub columns: Vec<OutputColumn>,
+}
+
+/// The tables a sink may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SinkFrom {
+    /// Clean rows.
+    Rows,
+    /// Refused rows: [`crate::record`]'s quarantine columns, then every source column as text.
+    Refused,
+    /// Verdicts of all checks.
+    Verdicts,
+    /// A window, by index in `plan.windows`: segment, `window_start`, `window_end`, statistics, check values.
+    Windows(usize),
+}
+
+/// Where a sink writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkTo {
+    /// A folder under the job's output.
+    Files {
+        /// Relative to `plan.output`.
+        path: PathBuf,
+        /// Positions in the sink's `columns` that stand in the path only, outermost first.
+        partition_by: Vec<usize>,
+    },
+    /// Standard output.
+    Stdout,
+}
+
+/// How a sink writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkFormat {
+    /// Parquet.
+    Parquet(Compression),
+    /// JSON lines; decimals as exact numbers, timestamps as ISO 8601 text.
+    Json,
+    /// Delimited text with a header line.
+    Csv {
+        /// Between fields.
+        delimiter: u8,
+    },
+}
+
+/// Compression of Parquet pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// zstd level 1.
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// None.
+    None,
+}
+
+/// A column of a sink.
+#[derive(Debug, Clone)]
+pub struct OutputColumn {
+    /// Its name in the output.
+    pub name: String,
+    /// Its value.
+    pub expression: Expression,
+}

@@ -1,0 +1,175 @@
+//! What a job means: from the file as written to the [`Plan`] that the dataflow reads.
+//!
+//! ```text
+//! Document --options, sources, look-ups--> columns --derive--> all columns --bind--> rules, windows, checks, sinks --> Plan
+//!                         \______________________\__________________\______________\____> problems
+//! ```
+//!
+//! 1. `[job]`, then the columns of sources and look-ups: what they are called and their types.
+//! 2. Derived columns, in the order of need: each has its type from those before it.
+//! 3. All columns being known, the expressions of look-ups, and with them the order of all steps.
+//! 4. Rules, windows, checks, sinks, key and reasons.
+//!
+//! Everything is read to its end whatever is faulty, so that a job's faults are told at once; what only follows from
+//! a fault that is told already is not (see [`scope`]). No file is looked at.
+
+mod checks;
+mod columns;
+mod derive;
+mod lookups;
+mod options;
+mod order;
+mod outputs;
+mod reasons;
+mod report;
+mod rules;
+mod scope;
+mod sinks;
+mod sources;
+mod transport;
+mod types;
+mod units;
+mod windows;
+mod words;
+
+use std::path::Path;
+
+pub use reasons::DEFAULT_REASONS;
+pub use report::Wrong;
+pub use types::{read_type, type_text};
+pub use units::{read_duration, read_percentage, read_size, read_window_length};
+pub use words::{read_byte, read_time_zone};
+
+use self::derive::{Known, resolve_derived};
+use self::report::Report;
+use crate::job::document::Document;
+use crate::job::plan::Plan;
+use crate::job::problems::Problems;
+use crate::job::spec::Spec;
+
+/// Resolves a job.
+///
+/// # Errors
+/// All faults of the job file, those of reading it included, in the order of the file.
+pub fn resolve(document: &Document) -> Result<Plan, Problems> {
+    let mut report = Report::new(document);
+    let mut plan = plan(&mut report, document);
+    document.all_problems(report.finish()).or(())?;
+    assert_whole(&plan, &document.spec);
+    outputs::work_out_before_the_split(&mut plan);
+    Ok(plan)
+}
+
+/// What is left out of a plan has a fault that is reported; a plan with neither would do less than the job says.
+fn assert_whole(plan: &Plan, spec: &Spec) {
+    let counts = [
+        ("sources", plan.sources.len(), spec.sources.len()),
+        ("look-ups", plan.lookups.len(), spec.lookups.len()),
+        ("derived columns", plan.derived.len(), spec.derive.len()),
+        ("rules", plan.rules.len(), spec.rules.len()),
+        ("windows", plan.windows.len(), spec.windows.len()),
+        ("checks", plan.checks.len(), spec.checks.len()),
+        ("sinks", plan.sinks.len(), spec.sinks.len()),
+    ];
+    for (what, resolved, written) in counts {
+        assert!(
+            resolved == written,
+            "{resolved} of {written} {what} are resolved and no fault is reported"
+        );
+    }
+}
+
+/// The plan, which is whole where no fault is reported.
+fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
+    let spec = &document.spec;
+    let folder = document.file.parent().unwrap_or(Path::new(""));
+
+    // 1. Columns of sources and look-ups.
+    let options = options::read_options(report, &spec.job, folder);
+    let time_zone = options.time_zone;
+    let sources = sources::resolve_sources(report, &spec.sources, folder);
+    let source_columns = sources.columns.len();
+    let mut known = Known {
+        columns: sources.columns,
+        faulty: sources.faulty,
+    };
+    lookups::check_relations(report, &spec.sources, &spec.lookups);
+    let mut drafts = Vec::with_capacity(spec.lookups.len());
+    for (name, lookup) in spec.lookups.iter() {
+        let draft = lookups::read_lookup(report, name, lookup, folder, &mut known.columns);
+        known.faulty.extend(draft.faulty.iter().cloned());
+        drafts.push(draft);
+    }
+
+    // 2. Derived columns.
+    let derived = resolve_derived(report, &spec.derive, &mut known, time_zone);
+    let scope = known.scope(time_zone);
+
+    // 3. Look-ups and the order of steps.
+    let lookups: Vec<_> = drafts
+        .into_iter()
+        .map(|draft| draft.bind(report, &scope, &sources.event_time, time_zone.name()))
+        .collect();
+    let stages = order::order_steps(report, &lookups, &derived);
+    let derived: Vec<_> = derived.into_iter().flatten().collect();
+
+    // 4. What reads the columns.
+    let rules = rules::resolve_rules(report, &spec.rules, &scope);
+    let windows = windows::resolve_windows(report, &spec.windows, &scope, &sources.event_time);
+    let context = checks::Context {
+        scope: &scope,
+        event_time: &sources.event_time,
+        window_specs: &spec.windows,
+        windows: &windows,
+    };
+    let checks = checks::resolve_checks(report, &spec.checks, context);
+    let derived_ids: Vec<usize> = derived.iter().map(|derived| derived.id).collect();
+    let tables = sinks::Tables {
+        rows: &scope,
+        faulty: &known.faulty,
+        source_columns,
+        derived: &derived_ids,
+        window_specs: &spec.windows,
+        windows: &windows,
+        check_specs: &spec.checks,
+        checks: &checks,
+        time_zone,
+    };
+    let sinks = sinks::resolve_sinks(report, &spec.sinks, tables);
+    let key = scope.distinct_columns(
+        report,
+        &["job", "key"],
+        spec.job.key.as_deref().unwrap_or_default(),
+    );
+    let reasons = reasons::read_reasons(report, spec);
+
+    Plan {
+        name: spec.job.name.clone(),
+        file: document.file.clone(),
+        key,
+        time_zone,
+        output: options.output,
+        reasons,
+        rerun: options.rerun,
+        on_bad_file: options.on_bad_file,
+        max_refused: options.max_refused,
+        chunk_bytes: options.chunk_bytes,
+        epoch_bytes: options.epoch_bytes,
+        in_flight_bytes: options.in_flight_bytes,
+        columns: known.columns,
+        sources: sources.plans.into_iter().flatten().collect(),
+        lookups: lookups.into_iter().flatten().collect(),
+        derived,
+        stages,
+        rules,
+        windows: windows
+            .into_iter()
+            .filter_map(|window| window.plan)
+            .collect(),
+        checks,
+        sinks,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,375 @@
+//! Checks: measures over windows and streams of rows.
+
+use arrow_schema::DataType;
+
+use super::report::{Report, Wrong};
+use super::scope::Scope;
+use super::sources::EventTime;
+use super::units::read_duration;
+use super::windows::{Window, read_segment};
+use super::words::{check_column_name, check_name};
+use crate::job::plan::{CheckPlan, Measure, WindowPlan, timestamp_type};
+use crate::job::problems::quoted;
+use crate::job::spec::{
+    CheckSpec, CompletenessSpec, FreshnessSpec, Named, VarianceSpec, WindowSpec,
+};
+use crate::job::tables::{WINDOW_END, WINDOW_START, measured_window};
+
+/// With fewer windows before it a z-score has no sample standard deviation.
+const LEAST_HISTORY: u64 = 2;
+
+/// What checks refer to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) scope: &'a Scope,
+    pub(super) event_time: &'a EventTime,
+    pub(super) window_specs: &'a Named<WindowSpec>,
+    pub(super) windows: &'a [Window],
+}
+
+/// Resolves `[checks]`, in file order; faulty ones are left out.
+pub(super) fn resolve_checks(
+    report: &mut Report<'_>,
+    specs: &Named<CheckSpec>,
+    context: Context<'_>,
+) -> Vec<CheckPlan> {
+    let mut checks: Vec<CheckPlan> = Vec::with_capacity(specs.len());
+    for (name, spec) in specs.iter() {
+        report.check_name(&["checks", name], check_name(name));
+        let Some(measure) = read_measure(report, name, spec, context) else {
+            continue;
+        };
+        check_value_name(report, name, spec, &measure, &checks, context);
+        checks.push(CheckPlan {
+            name: name.to_owned(),
+            measure,
+            value: spec.value.clone(),
+        });
+    }
+    checks
+}
+
+fn read_measure(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: &CheckSpec,
+    context: Context<'_>,
+) -> Option<Measure> {
+    match (&spec.completeness, &spec.freshness, &spec.variance) {
+        (Some(completeness), None, None) => {
+            let window = find_window(report, name, spec, context);
+            read_completeness(report, name, completeness, window, context)
+        }
+        (None, None, Some(variance)) => {
+            let window = find_window(report, name, spec, context);
+            read_variance(report, name, variance, window?, context)
+        }
+        (None, Some(freshness), None) => {
+            if spec.window.is_some() {
+                let wrong = Wrong::new("freshness looks at no window")
+                    .hint("leave it out; `freshness.per` says what it is kept for");
+                report.add(&["checks", name, "window"], wrong);
+            }
+            if spec.value.is_some() {
+                let wrong = Wrong::new("freshness has no window to add a column to")
+                    .hint("leave it out; a sink of `verdicts` shows the value");
+                report.add(&["checks", name, "value"], wrong);
+            }
+            read_freshness(report, name, freshness, context)
+        }
+        _ => {
+            report.add(
+                &["checks", name],
+                Wrong::new("it has not exactly one measure")
+                    .expected("one of completeness, freshness, variance"),
+            );
+            None
+        }
+    }
+}
+
+fn read_completeness(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: &CompletenessSpec,
+    window: Option<usize>,
+    context: Context<'_>,
+) -> Option<Measure> {
+    let path = ["checks", name, "completeness"];
+    let at = |option: &'static str| ["checks", name, "completeness", option];
+    let column = context.scope.column(report, &at("column"), &spec.column);
+    for (option, share) in [
+        ("warn_below", spec.warn_below),
+        ("fail_below", spec.fail_below),
+    ] {
+        if share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+            report.add(
+                &at(option),
+                Wrong::new("it is no share").expected("a number from 0 to 1, such as 0.97"),
+            );
+        }
+    }
+    if let (Some(warn), Some(fail)) = (spec.warn_below, spec.fail_below)
+        && fail > warn
+    {
+        let wrong = Wrong::new(format!(
+            "`fail_below` {fail} is above `warn_below` {warn}, so that no verdict is `warn`"
+        ));
+        report.add(&path, wrong.expected("fail_below ≤ warn_below"));
+    }
+    Some(Measure::Completeness {
+        window: window?,
+        column: column?,
+        min_rows: spec.min_rows.unwrap_or(1),
+        warn_below: spec.warn_below,
+        fail_below: spec.fail_below,
+    })
+}
+
+fn read_freshness(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: &FreshnessSpec,
+    context: Context<'_>,
+) -> Option<Measure> {
+    let at = |option: &'static str| ["checks", name, "freshness", option];
+    let per = read_segment(
+        report,
+        &at("per"),
+        spec.per.as_deref().unwrap_or_default(),
+        context.scope,
+    );
+    let event_time = match &spec.event_time {
+        None => context
+            .event_time
+            .need(report, &["checks", name, "freshness"]),
+        Some(written) => {
+            let id = context.scope.column(report, &at("event_time"), written);
+            let is_timestamp =
+                |id: &usize| context.scope.columns()[*id].data_type == timestamp_type();
+            if id.is_some_and(|id| !is_timestamp(&id)) {
+                report.add(
+                    &at("event_time"),
+                    Wrong::new(format!("column {} is no timestamp", quoted(written)))
+                        .expected("a column of type timestamp"),
+                );
+            }
+            id
+        }
+    };
+    let mut ages = [None, None];
+    for (age, (option, text)) in ages.iter_mut().zip([
+        ("warn_after", &spec.warn_after),
+        ("fail_after", &spec.fail_after),
+    ]) {
+        if let Some(text) = text {
+            *age = report.take(&at(option), read_duration(text));
+        }
+    }
+    let [warn_after, fail_after] = ages;
+    if let (Some(warn), Some(fail)) = (warn_after, fail_after)
+        && fail < warn
+    {
+        let wrong =
+            Wrong::new("`fail_after` is shorter than `warn_after`, so that no verdict is `warn`");
+        report.add(
+            &["checks", name, "freshness"],
+            wrong.expected("warn_after ≤ fail_after"),
+        );
+    }
+    Some(Measure::Freshness {
+        per,
+        event_time: event_time?,
+        warn_after,
+        fail_after,
+    })
+}
+
+fn read_variance(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: &VarianceSpec,
+    index: usize,
+    context: Context<'_>,
+) -> Option<Measure> {
+    let path = ["checks", name, "variance"];
+    let at = |option: &'static str| ["checks", name, "variance", option];
+    let previous = spec.against.previous;
+    if previous < LEAST_HISTORY {
+        let wrong = Wrong::new(format!(
+            "a standard deviation needs more previous windows than {previous}"
+        ))
+        .expected("at least 2");
+        report.add(&["checks", name, "variance", "against", "previous"], wrong);
+    }
+    let min_history = spec.min_history.unwrap_or(LEAST_HISTORY);
+    if previous >= LEAST_HISTORY && min_history > previous {
+        let wrong = Wrong::new(format!(
+            "{min_history} windows of history are never reached with {previous} previous ones"
+        ));
+        report.add(
+            &at("min_history"),
+            wrong.expected("min_history ≤ against.previous"),
+        );
+    }
+    for (option, bound) in [
+        ("warn_beyond", spec.warn_beyond),
+        ("fail_beyond", spec.fail_beyond),
+    ] {
+        if bound.is_some_and(|bound| bound.is_nan() || bound < 0.0) {
+            report.add(
+                &at(option),
+                Wrong::new("it is no bound of |z|").expected("a number of at least 0, such as 3.0"),
+            );
+        }
+    }
+    if let (Some(warn), Some(fail)) = (spec.warn_beyond, spec.fail_beyond)
+        && fail < warn
+    {
+        let wrong = Wrong::new(format!(
+            "`fail_beyond` {fail} is below `warn_beyond` {warn}, so that no verdict is `warn`"
+        ));
+        report.add(&path, wrong.expected("warn_beyond ≤ fail_beyond"));
+    }
+    let of = find_statistic(report, &at("of"), &spec.of, &context.windows[index])?;
+    Some(Measure::Variance {
+        window: index,
+        of,
+        previous: report.take(&at("against"), as_usize(previous))?,
+        warn_beyond: spec.warn_beyond,
+        fail_beyond: spec.fail_beyond,
+        min_history: report.take(&at("min_history"), as_usize(min_history))?,
+    })
+}
+
+fn as_usize(number: u64) -> Result<usize, Wrong> {
+    usize::try_from(number)
+        .map_err(|_| Wrong::new(format!("{number} is more than this machine counts")))
+}
+
+/// The window of a check that needs one.
+fn find_window(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: &CheckSpec,
+    context: Context<'_>,
+) -> Option<usize> {
+    let names = || context.window_specs.names();
+    let expected = if context.window_specs.is_empty() {
+        "a window of [windows]".to_owned()
+    } else {
+        names().collect::<Vec<_>>().join(", ")
+    };
+    let Some(window) = &spec.window else {
+        let wrong = Wrong::new("it does not say which window it looks at")
+            .expected(expected)
+            .hint("add `window`");
+        report.add(&["checks", name], wrong);
+        return None;
+    };
+    let found = context.window_specs.position(window);
+    if found.is_none() {
+        let wrong = Wrong::new(format!("{} is no window", quoted(window))).expected(expected);
+        report.add(
+            &["checks", name, "window"],
+            wrong.did_you_mean(window, names()),
+        );
+    }
+    found
+}
+
+fn find_statistic(
+    report: &mut Report<'_>,
+    path: &[&str],
+    written: &str,
+    window: &Window,
+) -> Option<usize> {
+    let plan = window.plan.as_ref()?;
+    if window.faulty.contains(written) {
+        return None;
+    }
+    let names = || {
+        plan.statistics
+            .iter()
+            .map(|statistic| statistic.name.as_str())
+    };
+    let Some(index) = names().position(|name| name == written) else {
+        let what = format!(
+            "{} is no statistic of window {}",
+            quoted(written),
+            quoted(&plan.name)
+        );
+        let wrong = Wrong::new(what).expected(names().collect::<Vec<_>>().join(", "));
+        report.add(path, wrong.did_you_mean(written, names()));
+        return None;
+    };
+    if !is_number(&plan.statistics[index].data_type) {
+        let wrong = Wrong::new(format!("statistic {} is no number", quoted(written)));
+        report.add(
+            path,
+            wrong
+                .expected("a count, sum, avg, var_samp or stddev_samp, or a min or max of numbers"),
+        );
+        return None;
+    }
+    Some(index)
+}
+
+fn is_number(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::Float64
+            | DataType::Decimal128(..)
+    )
+}
+
+/// `value` is a column of the window's table, which has none of that name yet.
+fn check_value_name(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: &CheckSpec,
+    measure: &Measure,
+    earlier: &[CheckPlan],
+    context: Context<'_>,
+) {
+    let (Some(value), Some(index)) = (&spec.value, measured_window(measure)) else {
+        return;
+    };
+    let path = ["checks", name, "value"];
+    report.take(&path, check_column_name(value));
+    let Some(window) = &context.windows[index].plan else {
+        return;
+    };
+    let by_check = earlier.iter().find(|other| {
+        measured_window(&other.measure) == Some(index) && other.value.as_ref() == Some(value)
+    });
+    let what = match by_check {
+        Some(other) => format!(
+            "check {} adds a column {} already",
+            quoted(&other.name),
+            quoted(value)
+        ),
+        None if is_column(window, value, context.scope) => format!(
+            "window {} has a column {} already",
+            quoted(&window.name),
+            quoted(value)
+        ),
+        None => return,
+    };
+    report.add(&path, Wrong::new(what).expected("a name of its own"));
+}
+
+fn is_column(window: &WindowPlan, name: &str, scope: &Scope) -> bool {
+    let in_segment = window
+        .per
+        .iter()
+        .any(|id| scope.columns()[*id].name == name);
+    let in_statistics = window
+        .statistics
+        .iter()
+        .any(|statistic| statistic.name == name);
+    in_segment || in_statistics || name == WINDOW_START || name == WINDOW_END
+}

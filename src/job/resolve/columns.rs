@@ -1,0 +1,155 @@
+//! Columns of sources and look-ups.
+
+use super::report::{Report, Wrong};
+use super::types::{read_type, type_text};
+use super::words::{check_column_name, check_pattern, check_reason, read_time_zone};
+use crate::job::plan::{ColumnType, EpochUnit, OnBad, SourceColumn};
+use crate::job::problems::quoted;
+use crate::job::spec::{self, ColumnSpec, Named};
+
+/// Columns as read, and the names of those that could not be.
+#[derive(Debug, Default)]
+pub(super) struct ReadColumns {
+    /// In file order; their ids count from 0.
+    pub(super) columns: Vec<SourceColumn>,
+    /// Names of faulty ones.
+    pub(super) faulty: Vec<String>,
+}
+
+/// Reads the columns of the source or look-up at `path`.
+pub(super) fn read_columns(
+    report: &mut Report<'_>,
+    path: &[&str],
+    specs: &Named<ColumnSpec>,
+) -> ReadColumns {
+    let mut read = ReadColumns::default();
+    let path = [path, &["columns"]].concat();
+    if specs.is_empty() {
+        report.add(
+            &path,
+            Wrong::new("there are no columns")
+                .expected("at least one, such as `sale_id = \"bigint not null\"`"),
+        );
+    }
+    for (name, spec) in specs.iter() {
+        let path = [path.as_slice(), &[name]].concat();
+        match read_column(report, &path, name, spec, read.columns.len()) {
+            Some(column) => {
+                check_header(report, &path, &column, &read.columns);
+                read.columns.push(column);
+            }
+            None => read.faulty.push(name.to_owned()),
+        }
+    }
+    read
+}
+
+fn read_column(
+    report: &mut Report<'_>,
+    path: &[&str],
+    name: &str,
+    spec: &ColumnSpec,
+    id: usize,
+) -> Option<SourceColumn> {
+    let at = |option: &'static str| [path, &[option]].concat();
+    if !report.check_name(path, check_column_name(name)) {
+        return None;
+    }
+    let mut time_zone = None;
+    if let Some(zone) = &spec.time_zone {
+        time_zone = report.take(&at("time_zone"), read_time_zone(zone));
+    }
+    if let Some(reason) = &spec.reason {
+        report.take(&at("reason"), check_reason(reason));
+    }
+    let formats = spec.formats.clone().unwrap_or_default();
+    for (index, pattern) in formats.iter().enumerate() {
+        let index = index.to_string();
+        report.take(
+            &[path, &["formats", &index]].concat(),
+            check_pattern(pattern),
+        );
+    }
+    // A text alone stands for the type: then the place is the column's own, which `place` falls back to.
+    let (column_type, not_null) = report.take(&at("type"), read_type(&spec.column_type))?;
+    check_options(report, path, spec, column_type);
+    Some(SourceColumn {
+        id,
+        name: name.to_owned(),
+        header: spec.header.clone().unwrap_or_else(|| name.to_owned()),
+        column_type,
+        not_null,
+        formats,
+        time_zone,
+        unit: spec.unit.map(|unit| match unit {
+            spec::EpochUnit::Seconds => EpochUnit::Seconds,
+            spec::EpochUnit::Milliseconds => EpochUnit::Milliseconds,
+            spec::EpochUnit::Microseconds => EpochUnit::Microseconds,
+        }),
+        nulls: spec.nulls.clone(),
+        on_bad: match spec.on_bad {
+            Some(spec::OnBad::Null) => OnBad::Null,
+            Some(spec::OnBad::Refuse) | None => OnBad::Refuse,
+        },
+        reason: spec.reason.as_deref().map(Into::into),
+        lenient: spec.lenient.unwrap_or(false),
+    })
+}
+
+/// Options that would do nothing are faults: whoever wrote them believes that they do something.
+fn check_options(
+    report: &mut Report<'_>,
+    path: &[&str],
+    spec: &ColumnSpec,
+    column_type: ColumnType,
+) {
+    let is_time = column_type == ColumnType::Timestamp;
+    let options = [
+        (
+            "formats",
+            spec.formats.is_some(),
+            is_time || column_type == ColumnType::Date,
+            "date or timestamp",
+        ),
+        ("time_zone", spec.time_zone.is_some(), is_time, "timestamp"),
+        ("unit", spec.unit.is_some(), is_time, "timestamp"),
+    ];
+    for (option, given, fits, expected) in options {
+        if given && !fits {
+            let wrong = Wrong::new(format!(
+                "a column of type {} has no {option}",
+                type_text(column_type)
+            ));
+            report.add(
+                &[path, &[option]].concat(),
+                wrong.expected(format!("a column of type {expected}")),
+            );
+        }
+    }
+    if spec.unit.is_some() && spec.formats.is_some() {
+        let wrong = Wrong::new("whole numbers since 1970 have no pattern")
+            .hint("leave out `unit` or `formats`");
+        report.add(&[path, &["unit"]].concat(), wrong);
+    }
+}
+
+/// A field of the file feeds one column.
+fn check_header(
+    report: &mut Report<'_>,
+    path: &[&str],
+    column: &SourceColumn,
+    earlier: &[SourceColumn],
+) {
+    if let Some(other) = earlier.iter().find(|other| other.header == column.header) {
+        let what = format!(
+            "{} is read from {}, as {} is",
+            quoted(&column.name),
+            quoted(&column.header),
+            quoted(&other.name)
+        );
+        let wrong = Wrong::new(what)
+            .expected("a field of its own for every column")
+            .hint("[derive] makes a second column of one field");
+        report.add_name(path, wrong);
+    }
+}

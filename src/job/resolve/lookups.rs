@@ -1,0 +1,461 @@
+//! Look-ups: reference columns first, then, once all columns are known, the expressions that rows meet them by.
+
+use std::path::Path;
+
+use super::columns::read_columns;
+use super::reasons::default_missing_reason;
+use super::report::{Report, Wrong};
+use super::scope::{Scope, sql_name};
+use super::sources::EventTime;
+use super::transport::Input;
+use super::types::type_text;
+use super::words::{check_column_name, check_name, check_reason};
+use crate::job::plan::{
+    Column, ColumnType, Duplicates, Format, LookupPlan, Missing, ReferenceColumn, SourceColumn,
+    Transport, Unpivot, Validity,
+};
+use crate::job::problems::quoted;
+use crate::job::spec::{self, LookupSpec, Named};
+
+/// A look-up of which everything is known but its expressions.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    name: &'a str,
+    spec: &'a LookupSpec,
+    transport: Option<Transport>,
+    format: Option<Format>,
+    columns: Vec<SourceColumn>,
+    unpivot: Option<Unpivot>,
+    reference: Vec<ReferenceColumn>,
+    first_column: usize,
+    /// Position of the column a row is valid from, and of the one it is valid to.
+    validity: Option<(usize, Option<usize>)>,
+    missing: Option<Missing>,
+    duplicates: Option<Duplicates>,
+    /// Names of columns that could not be read.
+    pub(super) faulty: Vec<String>,
+}
+
+/// Reads `[lookups.NAME]`; its columns are added to `columns`.
+pub(super) fn read_lookup<'a>(
+    report: &mut Report<'_>,
+    name: &'a str,
+    spec: &'a LookupSpec,
+    folder: &Path,
+    columns: &mut Vec<Column>,
+) -> Draft<'a> {
+    let path = ["lookups", name];
+    report.check_name(&path, check_name(name));
+    let input = Input {
+        files: spec.files.as_ref(),
+        generate: spec.generate.as_ref(),
+        csv: spec.csv.as_ref(),
+        json: spec.json.as_ref(),
+        parquet: spec.parquet.as_ref(),
+    };
+    if spec.generate.is_some() {
+        report.add(
+            &["lookups", name, "generate"],
+            Wrong::new("the generator makes sales, not reference rows").expected("files"),
+        );
+    }
+    let transport = input.transport(report, &path, folder);
+    let format = input.format(report, &path);
+    let mut read = read_columns(report, &path, &spec.columns);
+    let unpivot = match &spec.unpivot {
+        Some(wide) => turn(report, name, spec, wide, &read.columns, &mut read.faulty),
+        None => None,
+    };
+    let reference = match (&unpivot, &spec.unpivot) {
+        (Some(unpivot), Some(wide)) => tall(unpivot, wide, &read.columns),
+        _ => read
+            .columns
+            .iter()
+            .map(|column| ReferenceColumn {
+                name: column.name.clone(),
+                column_type: column.column_type,
+            })
+            .collect(),
+    };
+    let mut draft = Draft {
+        name,
+        spec,
+        transport,
+        format,
+        columns: read.columns,
+        unpivot,
+        reference,
+        first_column: columns.len(),
+        validity: None,
+        missing: read_missing(report, name, spec),
+        duplicates: None,
+        faulty: read.faulty,
+    };
+    draft.validity = draft.read_validity(report);
+    draft.duplicates = draft.read_duplicates(report);
+    columns.extend(draft.row_columns());
+    draft
+}
+
+impl Draft<'_> {
+    /// Binds the expressions of `on` and of the row's time.
+    pub(super) fn bind(
+        self,
+        report: &mut Report<'_>,
+        scope: &Scope,
+        event_time: &EventTime,
+        time_zone: &str,
+    ) -> Option<LookupPlan> {
+        let mut on = Vec::with_capacity(self.spec.on.len());
+        if self.spec.on.is_empty() {
+            let wrong = Wrong::new("there is no key").expected(
+                "a reference column and what it must equal, such as { region = \"sales.region\" }",
+            );
+            report.add(&["lookups", self.name, "on"], wrong);
+        }
+        for (key, text) in self.spec.on.iter() {
+            let path = ["lookups", self.name, "on", key];
+            let Some(position) = self.position(report, &path, key, true) else {
+                continue;
+            };
+            if self
+                .validity
+                .is_some_and(|(from, to)| from == position || to == Some(position))
+            {
+                let wrong = Wrong::new(format!(
+                    "{} holds the validity of a row and can't be a key",
+                    quoted(key)
+                ));
+                report.add_name(
+                    &path,
+                    wrong.hint("the event time is compared with it in any case"),
+                );
+                continue;
+            }
+            let column_type = self.reference[position].column_type;
+            if column_type == ColumnType::Double {
+                let wrong = Wrong::new(format!(
+                    "{} is of type double, and doubles are hardly ever equal",
+                    quoted(key)
+                ));
+                report.add_name(
+                    &path,
+                    wrong.expected("a key of another type, such as decimal(p,s)"),
+                );
+                continue;
+            }
+            let data_type = column_type.data_type();
+            if let Some(expression) = scope.expression_as(report, &path, text, &data_type) {
+                on.push((position, expression));
+            }
+        }
+        let validity = match self.validity {
+            Some((from, to)) => {
+                let path = ["lookups", self.name, "valid_from"];
+                let column = event_time
+                    .need(report, &path)
+                    .map(|id| sql_name(&scope.columns()[id]));
+                let at = column.and_then(|column| {
+                    // A day of a reference table is a business day.
+                    let text = if self.reference[from].column_type == ColumnType::Date {
+                        format!("local_date({column}, '{time_zone}')")
+                    } else {
+                        column
+                    };
+                    scope.expression_as(
+                        report,
+                        &path,
+                        &text,
+                        &self.reference[from].column_type.data_type(),
+                    )
+                });
+                Some(Validity { from, to, at: at? })
+            }
+            None => None,
+        };
+        Some(LookupPlan {
+            name: self.name.to_owned(),
+            transport: self.transport?,
+            format: self.format?,
+            columns: self.columns,
+            unpivot: self.unpivot,
+            reference: self.reference,
+            first_column: self.first_column,
+            on,
+            validity,
+            missing: self.missing?,
+            duplicates: self.duplicates?,
+        })
+    }
+
+    /// The reference columns as columns of a row.
+    fn row_columns(&self) -> Vec<Column> {
+        let may_miss = self.spec.missing.then == spec::MissingThen::Null;
+        let mut columns = Vec::with_capacity(self.reference.len());
+        for (position, column) in self.reference.iter().enumerate() {
+            // Keys are equal to something, a validity that is searched is there, and nulls are not turned.
+            let is_found = self.spec.on.get(&column.name).is_some()
+                || self.validity.is_some_and(|(from, _)| from == position);
+            let not_null = match &self.unpivot {
+                Some(unpivot) => unpivot
+                    .keep
+                    .get(position)
+                    .is_none_or(|kept| self.columns[*kept].not_null),
+                None => self.columns[position].not_null,
+            };
+            columns.push(Column {
+                relations: vec![self.name.to_owned()],
+                name: column.name.clone(),
+                data_type: column.column_type.data_type(),
+                nullable: may_miss || !(is_found || not_null),
+            });
+        }
+        columns
+    }
+
+    /// Position in `reference` of a name at `path`, which is a key there or a value.
+    fn position(
+        &self,
+        report: &mut Report<'_>,
+        path: &[&str],
+        name: &str,
+        is_key: bool,
+    ) -> Option<usize> {
+        if let Some(position) = self.reference.iter().position(|column| column.name == name) {
+            return Some(position);
+        }
+        if !self.faulty.iter().any(|faulty| faulty == name) {
+            let names: Vec<&str> = self
+                .reference
+                .iter()
+                .map(|column| column.name.as_str())
+                .collect();
+            let what = format!(
+                "{} is no column of look-up {}",
+                quoted(name),
+                quoted(self.name)
+            );
+            let wrong = Wrong::new(what)
+                .expected(names.join(", "))
+                .did_you_mean(name, names);
+            if is_key {
+                report.add_name(path, wrong);
+            } else {
+                report.add(path, wrong);
+            }
+        }
+        None
+    }
+
+    fn read_validity(&self, report: &mut Report<'_>) -> Option<(usize, Option<usize>)> {
+        let at = |option: &'static str| ["lookups", self.name, option];
+        let Some(from) = &self.spec.valid_from else {
+            if self.spec.valid_to.is_some() {
+                report.add(
+                    &at("valid_to"),
+                    Wrong::new("`valid_to` goes with `valid_from`")
+                        .hint("say from when a row is valid, too"),
+                );
+            }
+            return None;
+        };
+        let from = self.position(report, &at("valid_from"), from, false);
+        let to = match &self.spec.valid_to {
+            Some(to) => Some(self.position(report, &at("valid_to"), to, false)?),
+            None => None,
+        };
+        let from = from?;
+        let column_type = self.reference[from].column_type;
+        if !matches!(column_type, ColumnType::Date | ColumnType::Timestamp) {
+            let what = format!(
+                "column {} is of type {}",
+                quoted(&self.reference[from].name),
+                type_text(column_type)
+            );
+            report.add(
+                &at("valid_from"),
+                Wrong::new(what).expected("a column of type date or timestamp"),
+            );
+            return None;
+        }
+        if let Some(to) = to
+            && self.reference[to].column_type != column_type
+        {
+            let what = format!(
+                "column {} is of type {}, and {} of type {}",
+                quoted(&self.reference[to].name),
+                type_text(self.reference[to].column_type),
+                quoted(&self.reference[from].name),
+                type_text(column_type)
+            );
+            report.add(
+                &at("valid_to"),
+                Wrong::new(what).expected("one type for both ends of the validity"),
+            );
+            return None;
+        }
+        Some((from, to))
+    }
+
+    fn read_duplicates(&self, report: &mut Report<'_>) -> Option<Duplicates> {
+        let path = ["lookups", self.name, "order_by"];
+        match (self.spec.duplicates, &self.spec.order_by) {
+            (Some(spec::Duplicates::Newest), Some(column)) => self
+                .position(report, &path, column, false)
+                .map(Duplicates::Newest),
+            (Some(spec::Duplicates::Newest), None) => {
+                let wrong = Wrong::new("`newest` needs to know by which column")
+                    .hint("add `order_by`, such as order_by = \"updated_at\"");
+                report.add(&["lookups", self.name, "duplicates"], wrong);
+                None
+            }
+            (_, Some(_)) => {
+                report.add(
+                    &path,
+                    Wrong::new("`order_by` goes with duplicates = \"newest\"")
+                        .hint("add it, or leave `order_by` out"),
+                );
+                None
+            }
+            (_, None) => Some(Duplicates::Refuse),
+        }
+    }
+}
+
+fn read_missing(report: &mut Report<'_>, name: &str, spec: &LookupSpec) -> Option<Missing> {
+    let path = ["lookups", name, "missing", "reason"];
+    match (spec.missing.then, &spec.missing.reason) {
+        (spec::MissingThen::Null, Some(_)) => {
+            report.add(
+                &path,
+                Wrong::new("a row that is not refused has no reason")
+                    .hint("leave `reason` out, or say then = \"refuse\""),
+            );
+            None
+        }
+        (spec::MissingThen::Null, None) => Some(Missing::Null),
+        (spec::MissingThen::Refuse, Some(reason)) => report
+            .take(&path, check_reason(reason))
+            .map(|()| Missing::Refuse(reason.as_str().into())),
+        (spec::MissingThen::Refuse, None) => {
+            Some(Missing::Refuse(default_missing_reason(name).into()))
+        }
+    }
+}
+
+/// Which columns of a wide table are kept and which are turned into rows.
+fn turn(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: &LookupSpec,
+    wide: &spec::UnpivotSpec,
+    columns: &[SourceColumn],
+    faulty: &mut Vec<String>,
+) -> Option<Unpivot> {
+    let before = report.len();
+    for (option, new) in [("name", &wide.name), ("value", &wide.value)] {
+        let path = ["lookups", name, "unpivot", option];
+        report.take(&path, check_column_name(new));
+        if columns.iter().any(|column| column.name == *new) {
+            report.add(
+                &path,
+                Wrong::new(format!("{} is a column of the file already", quoted(new)))
+                    .expected("a name of its own"),
+            );
+        }
+    }
+    let path = ["lookups", name, "unpivot"];
+    if wide.name == wide.value {
+        report.add(
+            &path,
+            Wrong::new(format!(
+                "{} takes names and values at once",
+                quoted(&wide.name)
+            ))
+            .expected("two different names"),
+        );
+    }
+    let named = [&spec.valid_from, &spec.valid_to, &spec.order_by];
+    let is_kept = |column: &SourceColumn| {
+        spec.on.get(&column.name).is_some()
+            || named
+                .iter()
+                .any(|other| other.as_deref() == Some(&column.name))
+    };
+    let (keep, turn): (Vec<usize>, Vec<usize>) =
+        (0..columns.len()).partition(|position| is_kept(&columns[*position]));
+    match turn.split_first() {
+        None => {
+            let wrong = Wrong::new("no column is left to be turned into rows")
+                .expected("columns that neither `on` nor the validity names");
+            report.add(&path, wrong);
+        }
+        Some((first, others)) => {
+            let first = &columns[*first];
+            if let Some(other) = others
+                .iter()
+                .map(|position| &columns[*position])
+                .find(|other| other.column_type != first.column_type)
+            {
+                let what = format!(
+                    "{} is {} and {} is {}, but they become one column",
+                    quoted(&first.name),
+                    type_text(first.column_type),
+                    quoted(&other.name),
+                    type_text(other.column_type)
+                );
+                let wrong =
+                    Wrong::new(what).expected("one type for all columns that are turned into rows");
+                report.add(&path, wrong.hint("columns that are named in `on`, `valid_from`, `valid_to` or `order_by` are kept as they are"));
+            }
+        }
+    }
+    if report.len() > before {
+        faulty.extend([wide.name.clone(), wide.value.clone()]);
+        return None;
+    }
+    Some(Unpivot { keep, turn })
+}
+
+/// The reference columns of a turned table.
+fn tall(
+    unpivot: &Unpivot,
+    wide: &spec::UnpivotSpec,
+    columns: &[SourceColumn],
+) -> Vec<ReferenceColumn> {
+    let kept = unpivot.keep.iter().map(|position| &columns[*position]);
+    let mut reference: Vec<ReferenceColumn> = kept
+        .map(|column| ReferenceColumn {
+            name: column.name.clone(),
+            column_type: column.column_type,
+        })
+        .collect();
+    let value = unpivot
+        .turn
+        .first()
+        .map_or(ColumnType::Varchar, |position| {
+            columns[*position].column_type
+        });
+    reference.push(ReferenceColumn {
+        name: wide.name.clone(),
+        column_type: ColumnType::Varchar,
+    });
+    reference.push(ReferenceColumn {
+        name: wide.value.clone(),
+        column_type: value,
+    });
+    reference
+}
+
+/// Sources and look-ups qualify columns, so that they share one set of names.
+pub(super) fn check_relations(
+    report: &mut Report<'_>,
+    sources: &Named<spec::SourceSpec>,
+    lookups: &Named<LookupSpec>,
+) {
+    for name in lookups.names().filter(|name| sources.get(name).is_some()) {
+        let wrong = Wrong::new(format!("{} is a source, too", quoted(name)))
+            .expected("a name of its own: sources and look-ups qualify columns");
+        report.add_name(&["lookups", name], wrong);
+    }
+}

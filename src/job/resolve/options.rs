@@ -1,0 +1,117 @@
+//! `[job]`: what concerns the job as a whole.
+
+use std::path::{Path, PathBuf};
+
+use chrono_tz::Tz;
+
+use super::report::{Report, Wrong};
+use super::units::{read_percentage, read_size};
+use super::words::read_time_zone;
+use crate::job::plan::{OnBadFile, Rerun};
+use crate::job::problems::quoted;
+use crate::job::spec::{self, JobSpec};
+
+/// Bytes of a chunk: large enough that per-chunk work disappears, small enough that workers share even a small file.
+const CHUNK: usize = 1 << 20;
+
+/// Most bytes of a chunk: positions inside one are 32 bits.
+const MOST_CHUNK: u64 = 1 << 30;
+
+/// Bytes of an epoch of a bounded run: a few tens of milliseconds of work, so that sinks get rows early.
+const EPOCH: u64 = 64 << 20;
+
+/// Bytes between readers and sinks in a process: several chunks for each of many workers, and far below what machines have.
+const IN_FLIGHT: u64 = 64 << 20;
+
+/// Share of refused rows above which a run fails: more than half says that the job, not the data, is wrong.
+const MAX_REFUSED: f64 = 0.5;
+
+/// The options of `[job]`, defaults filled in. Faulty ones have their default here: the job is not run then.
+#[derive(Debug)]
+pub(super) struct Options {
+    pub(super) time_zone: Tz,
+    pub(super) output: PathBuf,
+    pub(super) rerun: Rerun,
+    pub(super) on_bad_file: OnBadFile,
+    pub(super) max_refused: f64,
+    pub(super) chunk_bytes: usize,
+    pub(super) epoch_bytes: u64,
+    pub(super) in_flight_bytes: u64,
+}
+
+/// Reads `[job]` but for what needs columns and reasons; `folder` is that of the job file.
+pub(super) fn read_options(report: &mut Report<'_>, spec: &JobSpec, folder: &Path) -> Options {
+    report.take(&["job", "name"], check_job_name(&spec.name));
+    if spec.output.trim().is_empty() {
+        report.add(
+            &["job", "output"],
+            Wrong::new("the output is empty").expected("a folder, such as \"../out/ventas\""),
+        );
+    }
+    if spec.state.is_some() {
+        let wrong = Wrong::new("a state of its own is not built yet")
+            .expected("no `state`: journal and checkpoints are in the output");
+        report.add(&["job", "state"], wrong);
+    }
+    if spec.rerun == Some(spec::Rerun::NewFiles) {
+        let wrong = Wrong::new("`new_files` is not built yet")
+            .expected("replace")
+            .hint("an earlier run's outputs are replaced as a whole at the end");
+        report.add(&["job", "rerun"], wrong);
+    }
+    let time_zone = spec
+        .time_zone
+        .as_deref()
+        .and_then(|name| report.take(&["job", "time_zone"], read_time_zone(name)));
+    let max_refused = spec
+        .max_refused
+        .as_deref()
+        .and_then(|text| report.take(&["job", "max_refused"], read_percentage(text)));
+    let chunk = size(report, "chunk", spec.chunk.as_deref(), MOST_CHUNK);
+    Options {
+        time_zone: time_zone.unwrap_or(Tz::UTC),
+        output: folder.join(&spec.output),
+        rerun: Rerun::Replace,
+        on_bad_file: match spec.on_bad_file {
+            Some(spec::OnBadFile::Refuse) => OnBadFile::Refuse,
+            Some(spec::OnBadFile::Stop) | None => OnBadFile::Stop,
+        },
+        max_refused: max_refused.unwrap_or(MAX_REFUSED),
+        chunk_bytes: chunk
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or(CHUNK),
+        epoch_bytes: size(report, "epoch", spec.epoch.as_deref(), u64::MAX).unwrap_or(EPOCH),
+        in_flight_bytes: size(report, "in_flight", spec.in_flight.as_deref(), u64::MAX)
+            .unwrap_or(IN_FLIGHT),
+    }
+}
+
+/// Reads a size above zero.
+fn size(report: &mut Report<'_>, option: &str, text: Option<&str>, most: u64) -> Option<u64> {
+    let text = text?;
+    let path = ["job", option];
+    let bytes = report.take(&path, read_size(text))?;
+    if bytes == 0 || bytes > most {
+        let expected = if most == u64::MAX {
+            "a size above zero".to_owned()
+        } else {
+            format!("a size above zero, at most {} MiB", most >> 20)
+        };
+        report.add(
+            &path,
+            Wrong::new(format!("{} is out of range", quoted(text))).expected(expected),
+        );
+        return None;
+    }
+    Some(bytes)
+}
+
+/// The name stands in manifests, paths and metrics.
+fn check_job_name(name: &str) -> Result<(), Wrong> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.chars().all(is_plain) && name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Ok(());
+    }
+    Err(Wrong::new(format!("{} is no name of a job", quoted(name)))
+        .expected("letters a–z, digits, _, - and ., beginning with a letter or digit"))
+}

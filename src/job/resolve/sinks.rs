@@ -1,0 +1,428 @@
+//! Sinks: which table goes where, as what, and with which columns.
+
+use std::collections::HashSet;
+use std::path::{Component, Path, PathBuf};
+
+use arrow_schema::DataType;
+use chrono_tz::Tz;
+
+use super::report::{Report, Wrong};
+use super::scope::{Scope, sql_name};
+use super::windows::Window;
+use super::words::{check_column_name, check_name, read_byte};
+use crate::job::plan::{
+    CheckPlan, Column, Compression, OutputColumn, SinkFormat, SinkFrom, SinkPlan, SinkTo,
+};
+use crate::job::problems::{nearest, quoted};
+use crate::job::spec::{self, CheckSpec, FilesSinkSpec, Named, SinkSpec, WindowSpec};
+use crate::job::tables::{ROWS, refused_columns_of, verdict_columns, window_columns};
+
+/// The tables that sinks may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tables<'a> {
+    /// All columns of a row, and which of them are faulty.
+    pub(super) rows: &'a Scope,
+    /// Names of faulty columns of rows.
+    pub(super) faulty: &'a HashSet<String>,
+    /// How many of them are the sources'.
+    pub(super) source_columns: usize,
+    /// Ids of the derived columns, in file order.
+    pub(super) derived: &'a [usize],
+    pub(super) window_specs: &'a Named<WindowSpec>,
+    pub(super) windows: &'a [Window],
+    pub(super) check_specs: &'a Named<CheckSpec>,
+    pub(super) checks: &'a [CheckPlan],
+    pub(super) time_zone: Tz,
+}
+
+/// Resolves `[sinks]`, in file order; faulty ones are left out.
+pub(super) fn resolve_sinks(
+    report: &mut Report<'_>,
+    specs: &Named<SinkSpec>,
+    tables: Tables<'_>,
+) -> Vec<SinkPlan> {
+    if specs.is_empty() {
+        report.add(
+            &["sinks"],
+            Wrong::new("there are no sinks").expected("at least one, such as [sinks.rows]"),
+        );
+    }
+    let mut sinks = Vec::with_capacity(specs.len());
+    let mut folders: Vec<(&str, PathBuf)> = Vec::new();
+    let mut on_stdout: Option<&str> = None;
+    for (name, spec) in specs.iter() {
+        report.check_name(&["sinks", name], check_name(name));
+        let from = read_from(report, name, spec.from.as_deref(), tables);
+        let format = read_format(report, name, spec);
+        let columns = from.and_then(|from| read_columns(report, name, spec, from, tables));
+        let to = match (&spec.files, &spec.stdout) {
+            (Some(files), None) => {
+                let folder = read_folder(report, name, &files.path);
+                if let Some(folder) = &folder {
+                    check_folder(report, name, folder, &folders);
+                    folders.push((name, folder.clone()));
+                }
+                let partition_by = columns
+                    .as_ref()
+                    .map(|columns| read_partition(report, name, files, columns));
+                folder
+                    .zip(partition_by)
+                    .map(|(path, partition_by)| SinkTo::Files { path, partition_by })
+            }
+            (None, Some(_)) => {
+                if let Some(other) = on_stdout {
+                    let wrong = Wrong::new(format!(
+                        "sink {} writes to standard output already",
+                        quoted(other)
+                    ))
+                    .expected("one such sink a job");
+                    report.add(&["sinks", name, "stdout"], wrong);
+                }
+                if matches!(format, Some(SinkFormat::Parquet(_))) {
+                    let wrong = Wrong::new("Parquet can't be written to standard output")
+                        .expected("json or csv");
+                    report.add(&["sinks", name, "parquet"], wrong);
+                }
+                on_stdout = Some(name);
+                Some(SinkTo::Stdout)
+            }
+            _ => {
+                report.add(
+                    &["sinks", name],
+                    Wrong::new("it has not exactly one transport").expected("one of files, stdout"),
+                );
+                None
+            }
+        };
+        if let (Some(from), Some(to), Some(format), Some(columns)) = (from, to, format, columns) {
+            sinks.push(SinkPlan {
+                name: name.to_owned(),
+                from,
+                to,
+                format,
+                columns,
+            });
+        }
+    }
+    sinks
+}
+
+fn read_from(
+    report: &mut Report<'_>,
+    name: &str,
+    written: Option<&str>,
+    tables: Tables<'_>,
+) -> Option<SinkFrom> {
+    let written = written.unwrap_or(ROWS);
+    match written {
+        "rows" => return Some(SinkFrom::Rows),
+        "refused" => return Some(SinkFrom::Refused),
+        "verdicts" => return Some(SinkFrom::Verdicts),
+        _ => {}
+    }
+    let window = written
+        .strip_prefix("windows.")
+        .and_then(|window| tables.window_specs.position(window));
+    if window.is_none() {
+        let mut known = vec![
+            "rows".to_owned(),
+            "refused".to_owned(),
+            "verdicts".to_owned(),
+        ];
+        known.extend(
+            tables
+                .window_specs
+                .names()
+                .map(|window| format!("windows.{window}")),
+        );
+        let wrong =
+            Wrong::new(format!("{} is no table", quoted(written))).expected(known.join(", "));
+        let wrong = match tables.window_specs.position(written) {
+            Some(_) => wrong.hint(format!(
+                "did you mean {}?",
+                quoted(&format!("windows.{written}"))
+            )),
+            None => wrong.did_you_mean(written, known.iter().map(String::as_str)),
+        };
+        report.add(&["sinks", name, "from"], wrong);
+    }
+    window.map(SinkFrom::Windows)
+}
+
+fn read_format(report: &mut Report<'_>, name: &str, spec: &SinkSpec) -> Option<SinkFormat> {
+    match (&spec.parquet, &spec.json, &spec.csv) {
+        (Some(parquet), None, None) => Some(SinkFormat::Parquet(match parquet.compression {
+            Some(spec::Compression::Zstd) | None => Compression::Zstd,
+            Some(spec::Compression::Snappy) => Compression::Snappy,
+            Some(spec::Compression::None) => Compression::None,
+        })),
+        (None, Some(_), None) => Some(SinkFormat::Json),
+        (None, None, Some(csv)) => {
+            let path = ["sinks", name, "csv", "delimiter"];
+            let delimiter = match &csv.delimiter {
+                None => b',',
+                Some(text) => report.take(&path, read_byte(text))?,
+            };
+            if delimiter == b'"' {
+                report.add(
+                    &path,
+                    Wrong::new("\"\\\"\" stands around fields and can't stand between them")
+                        .expected("another character"),
+                );
+                return None;
+            }
+            Some(SinkFormat::Csv { delimiter })
+        }
+        _ => {
+            report.add(
+                &["sinks", name],
+                Wrong::new("it has not exactly one format").expected("one of parquet, json, csv"),
+            );
+            None
+        }
+    }
+}
+
+/// The sink's columns: as declared, or all of the table.
+fn read_columns(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: &SinkSpec,
+    from: SinkFrom,
+    tables: Tables<'_>,
+) -> Option<Vec<OutputColumn>> {
+    let built;
+    let (scope, chosen) = match from {
+        SinkFrom::Rows => (tables.rows, choose_rows(tables)),
+        other => {
+            let (columns, faulty) = table(other, tables)?;
+            built = Scope::new(columns, faulty, tables.time_zone);
+            (&built, choose_all(built.columns()))
+        }
+    };
+    let before = report.len();
+    let mut columns = Vec::new();
+    match &spec.columns {
+        Some(declared) => {
+            let path = ["sinks", name, "columns"];
+            if declared.is_empty() {
+                report.add(
+                    &path,
+                    Wrong::new("there are no columns")
+                        .expected("at least one")
+                        .hint("leave `columns` out to write all"),
+                );
+            }
+            for (column, text) in declared.iter() {
+                let path = ["sinks", name, "columns", column];
+                report.check_name(&path, check_column_name(column));
+                if let Some(expression) = scope.expression(report, &path, text) {
+                    columns.push(OutputColumn {
+                        name: column.to_owned(),
+                        expression,
+                    });
+                }
+            }
+            if columns.len() < declared.len() {
+                return None;
+            }
+        }
+        None => {
+            for (column, id) in chosen {
+                let text = sql_name(&scope.columns()[id]);
+                if let Some(expression) = scope.expression(report, &["sinks", name], &text) {
+                    columns.push(OutputColumn {
+                        name: column,
+                        expression,
+                    });
+                }
+            }
+        }
+    }
+    (report.len() == before).then_some(columns)
+}
+
+/// Columns of a table other than `rows`, and the names of faulty ones; nothing where the table is faulty as a whole.
+fn table(from: SinkFrom, tables: Tables<'_>) -> Option<(Vec<Column>, HashSet<String>)> {
+    match from {
+        SinkFrom::Rows => Some((tables.rows.columns().to_vec(), tables.faulty.clone())),
+        SinkFrom::Refused => Some((
+            refused_columns_of(&tables.rows.columns()[..tables.source_columns]),
+            tables.faulty.clone(),
+        )),
+        SinkFrom::Verdicts => Some((verdict_columns(), HashSet::new())),
+        SinkFrom::Windows(index) => {
+            let window = &tables.windows[index];
+            let columns = window_columns(
+                window.plan.as_ref()?,
+                index,
+                tables.rows.columns(),
+                tables.checks,
+            );
+            let is_faulty = |check: &str| !tables.checks.iter().any(|known| known.name == check);
+            let values = tables
+                .check_specs
+                .iter()
+                .filter(|(check, _)| is_faulty(check))
+                .filter_map(|(_, spec)| spec.value.as_ref());
+            Some((
+                columns,
+                window
+                    .faulty
+                    .iter()
+                    .chain(tables.faulty)
+                    .chain(values)
+                    .cloned()
+                    .collect(),
+            ))
+        }
+    }
+}
+
+/// All columns of clean rows, and their names in the output: of the sources, of the look-ups (`LOOKUP_COLUMN` where the
+/// bare name is taken), derived ones in file order.
+fn choose_rows(tables: Tables<'_>) -> Vec<(String, usize)> {
+    let columns = tables.rows.columns();
+    let first_derived = columns.len() - tables.derived.len();
+    let ids = (0..first_derived).chain(tables.derived.iter().copied());
+    choose(columns, ids)
+}
+
+/// All columns of another table.
+fn choose_all(columns: &[Column]) -> Vec<(String, usize)> {
+    choose(columns, 0..columns.len())
+}
+
+fn choose(columns: &[Column], ids: impl Iterator<Item = usize>) -> Vec<(String, usize)> {
+    let mut taken: HashSet<String> = HashSet::new();
+    let mut chosen = Vec::with_capacity(columns.len());
+    for id in ids {
+        let column = &columns[id];
+        let mut name = column.name.clone();
+        if taken.contains(&name)
+            && let Some(relation) = column.relations.first()
+        {
+            name = format!("{relation}_{name}");
+        }
+        while !taken.insert(name.clone()) {
+            name.push('_');
+        }
+        chosen.push((name, id));
+    }
+    chosen
+}
+
+/// Reads the folder of a sink: inside the output, and seen by readers.
+fn read_folder(report: &mut Report<'_>, name: &str, text: &str) -> Option<PathBuf> {
+    let path = ["sinks", name, "files", "path"];
+    let wrong = |what: &str| Wrong::new(format!("{} {what}", quoted(text)));
+    let expected = "a folder inside [job] output, such as \"enriched\"";
+    let mut folder = PathBuf::new();
+    for component in Path::new(text).components() {
+        if component == Component::CurDir {
+            continue;
+        }
+        let Component::Normal(part) = component else {
+            report.add(
+                &path,
+                wrong("is not inside the output")
+                    .expected(expected)
+                    .hint("[job] output says where all files go"),
+            );
+            return None;
+        };
+        let part = part.to_string_lossy();
+        if part.starts_with(['.', '_']) {
+            let fault =
+                wrong("is hidden: readers skip names that begin with a point or an underscore");
+            report.add(&path, fault.expected(expected));
+            return None;
+        }
+        folder.push(part.as_ref());
+    }
+    if folder.as_os_str().is_empty() {
+        report.add(&path, wrong("is no folder").expected(expected));
+        return None;
+    }
+    Some(folder)
+}
+
+/// Each sink's folder is replaced as a whole, so that none may hold another.
+fn check_folder(report: &mut Report<'_>, name: &str, folder: &Path, earlier: &[(&str, PathBuf)]) {
+    let Some((other, taken)) = earlier
+        .iter()
+        .find(|(_, taken)| folder.starts_with(taken) || taken.starts_with(folder))
+    else {
+        return;
+    };
+    let relation = if folder == taken.as_path() {
+        "is the folder of"
+    } else if folder.starts_with(taken) {
+        "is inside the folder of"
+    } else {
+        "holds the folder of"
+    };
+    let wrong = Wrong::new(format!(
+        "{} {relation} sink {}",
+        quoted(&folder.to_string_lossy()),
+        quoted(other)
+    ));
+    report.add(
+        &["sinks", name, "files", "path"],
+        wrong.expected("a folder of its own"),
+    );
+}
+
+fn read_partition(
+    report: &mut Report<'_>,
+    name: &str,
+    files: &FilesSinkSpec,
+    columns: &[OutputColumn],
+) -> Vec<usize> {
+    let path = ["sinks", name, "files", "partition_by"];
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let mut positions = Vec::new();
+    for (index, written) in files
+        .partition_by
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+    {
+        let index = index.to_string();
+        let path = ["sinks", name, "files", "partition_by", &index];
+        let Some(position) = names.iter().position(|name| name == written) else {
+            let wrong = Wrong::new(format!("{} is no column of the sink", quoted(written)))
+                .expected(names.join(", "));
+            let hint = nearest(written, names.iter().copied())
+                .map(|near| format!("did you mean {}?", quoted(near)));
+            report.add(
+                &path,
+                wrong.hint(hint.unwrap_or_else(|| format!("add it to [sinks.{name}.columns]"))),
+            );
+            continue;
+        };
+        if positions.contains(&position) {
+            report.add(
+                &path,
+                Wrong::new(format!("column {} is named twice", quoted(written)))
+                    .hint("leave one out"),
+            );
+            continue;
+        }
+        if columns[position].expression.data_type() == &DataType::Float64 {
+            let wrong = Wrong::new(format!(
+                "column {} is of type double, which makes no folders",
+                quoted(written)
+            ));
+            report.add(&path, wrong.expected("columns of another type"));
+        }
+        positions.push(position);
+    }
+    if !columns.is_empty() && positions.len() == columns.len() {
+        let wrong = Wrong::new("all columns stand in the path, so that files would be empty")
+            .expected("at least one column that is not in `partition_by`");
+        report.add(&path, wrong);
+    }
+    positions
+}

@@ -1,0 +1,628 @@
+//! The job file as written: serde structs that mirror its tables one to one.
+//!
+//! Nothing is computed here. Defaults are documented but not filled in, texts with a unit (`"10 minutes"`, `"64 MiB"`,
+//! `"50 %"`), types and expressions stay text; `resolve` reads them. The doc comment of a field is the user's reference,
+//! and also the description in the JSON Schema that editors read.
+//!
+//! Every table denies unknown keys. Nothing is flattened, untagged or tagged inside, since serde would buffer such values
+//! first and lose their places; where exactly one of several tables must be there, the schema says so (`allOf` of `oneOf`)
+//! and `document` reads it from the schema.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+/// A caudal job: sources, look-ups, derived columns, rules, windows, checks and sinks.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "caudal job")]
+pub struct Spec {
+    /// Version of the job format; always 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub format: u64,
+    /// What concerns the job as a whole.
+    pub job: JobSpec,
+    /// Where rows come from; several sources are one union by column name.
+    pub sources: Named<SourceSpec>,
+    /// Reference tables that rows are enriched from.
+    #[serde(default)]
+    pub lookups: Named<LookupSpec>,
+    /// Derived columns: name and SQL expression over the row. They may refer to each other in any order.
+    /// Example: `amount = "cast(quantity * unit_price as decimal(18,2))"`.
+    #[serde(default)]
+    pub derive: Named<String>,
+    /// Conditions on every row, judged in file order.
+    #[serde(default)]
+    pub rules: Named<RuleSpec>,
+    /// Statistics per segment and event-time window.
+    #[serde(default)]
+    pub windows: Named<WindowSpec>,
+    /// Measures over windows or streams of rows, each with a verdict.
+    #[serde(default)]
+    pub checks: Named<CheckSpec>,
+    /// Where results go.
+    pub sinks: Named<SinkSpec>,
+}
+
+/// `[job]`: what concerns the job as a whole.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// Name of the job; outputs and state belong to it. Example: `"ventas"`.
+    pub name: String,
+    /// Columns whose values decide which worker a row goes to: rows with one key meet on one worker. Default: none, rows
+    /// are spread by position. Example: `["region_id"]`.
+    pub key: Option<Vec<String>>,
+    /// Time zone of business days and hours, windows of a day and calendars, by its IANA name. Default: `"UTC"`.
+    /// Example: `"Europe/Madrid"`.
+    pub time_zone: Option<String>,
+    /// Root folder of all file sinks, relative to the job file; its `_caudal/` holds the manifest and staged files.
+    /// Example: `"../out/ventas"`.
+    pub output: String,
+    /// Folder of journal and checkpoints, relative to the job file. Default: `_caudal/state` in `output`.
+    pub state: Option<String>,
+    /// Precedence of reasons: of several faults of one row the first one listed is its `reason`. Reasons not listed follow,
+    /// by order of columns, look-ups, derived columns and rules. Example: `["bad_ts", "missing_region"]`.
+    pub reasons: Option<Vec<String>>,
+    /// What becomes of the outputs of an earlier run. Default: `"replace"`.
+    pub rerun: Option<Rerun>,
+    /// Share of refused rows above which the run fails. Default: `"50 %"`; `"100 %"` never fails.
+    pub max_refused: Option<String>,
+    /// What becomes of a file that can't be read to its end. Default: `"stop"`.
+    pub on_bad_file: Option<OnBadFile>,
+    /// Size of the pieces that files are cut into, whatever the number of workers. Default: `"1 MiB"`.
+    pub chunk: Option<String>,
+    /// Input that a bounded run puts into one epoch. Default: `"64 MiB"`.
+    pub epoch: Option<String>,
+    /// Input that may be between readers and sinks in one process. Default: `"64 MiB"`.
+    pub in_flight: Option<String>,
+}
+
+/// What becomes of the outputs of an earlier run of the same job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rerun {
+    /// They are replaced as a whole at the end.
+    Replace,
+    /// Only files not yet delivered are read, and their rows are added.
+    NewFiles,
+}
+
+/// What becomes of a file that can't be read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadFile {
+    /// The run stops.
+    Stop,
+    /// The file is refused whole and the run goes on.
+    Refuse,
+}
+
+/// `[sources.NAME]`: rows come in; exactly one transport (`files`, `generate`) and one format (`csv`, `json`, `parquet`).
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = [
+    {"title": "transport", "oneOf": [{"required": ["files"]}, {"required": ["generate"]}]},
+    {"title": "format", "oneOf": [{"required": ["csv"]}, {"required": ["json"]}, {"required": ["parquet"]}]},
+]))]
+pub struct SourceSpec {
+    /// Column that holds the event time. Default: none; windows, freshness and as-of look-ups need one. Example: `"ts"`.
+    pub event_time: Option<String>,
+    /// Transport: files by path or pattern.
+    pub files: Option<FilesSpec>,
+    /// Transport: rows of the built-in generator.
+    pub generate: Option<GenerateSpec>,
+    /// Format: delimited text.
+    pub csv: Option<CsvSpec>,
+    /// Format: JSON, one object a line.
+    pub json: Option<JsonSpec>,
+    /// Format: Parquet.
+    pub parquet: Option<ParquetSpec>,
+    /// The columns in order: name, and a type or a table. Example: `sale_id = "bigint not null"`.
+    #[serde(deserialize_with = "columns")]
+    #[schemars(schema_with = "columns_schema")]
+    pub columns: Named<ColumnSpec>,
+}
+
+/// Files to read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilesSpec {
+    /// Paths or glob patterns relative to the job file, read in this order; what a pattern matches is ordered by name.
+    /// Example: `["ventas/part-*.csv"]`.
+    pub paths: Vec<String>,
+}
+
+/// Rows of the built-in generator (the `ventas` sales stream).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GenerateSpec {
+    /// How many rows.
+    pub rows: u64,
+    /// Seed: the same one gives the same rows. Default: 1.
+    pub seed: Option<u64>,
+}
+
+/// Options of delimited text that is read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CsvSpec {
+    /// One ASCII character between fields. Default: `","`. Example: `"\t"`.
+    pub delimiter: Option<String>,
+    /// One ASCII character around fields; `""` switches quoting off. Default: `"\""`.
+    pub quote: Option<String>,
+    /// Whether the first line of a file names its columns; without it, fields are bound in the order of `columns`.
+    /// Default: true.
+    pub header: Option<bool>,
+    /// Unquoted texts that mean null, for columns that don't say their own. Default: `[""]`. Example: `["", "NULL"]`.
+    pub nulls: Option<Vec<String>>,
+    /// Whether lines equal to the header are dropped (and counted as dropped). Default: false.
+    pub skip_repeated_header: Option<bool>,
+    /// Whether records whose every field is empty are dropped (and counted as dropped); blank lines always are.
+    /// Default: false.
+    pub skip_blank: Option<bool>,
+}
+
+/// Options of JSON lines: none.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JsonSpec {}
+
+/// Options of Parquet that is read: none.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParquetSpec {}
+
+/// A column as a table; a text alone stands for `{ type = "…" }`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnSpec {
+    /// Type, and `not null` where a missing value is a fault: `boolean`, `smallint`, `int`, `bigint`, `double`,
+    /// `decimal(p,s)`, `varchar`, `date`, `timestamp`. Example: `"decimal(12,2) not null"`.
+    #[serde(rename = "type")]
+    pub column_type: String,
+    /// Its name in the file. Default: the column's name.
+    pub header: Option<String>,
+    /// Patterns of dates and times (strftime), tried in order. Default: ISO 8601. Example: `["%d/%m/%Y"]`.
+    pub formats: Option<Vec<String>>,
+    /// Time zone of timestamps that carry none, by its IANA name. Default: `"UTC"`.
+    pub time_zone: Option<String>,
+    /// Unit of timestamps written as whole numbers since 1970. Default: none, such timestamps are faults.
+    pub unit: Option<EpochUnit>,
+    /// Unquoted texts that mean null in this column. Default: those of the format.
+    pub nulls: Option<Vec<String>>,
+    /// What a value that can't be read does. Default: `"refuse"`.
+    pub on_bad: Option<OnBad>,
+    /// Reason of rows refused for this column. Default: by kind of fault.
+    pub reason: Option<String>,
+    /// Whether `17850.0` is a whole number and outer spaces are ignored. Default: false.
+    pub lenient: Option<bool>,
+}
+
+/// What a value that can't be read does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBad {
+    /// The row is refused.
+    Refuse,
+    /// The value is null; a `not null` column then still refuses the row.
+    Null,
+}
+
+/// Unit of whole numbers that are times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EpochUnit {
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+    /// Microseconds.
+    Microseconds,
+}
+
+/// `[lookups.NAME]`: a reference table; exactly one transport (`files`, `generate`) and one format (`csv`, `json`,
+/// `parquet`).
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = [
+    {"title": "transport", "oneOf": [{"required": ["files"]}, {"required": ["generate"]}]},
+    {"title": "format", "oneOf": [{"required": ["csv"]}, {"required": ["json"]}, {"required": ["parquet"]}]},
+]))]
+pub struct LookupSpec {
+    /// What must be equal: reference column and SQL expression over the row. Example: `{ alias = "upper(region)" }`.
+    pub on: Named<String>,
+    /// What a row that finds no reference row does. Example: `{ then = "refuse", reason = "unknown_region" }`.
+    pub missing: MissingSpec,
+    /// What two reference rows with one key (and one `valid_from`) do. Default: `"refuse"`.
+    pub duplicates: Option<Duplicates>,
+    /// Reference column whose largest value is the newest; goes with `duplicates = "newest"`. Example: `"updated_at"`.
+    pub order_by: Option<String>,
+    /// Reference column a row is valid from (inclusive), searched by event time; without `valid_to` the latest earlier
+    /// row is taken. Default: none, rows are always valid. Example: `"day"`.
+    pub valid_from: Option<String>,
+    /// Reference column a row is valid to (exclusive); goes with `valid_from`.
+    pub valid_to: Option<String>,
+    /// Turns wide reference rows into tall ones. Example: `{ name = "currency", value = "rate" }`.
+    pub unpivot: Option<UnpivotSpec>,
+    /// Transport: files by path or pattern.
+    pub files: Option<FilesSpec>,
+    /// Transport: rows of the built-in generator.
+    pub generate: Option<GenerateSpec>,
+    /// Format: delimited text.
+    pub csv: Option<CsvSpec>,
+    /// Format: JSON, one object a line.
+    pub json: Option<JsonSpec>,
+    /// Format: Parquet.
+    pub parquet: Option<ParquetSpec>,
+    /// The columns of the file in order: name, and a type or a table. Example: `region_id = "int"`.
+    #[serde(deserialize_with = "columns")]
+    #[schemars(schema_with = "columns_schema")]
+    pub columns: Named<ColumnSpec>,
+}
+
+/// What a row that finds no reference row does.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MissingSpec {
+    /// What becomes of the row.
+    pub then: MissingThen,
+    /// Reason of the refusal; goes with `then = "refuse"`. Default: `unknown_` and the look-up's name.
+    pub reason: Option<String>,
+}
+
+/// What becomes of a row that finds no reference row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingThen {
+    /// It is refused.
+    Refuse,
+    /// The reference columns are null.
+    Null,
+}
+
+/// What two reference rows with one key do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// The run stops and names both; rows equal in every column are one.
+    Refuse,
+    /// The one with the largest `order_by` is taken.
+    Newest,
+}
+
+/// Turns wide reference rows into tall ones: every column that neither `on` nor validity names becomes a row.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnpivotSpec {
+    /// Reference column that takes the names of the columns. Example: `"currency"`.
+    pub name: String,
+    /// Reference column that takes their values; nulls make no row. Example: `"rate"`.
+    pub value: String,
+}
+
+/// `[rules.NAME]`: a condition on every row.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleSpec {
+    /// SQL condition that must not be false; null passes. Example: `"quantity <> 0"`.
+    pub expect: String,
+    /// What a row that fails does. Default: `"refuse"`.
+    pub then: Option<Then>,
+    /// Reason of its refusals. Default: the rule's name.
+    pub reason: Option<String>,
+}
+
+/// What a row that fails a rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// It is refused.
+    Refuse,
+    /// It is dropped, and counted.
+    Drop,
+    /// It goes on, and is counted.
+    Warn,
+    /// The run ends with code 1 and nothing of it is visible.
+    Stop,
+}
+
+/// `[windows.NAME]`: statistics per segment and event-time window.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSpec {
+    /// Columns that make the segment. Default: none, one segment. Example: `["region_id"]`.
+    pub per: Option<Vec<String>>,
+    /// Length of the windows, which follow each other without gaps: a duration aligned to 1970-01-01T00:00Z, or whole days
+    /// of `[job] time_zone`. Example: `"1 minute"`.
+    pub length: String,
+    /// The statistics in order: name and SQL aggregate (count, sum, avg, min, max, `var_samp`, `stddev_samp`, with FILTER).
+    /// Example: `rows = "count(*)"`.
+    pub statistics: Named<String>,
+}
+
+/// `[checks.NAME]`: a measure with a verdict; exactly one of `completeness`, `freshness`, `variance`.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = [
+    {"title": "measure", "oneOf": [{"required": ["completeness"]}, {"required": ["freshness"]}, {"required": ["variance"]}]},
+]))]
+pub struct CheckSpec {
+    /// Name of the window it looks at; needed by completeness and variance. Example: `"minute"`.
+    pub window: Option<String>,
+    /// Measure: the share of rows with a value, per segment and window.
+    pub completeness: Option<CompletenessSpec>,
+    /// Measure: the age of the newest event, per segment.
+    pub freshness: Option<FreshnessSpec>,
+    /// Measure: how far a statistic is from its previous windows, in standard deviations.
+    pub variance: Option<VarianceSpec>,
+    /// Name of the column it adds to `windows.NAME`. Default: none. Example: `"completeness"`.
+    pub value: Option<String>,
+}
+
+/// The share of rows with a value. Without thresholds it only measures.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompletenessSpec {
+    /// Column that should have a value. Example: `"customer_id"`.
+    pub column: String,
+    /// With fewer rows in a window the verdict is `too_few`. Default: 1.
+    pub min_rows: Option<u64>,
+    /// Share below which the verdict is `warn`. Default: none. Example: `0.97`.
+    #[schemars(range(min = 0, max = 1))]
+    pub warn_below: Option<f64>,
+    /// Share below which the verdict is `fail`. Default: none. Example: `0.90`.
+    #[schemars(range(min = 0, max = 1))]
+    pub fail_below: Option<f64>,
+}
+
+/// The age of the newest event. Without thresholds it only measures.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FreshnessSpec {
+    /// Columns that make the segment. Default: none, one segment. Example: `["region_id"]`.
+    pub per: Option<Vec<String>>,
+    /// Column that holds the time. Default: the sources' `event_time`.
+    pub event_time: Option<String>,
+    /// Age beyond which the verdict is `warn`. Default: none. Example: `"10 minutes"`.
+    pub warn_after: Option<String>,
+    /// Age beyond which the verdict is `fail`. Default: none. Example: `"30 minutes"`.
+    pub fail_after: Option<String>,
+}
+
+/// z-score of a statistic against the previous windows of its segment that have rows (sample standard deviation; the
+/// window under test is never in it). Without thresholds it only measures.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VarianceSpec {
+    /// Statistic of the window. Example: `"sum_amount"`.
+    pub of: String,
+    /// What it is compared with. Example: `{ previous = 10 }`.
+    pub against: AgainstSpec,
+    /// |z| beyond which the verdict is `warn`. Default: none. Example: `3.0`.
+    #[schemars(range(min = 0))]
+    pub warn_beyond: Option<f64>,
+    /// |z| beyond which the verdict is `fail`. Default: none. Example: `6.0`.
+    #[schemars(range(min = 0))]
+    pub fail_beyond: Option<f64>,
+    /// With fewer preceding windows the verdict is `warming_up`; the value is given all the same. Default: 2.
+    pub min_history: Option<u64>,
+}
+
+/// What a statistic is compared with.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgainstSpec {
+    /// How many preceding windows with rows, at most. Example: `10`.
+    #[schemars(range(min = 1))]
+    pub previous: u64,
+}
+
+/// `[sinks.NAME]`: results go out; exactly one transport (`files`, `stdout`) and one format (`parquet`, `json`, `csv`).
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = [
+    {"title": "transport", "oneOf": [{"required": ["files"]}, {"required": ["stdout"]}]},
+    {"title": "format", "oneOf": [{"required": ["parquet"]}, {"required": ["json"]}, {"required": ["csv"]}]},
+]))]
+pub struct SinkSpec {
+    /// The table it takes: `rows` (clean rows), `refused`, `verdicts` or `windows.NAME`. Default: `"rows"`.
+    pub from: Option<String>,
+    /// Transport: files under the job's output.
+    pub files: Option<FilesSinkSpec>,
+    /// Transport: standard output.
+    pub stdout: Option<StdoutSpec>,
+    /// Format: Parquet.
+    pub parquet: Option<ParquetSinkSpec>,
+    /// Format: JSON, one object a line.
+    pub json: Option<JsonSpec>,
+    /// Format: delimited text with a header line.
+    pub csv: Option<CsvSinkSpec>,
+    /// The columns in order: name in the output and SQL expression over the table. Default: all columns of the table.
+    /// Example: `date = "cast(ts as date)"`.
+    pub columns: Option<Named<String>>,
+}
+
+/// Files to write.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilesSinkSpec {
+    /// Folder, relative to `[job] output`. Example: `"enriched"`.
+    pub path: String,
+    /// Columns of the sink that stand in the path only (`zone=…/date=…`), outermost first. Default: none.
+    /// Example: `["zone", "date"]`.
+    pub partition_by: Option<Vec<String>>,
+}
+
+/// Options of standard output: none.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StdoutSpec {}
+
+/// Options of Parquet that is written.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParquetSinkSpec {
+    /// Compression of pages. Default: `"zstd"`.
+    pub compression: Option<Compression>,
+}
+
+/// Compression of Parquet pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// zstd, level 1.
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// None.
+    None,
+}
+
+/// Options of delimited text that is written.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CsvSinkSpec {
+    /// One ASCII character between fields. Default: `","`.
+    pub delimiter: Option<String>,
+}
+
+/// A table whose keys the user chooses, in file order. Keys are unique: TOML refuses a second one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named<T>(Vec<(String, T)>);
+
+impl<T> Named<T> {
+    /// Names and values, in file order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &T)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Names, in file order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The value of a name. Looks at each in turn: these tables are short.
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.0
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|(_, value)| value)
+    }
+
+    /// Place of a name in file order.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|(own, _)| own == name)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> FromIterator<(String, T)> for Named<T> {
+    fn from_iter<I: IntoIterator<Item = (String, T)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Named(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Named<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Named_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
+    }
+}
+
+/// Reads columns that are each a type or a table.
+fn columns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Named<ColumnSpec>, D::Error> {
+    let written = Named::<TypeOrTable>::deserialize(deserializer)?;
+    Ok(written
+        .0
+        .into_iter()
+        .map(|(name, TypeOrTable(column))| (name, column))
+        .collect())
+}
+
+/// Says of columns that each is a type or a table.
+fn columns_schema(generator: &mut SchemaGenerator) -> Schema {
+    let text = json_schema!({ "type": "string", "description": "The column's type." });
+    let table = generator.subschema_for::<ColumnSpec>();
+    json_schema!({ "type": "object", "additionalProperties": { "anyOf": [text, table] } })
+}
+
+/// A column as written: `"int"` or `{ type = "int", … }`. Not untagged, which would buffer the table and lose places.
+struct TypeOrTable(ColumnSpec);
+
+impl<'de> Deserialize<'de> for TypeOrTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = TypeOrTable;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a type, or a table with a type")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<TypeOrTable, E> {
+                Ok(TypeOrTable(ColumnSpec {
+                    column_type: text.to_owned(),
+                    ..ColumnSpec::default()
+                }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TypeOrTable, A::Error> {
+                ColumnSpec::deserialize(MapAccessDeserializer::new(map)).map(TypeOrTable)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}

@@ -1,0 +1,26 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod flow;
+
+pub mod job;
+pub mod record;
+
+pub mod sources;
+
+pub mod decode;
+
+pub mod validate;
+
+pub mod transform;
+
+pub mod lookup;
+
+pub mod checks;
+
+pub mod sinks;
+
+pub mod epoch;
+
+pub mod cluster;
+
+pub mod cli;

@@ -1,0 +1,433 @@
+//! Reading reference files whole, with every row checked, before any sale is read.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray};
+use arrow_row::{RowConverter, SortField};
+use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
+use arrow_select::concat::concat_batches;
+use arrow_select::filter::filter_record_batch;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::decode::{self, Decoder};
+use crate::job::plan::{Duplicates, Format, LookupPlan, Transport, Unpivot};
+use crate::record::{Draft, Fault, Place};
+use crate::sources::{SourceError, TextFile, expand};
+use crate::transform::text;
+
+/// Bytes of reference text decoded at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Faulty reference rows that are told one by one; the others are counted.
+const TOLD_ROWS: usize = 5;
+
+/// What the world did to a look-up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// Its files could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Two different reference rows have one key.
+    #[error(
+        "lookups.{lookup}: two rows have the key {key}\n  first: {first}\n  again: {again}\n  expected: one row a key (and valid_from)\n  now: the run stops; nothing of it is visible\n  hint: duplicates = \"newest\" with order_by takes the newest one"
+    )]
+    Duplicate {
+        /// The look-up.
+        lookup: String,
+        /// The key, as text.
+        key: String,
+        /// Place of the first row.
+        first: String,
+        /// Place of the second row.
+        again: String,
+    },
+    /// Arrow could not encode its rows.
+    #[error("lookups.{lookup}: its rows could not be encoded")]
+    Encode {
+        /// The look-up.
+        lookup: String,
+        /// Why.
+        #[source]
+        source: ArrowError,
+    },
+}
+
+/// A look-up's rows, ready to become a collection.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    /// Encoded (key, row) pairs; several rows a key only in as-of look-ups.
+    pub rows: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What was wrong with rows that were left out, for people.
+    pub warnings: Vec<String>,
+}
+
+/// The Arrow schema of a look-up's reference columns.
+pub(super) fn schema(plan: &LookupPlan) -> SchemaRef {
+    let fields: Vec<_> = plan
+        .reference
+        .iter()
+        .map(|column| Field::new(&column.name, column.column_type.data_type(), true))
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// Encodes rows of all reference columns so that equal rows are equal bytes and keys sort.
+pub(super) fn row_converter(plan: &LookupPlan) -> Result<RowConverter, ArrowError> {
+    RowConverter::new(
+        plan.reference
+            .iter()
+            .map(|column| SortField::new(column.column_type.data_type()))
+            .collect(),
+    )
+}
+
+/// Encodes keys.
+pub(super) fn key_converter(plan: &LookupPlan) -> Result<RowConverter, ArrowError> {
+    let fields = plan
+        .on
+        .iter()
+        .map(|(position, _)| SortField::new(plan.reference[*position].column_type.data_type()));
+    RowConverter::new(fields.collect())
+}
+
+/// Reads the look-up's files.
+///
+/// A reference row that can't be read, or has a null key or validity, is left out and told; two rows of one key end the run
+/// unless the look-up says which one counts. Cost: the whole table in memory, twice for a moment.
+pub fn load(plan: &LookupPlan) -> Result<Loaded, LookupError> {
+    let mut reading = Reading::new(plan);
+    let Transport::Files { paths } = &plan.transport else {
+        return Ok(Loaded::default());
+    };
+    let owner = format!("lookups.{}", plan.name);
+    for path in expand(&owner, paths)? {
+        match &plan.format {
+            Format::Parquet => reading.read_table(&owner, &path)?,
+            Format::Csv(_) | Format::Json => reading.read_text(&owner, &path)?,
+        }
+    }
+    reading.finish().map_err(|error| match error {
+        Finish::Arrow(source) => LookupError::Encode {
+            lookup: plan.name.clone(),
+            source,
+        },
+        Finish::Duplicate { key, first, again } => LookupError::Duplicate {
+            lookup: plan.name.clone(),
+            key,
+            first,
+            again,
+        },
+    })
+}
+
+enum Finish {
+    Arrow(ArrowError),
+    Duplicate {
+        key: String,
+        first: String,
+        again: String,
+    },
+}
+
+impl From<ArrowError> for Finish {
+    fn from(error: ArrowError) -> Self {
+        Self::Arrow(error)
+    }
+}
+
+struct Reading<'a> {
+    plan: &'a LookupPlan,
+    decoder: Decoder,
+    drafts: Vec<Draft>,
+    /// Reference rows so far, each with the draft and row it came from.
+    batches: Vec<RecordBatch>,
+    from: Vec<(usize, usize)>,
+    told: Vec<String>,
+    left_out: usize,
+}
+
+impl<'a> Reading<'a> {
+    fn new(plan: &'a LookupPlan) -> Self {
+        Self {
+            plan,
+            decoder: Decoder::new(&plan.columns, &plan.format, plan.columns.len()),
+            drafts: Vec::new(),
+            batches: Vec::new(),
+            from: Vec::new(),
+            told: Vec::new(),
+            left_out: 0,
+        }
+    }
+
+    fn read_text(&mut self, owner: &str, path: &Path) -> Result<(), LookupError> {
+        let mut file =
+            TextFile::open(owner, 0, path, &self.plan.format, &self.plan.columns, false)?;
+        while let Some(chunk) = file.next(CHUNK_BYTES, &mut None)? {
+            let draft = self.decoder.decode(Arc::new(chunk));
+            self.take(draft).map_err(|source| LookupError::Encode {
+                lookup: self.plan.name.clone(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn read_table(&mut self, owner: &str, path: &Path) -> Result<(), LookupError> {
+        let parquet = |source| SourceError::Parquet {
+            owner: owner.to_owned(),
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(|source| SourceError::Io {
+            owner: owner.to_owned(),
+            path: path.to_owned(),
+            action: "opened",
+            byte: 0,
+            source,
+        })?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
+        decode::bind_schema(&self.plan.columns, builder.schema()).map_err(|error| {
+            SourceError::Header {
+                owner: owner.to_owned(),
+                path: path.to_owned(),
+                code: error.code(),
+                message: error.to_string(),
+            }
+        })?;
+        let file = Arc::new(PathBuf::from(path));
+        let mut first_row = 0;
+        for batch in builder.build().map_err(parquet)? {
+            let batch = batch.map_err(|error| parquet(error.into()))?;
+            let rows = u64::try_from(batch.num_rows()).expect("a number of rows fits 64 bits");
+            let draft = self
+                .decoder
+                .decode_table(batch, Arc::clone(&file), first_row, 0, 0);
+            self.take(draft).map_err(|source| LookupError::Encode {
+                lookup: self.plan.name.clone(),
+                source,
+            })?;
+            first_row += rows;
+        }
+        Ok(())
+    }
+
+    /// Keeps the good rows of a draft.
+    fn take(&mut self, draft: Draft) -> Result<(), ArrowError> {
+        let number = self.drafts.len();
+        let mut good = vec![true; draft.rows];
+        for fault in &draft.faults {
+            if std::mem::replace(&mut good[fault.row], false) {
+                self.tell(&draft, fault.row, &describe(fault));
+            }
+        }
+        let columns: Vec<ArrayRef> = draft
+            .columns
+            .iter()
+            .map(|column| {
+                text::to_plain(
+                    column
+                        .as_ref()
+                        .expect("the decoder fills every column of a look-up"),
+                )
+            })
+            .collect();
+        let pieces = match &self.plan.unpivot {
+            None => vec![columns],
+            Some(unpivot) => unpivoted(self.plan, unpivot, &columns)?,
+        };
+        for columns in pieces {
+            let present = self.present(&columns, &mut good, &draft);
+            let batch = RecordBatch::try_new(schema(self.plan), columns)?;
+            self.from.extend(
+                (0..draft.rows)
+                    .filter(|row| present[*row])
+                    .map(|row| (number, row)),
+            );
+            self.batches
+                .push(filter_record_batch(&batch, &BooleanArray::from(present))?);
+        }
+        self.drafts.push(draft);
+        Ok(())
+    }
+
+    /// Which rows are good and have a value, a key and a validity.
+    fn present(&mut self, columns: &[ArrayRef], good: &mut [bool], draft: &Draft) -> Vec<bool> {
+        let value_column = self.plan.unpivot.is_some().then(|| columns.len() - 1);
+        let needed = self.plan.on.iter().map(|(position, _)| *position);
+        let needed: Vec<usize> = needed
+            .chain(self.plan.validity.iter().map(|validity| validity.from))
+            .collect();
+        (0..good.len())
+            .map(|row| {
+                if !good[row] || value_column.is_some_and(|column| columns[column].is_null(row)) {
+                    return false;
+                }
+                if let Some(position) = needed
+                    .iter()
+                    .find(|position| columns[**position].is_null(row))
+                {
+                    good[row] = false;
+                    let what = format!(
+                        "column {} is null, but it is part of the key",
+                        self.plan.reference[*position].name
+                    );
+                    self.tell(draft, row, &what);
+                    return false;
+                }
+                true
+            })
+            .collect()
+    }
+
+    fn tell(&mut self, draft: &Draft, row: usize, what: &str) {
+        self.left_out += 1;
+        if self.told.len() < TOLD_ROWS {
+            self.told.push(format!(
+                "lookups.{}: {}: {what}; the reference row is left out",
+                self.plan.name,
+                place(draft, row, &self.plan.format)
+            ));
+        }
+    }
+
+    fn finish(mut self) -> Result<Loaded, Finish> {
+        let all = concat_batches(&schema(self.plan), &self.batches)?;
+        let keys: Vec<ArrayRef> = self
+            .plan
+            .on
+            .iter()
+            .map(|(position, _)| Arc::clone(all.column(*position)))
+            .collect();
+        let keys = key_converter(self.plan)?.convert_columns(&keys)?;
+        let rows = row_converter(self.plan)?.convert_columns(all.columns())?;
+        let versions = self.versions(&all)?;
+        let mut kept: HashMap<(&[u8], Option<Vec<u8>>), usize> =
+            HashMap::with_capacity(all.num_rows());
+        for row in 0..all.num_rows() {
+            match kept.entry((
+                keys.row(row).data(),
+                versions.as_ref().map(|versions| versions[row].clone()),
+            )) {
+                Entry::Vacant(entry) => {
+                    entry.insert(row);
+                }
+                Entry::Occupied(mut entry) => {
+                    let before = *entry.get();
+                    match self.plan.duplicates {
+                        _ if rows.row(before) == rows.row(row) => {}
+                        Duplicates::Newest(position) => {
+                            if newer(all.column(position), before, row)? {
+                                entry.insert(row);
+                            }
+                        }
+                        Duplicates::Refuse => return Err(self.duplicate(&all, before, row)),
+                    }
+                }
+            }
+        }
+        let mut chosen: Vec<usize> = kept.into_values().collect();
+        chosen.sort_unstable();
+        let pairs = chosen
+            .into_iter()
+            .map(|row| (keys.row(row).data().to_vec(), rows.row(row).data().to_vec()))
+            .collect();
+        let mut warnings = std::mem::take(&mut self.told);
+        if self.left_out > warnings.len() {
+            let more = self.left_out - warnings.len();
+            warnings.push(format!(
+                "lookups.{}: {more} more reference rows were left out",
+                self.plan.name
+            ));
+        }
+        Ok(Loaded {
+            rows: pairs,
+            warnings,
+        })
+    }
+
+    /// What tells versions of one key apart: the encoded `valid_from`, where the look-up has one.
+    fn versions(&self, all: &RecordBatch) -> Result<Option<Vec<Vec<u8>>>, ArrowError> {
+        let Some(validity) = &self.plan.validity else {
+            return Ok(None);
+        };
+        let column = Arc::clone(all.column(validity.from));
+        let converter = RowConverter::new(vec![SortField::new(column.data_type().clone())])?;
+        let rows = converter.convert_columns(&[column])?;
+        Ok(Some(rows.iter().map(|row| row.data().to_vec()).collect()))
+    }
+
+    fn duplicate(&self, all: &RecordBatch, first: usize, again: usize) -> Finish {
+        let key = self.plan.on.iter().map(|(position, _)| {
+            let value = super::missing::show(all.column(*position), again);
+            format!("{} = {value}", self.plan.reference[*position].name)
+        });
+        let place = |row: usize| {
+            let (draft, row) = self.from[row];
+            place(&self.drafts[draft], row, &self.plan.format)
+        };
+        Finish::Duplicate {
+            key: key.collect::<Vec<_>>().join(", "),
+            first: place(first),
+            again: place(again),
+        }
+    }
+}
+
+/// Turns wide rows into tall ones: one piece for each turned column, each with as many rows as the draft.
+fn unpivoted(
+    plan: &LookupPlan,
+    unpivot: &Unpivot,
+    columns: &[ArrayRef],
+) -> Result<Vec<Vec<ArrayRef>>, ArrowError> {
+    let rows = columns.first().map_or(0, arrow_array::Array::len);
+    let value_type = plan
+        .reference
+        .last()
+        .expect("an unpivoted look-up has a value column")
+        .column_type
+        .data_type();
+    unpivot
+        .turn
+        .iter()
+        .map(|turned| {
+            let name = plan.columns[*turned].name.as_str();
+            let mut piece: Vec<ArrayRef> = unpivot
+                .keep
+                .iter()
+                .map(|kept| Arc::clone(&columns[*kept]))
+                .collect();
+            piece.push(Arc::new(StringArray::from_iter_values(
+                std::iter::repeat_n(name, rows),
+            )));
+            piece.push(arrow_cast::cast(&columns[*turned], &value_type)?);
+            Ok(piece)
+        })
+        .collect()
+}
+
+/// Whether the later row is the newer one: its value is not null and not smaller.
+fn newer(column: &ArrayRef, before: usize, row: usize) -> Result<bool, ArrowError> {
+    let converter = RowConverter::new(vec![SortField::new(column.data_type().clone())])?;
+    let pair = arrow_select::concat::concat(&[&column.slice(before, 1), &column.slice(row, 1)])?;
+    let rows = converter.convert_columns(&[pair])?;
+    Ok(rows.row(1) >= rows.row(0))
+}
+
+fn describe(fault: &Fault) -> String {
+    format!("{} ({})", fault.detail, fault.reason)
+}
+
+/// Where a reference row stands, for people.
+fn place(draft: &Draft, row: usize, format: &Format) -> String {
+    let (_, Place { file, line, byte }) = decode::raw_and_place(draft, row, format);
+    if line > 0 {
+        format!("{file} line {line} (byte {byte})")
+    } else {
+        format!("{file} row {byte}")
+    }
+}

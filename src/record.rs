@@ -1,0 +1,28 @@
+//! What flows: chunks of bytes, drafts of rows that may still be refused, batches of clean rows, refused rows.
+//!
+//! The dataflow's containers live here, so that every room can name them without knowing another room.
+//!
+//! ```text
+//! Chunk --decode--> Draft --enrich, derive, rules--> Draft --split--> Batch (clean) + Batch (refused)
+//! ```
+//!
+//! A [`Draft`] and a [`Batch`] are timely containers whose record count is their number of rows.
+
+mod batch;
+mod chunk;
+mod draft;
+mod fault;
+mod lease;
+mod note;
+
+pub use batch::{Batch, by_id, by_place};
+pub use chunk::{Chunk, HeaderBinding, Piece, Place};
+pub use draft::{Draft, Origin};
+pub use fault::{Fault, Site};
+pub use lease::{Budget, Lease};
+pub use note::{Note, RowCounts};
+
+/// The dataflow's time: a closed set of input, opened in order, committed once.
+///
+/// Epoch 0 holds the snapshots of the reference collections only; rows start at 1.
+pub type Epoch = u64;

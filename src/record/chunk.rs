@@ -1,0 +1,85 @@
+//! Whole records of one file, as bytes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+
+use super::{Epoch, Lease};
+
+/// A piece of a file that holds whole records only, except where [`Chunk::broken`] says so.
+///
+/// Cut by the source at a size fixed by the job, never by the number of workers.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// Index of the source in `plan.sources`, or of the look-up in `plan.lookups` when reference rows are loaded.
+    pub source: usize,
+    /// The file it was read from.
+    pub file: Arc<PathBuf>,
+    /// The bytes, as decoded for the reader (decompressed, UTF-8 where the source says so); no header line.
+    pub bytes: Vec<u8>,
+    /// Position of the first byte in the (decompressed) file.
+    pub offset: u64,
+    /// Line number of the first byte, from 1.
+    pub line: u64,
+    /// How the file's columns are bound to the plan's.
+    pub header: Arc<HeaderBinding>,
+    /// The epoch its rows belong to.
+    pub epoch: Epoch,
+    /// Set where the chunk is one piece that is no record: the reason code and the words for people
+    /// (`unclosed_quote`, `record_too_long`). It becomes one refused row.
+    pub broken: Option<(&'static str, String)>,
+    /// The bytes it holds of the process's budget.
+    pub lease: Option<Arc<Lease>>,
+}
+
+/// What a reader gives to the decoder.
+#[derive(Debug, Clone, Default)]
+pub enum Piece {
+    /// Nothing; the container's empty value.
+    #[default]
+    Empty,
+    /// Text records.
+    Text(Arc<Chunk>),
+    /// Rows of a columnar file.
+    Table {
+        /// Index of the source.
+        source: usize,
+        /// The file.
+        file: Arc<PathBuf>,
+        /// Number of the first row in the file, from 0.
+        first_row: u64,
+        /// The rows, with the file's own columns.
+        batch: RecordBatch,
+        /// Their epoch.
+        epoch: Epoch,
+        /// The bytes they hold of the process's budget.
+        lease: Option<Arc<Lease>>,
+    },
+}
+
+impl timely::Accountable for Piece {
+    fn record_count(&self) -> i64 {
+        i64::from(!matches!(self, Self::Empty))
+    }
+}
+
+/// Which field of the file goes to which column of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderBinding {
+    /// Number of fields a record of this file has.
+    pub fields: usize,
+    /// For each field of the file, the position of its column in the source's `columns`, where there is one.
+    pub column_of_field: Vec<Option<usize>>,
+}
+
+/// Where a row came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file's path as the job names it.
+    pub file: String,
+    /// Line of the record's first byte, from 1; 0 where the format has no lines (then `byte` is a row number).
+    pub line: u64,
+    /// Byte of the record's first byte in the (decompressed) file, from 0.
+    pub byte: u64,
+}

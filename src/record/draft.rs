@@ -1,0 +1,61 @@
+//! Rows before the split: typed columns, the faults found so far, and the bytes they came from.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch};
+
+use super::{Chunk, Epoch, Fault, Lease};
+
+/// A batch of rows between `decode` and `split`, all of one source and one epoch.
+///
+/// Shape: `columns[id]` is the column with this id in `plan.columns`, `None` until the step that makes it has run, or
+/// where this draft's source does not have it. Every array has `rows` values. Columns of type varchar are `Utf8` or
+/// `Dictionary(Int32, Utf8)`, as it suits whoever made them: read them through [`crate::transform::text`] helpers.
+/// Cost: holds the chunk's bytes until the split.
+#[derive(Debug, Clone, Default)]
+pub struct Draft {
+    /// Number of rows.
+    pub rows: usize,
+    /// The epoch they belong to.
+    pub epoch: Epoch,
+    /// Columns by id.
+    pub columns: Vec<Option<ArrayRef>>,
+    /// Faults in no particular order; a row may have several.
+    pub faults: Vec<Fault>,
+    /// Where the rows came from; `None` only in an empty draft.
+    pub origin: Option<Origin>,
+    /// Index of the source in `plan.sources`.
+    pub source: usize,
+    /// Records that became no rows because the source says so (repeated headers, blank records); empty lines don't count.
+    pub dropped: u64,
+    /// The bytes it holds of the process's budget.
+    pub lease: Option<Arc<Lease>>,
+}
+
+/// What a refused row's raw bytes and place are taken from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// Text records.
+    Text {
+        /// The bytes.
+        chunk: Arc<Chunk>,
+        /// First byte of each row's record within the chunk, and one past the last record.
+        starts: Vec<u32>,
+    },
+    /// Rows of a columnar file, which have no bytes of their own.
+    Table {
+        /// The file.
+        file: Arc<PathBuf>,
+        /// Number of the first row in the file, from 0.
+        first_row: u64,
+        /// The columns as they stand in the file.
+        batch: RecordBatch,
+    },
+}
+
+impl timely::Accountable for Draft {
+    fn record_count(&self) -> i64 {
+        i64::try_from(self.rows).expect("a draft has fewer than 2^63 rows")
+    }
+}

@@ -1,0 +1,80 @@
+//! What workers tell the end of the run: counts and staged files.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing a worker has to tell; gathered on worker 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Note {
+    /// What became of the rows that this worker read.
+    Rows(RowCounts),
+    /// A file that stands in the stage folder, whole.
+    Staged {
+        /// Index of the sink in the plan.
+        sink: usize,
+        /// Path below the sink's folder.
+        path: String,
+        /// Rows in it.
+        rows: u64,
+        /// Its size.
+        bytes: u64,
+    },
+    /// Rows written to standard output.
+    Printed {
+        /// Index of the sink in the plan.
+        sink: usize,
+        /// How many.
+        rows: u64,
+    },
+    /// Verdicts of one check: how many of each status, and the first few failures in words.
+    Verdicts {
+        /// Name of the check.
+        check: String,
+        /// Rows by status.
+        statuses: BTreeMap<String, u64>,
+        /// Failures in words.
+        failures: Vec<String>,
+    },
+}
+
+/// What became of rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowCounts {
+    /// Rows read.
+    pub rows_in: u64,
+    /// Rows without a fault.
+    pub clean: u64,
+    /// Rows refused.
+    pub refused: u64,
+    /// Rows dropped by a declared rule or option.
+    pub dropped: u64,
+    /// Refused rows by their reason.
+    pub refused_by_reason: BTreeMap<String, u64>,
+    /// Dropped rows by rule.
+    pub dropped_by_rule: BTreeMap<String, u64>,
+    /// Rows that failed a rule that only warns, by rule.
+    pub warned_by_rule: BTreeMap<String, u64>,
+    /// Rows that failed a rule that stops the run, by rule.
+    pub stopped_by_rule: BTreeMap<String, u64>,
+}
+
+impl RowCounts {
+    /// Adds what another worker counted.
+    pub fn add(&mut self, other: &Self) {
+        self.rows_in += other.rows_in;
+        self.clean += other.clean;
+        self.refused += other.refused;
+        self.dropped += other.dropped;
+        for (mine, theirs) in [
+            (&mut self.refused_by_reason, &other.refused_by_reason),
+            (&mut self.dropped_by_rule, &other.dropped_by_rule),
+            (&mut self.warned_by_rule, &other.warned_by_rule),
+            (&mut self.stopped_by_rule, &other.stopped_by_rule),
+        ] {
+            for (name, rows) in theirs {
+                *mine.entry(name.clone()).or_default() += rows;
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What a job produces: rows in, files out, visible as a whole or not at all.
+//!
+//! ```text
+//!              one a worker and sink                     one a run, in one process
+//!  batches ──> SinkWriter ──> _caudal/staged/RUN/SINK ──> publish ──> ROOT/SINK
+//!              (split by partition, encode)   │             ├─ files and folders are synced
+//!                                             │             ├─ manifest n+1 is put: the commit
+//!  standard output: LineWriter                │             └─ each sink's folder is exchanged
+//!                                             └─ what a killed run left is removed by the next
+//! ```
+//!
+//! The contract of a sink, as it is kept here for bounded runs:
+//!
+//! 1. **It stages.** [`SinkWriter`] writes whole files under a name that readers skip (`_caudal/`).
+//! 2. **It commits once.** [`OutputRoot::publish`] makes all sinks under a root visible by one manifest.
+//! 3. **It says what it has committed.** The manifests under `_caudal/manifest/` name every file with rows and bytes.
+//! 4. **It cleans up what it has not committed.** [`OutputRoot::open`] completes a committed run that was cut while it
+//!    published, and removes everything else that is staged.
+//!
+//! Nothing here knows the dataflow: these are plain, synchronous types that an operator owns.
+
+mod dictionary;
+mod error;
+mod fixed;
+mod hive;
+mod integers;
+mod lines;
+mod output;
+mod packing;
+mod pages;
+mod parquet;
+mod partition;
+mod publish;
+mod scalar;
+mod stage;
+mod writer;
+
+pub use error::SinkError;
+pub use lines::LineWriter;
+pub use output::{OutputRoot, Run};
+pub use publish::{Manifest, ManifestFile, ManifestSink};
+pub use stage::{output_schema, stage};
+pub use writer::{SinkWriter, StagedFile, write_empty};

@@ -1,0 +1,192 @@
+//! What can go wrong while writing: always the world, never a row.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why output could not be written or made visible.
+///
+/// A run that ends with one of these shows nothing of what it wrote, except where the message says that it is committed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// No space left, or the quota is used up.
+    #[error(
+        "{}: disk full while {doing}\n  now: the run stops and nothing of it is visible; what it staged is removed by the next run\n  hint: free space on this disk, or set [job] output to a folder on another one",
+        path.display()
+    )]
+    DiskFull {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Any other answer of the file system.
+    #[error("{}: {doing} failed\n  now: the run stops; what is not committed is not visible", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The Parquet encoder refused.
+    #[error("{}: writing Parquet failed\n  now: the run stops and nothing of it is visible", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// The encoder's answer.
+        source: ::parquet::errors::ParquetError,
+    },
+    /// A kernel refused the columns of a batch.
+    #[error(
+        "sinks.{sink}: columns could not be brought into one form\n  now: the run stops and nothing of it is visible"
+    )]
+    Columns {
+        /// The sink.
+        sink: String,
+        /// The kernel's answer.
+        source: arrow_schema::ArrowError,
+    },
+    /// A column of a type that no sink can hold.
+    #[error(
+        "sinks.{sink}.columns.{column}: values of type {data_type} can't be written\n  hint: cast it to one of the types of the job file, such as varchar"
+    )]
+    Type {
+        /// The sink.
+        sink: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        data_type: arrow_schema::DataType,
+    },
+    /// A sink without a column besides those of `partition_by`.
+    #[error(
+        "sinks.{sink}: every column stands in the path and the files would be empty\n  expected: at least one column that is not in partition_by"
+    )]
+    NoColumns {
+        /// The sink.
+        sink: String,
+    },
+    /// The output root belongs to another job.
+    #[error(
+        "{}: belongs to job {owner:?}, this is job {job:?}\n  now: nothing is written\n  hint: set [job] output to another folder, or remove this one if its content is no longer wanted",
+        root.display()
+    )]
+    ForeignRoot {
+        /// The output root.
+        root: PathBuf,
+        /// The job it belongs to.
+        owner: String,
+        /// The job that wanted it.
+        job: String,
+    },
+    /// A folder that a sink would replace holds something that caudal did not write.
+    #[error(
+        "{}: sinks.{sink} would replace this folder, but no run of this job wrote it (it holds {entry:?})\n  now: nothing is written\n  hint: move the folder away, or give the sink another path",
+        folder.display()
+    )]
+    ForeignFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// The sink that would replace it.
+        sink: String,
+        /// Something it holds.
+        entry: String,
+    },
+    /// A sink's path can't be a folder of its own under the root.
+    #[error(
+        "sinks.{sink}: path {path:?} {problem}\n  expected: a folder of its own below [job] output, such as \"enriched\""
+    )]
+    BadFolder {
+        /// The sink.
+        sink: String,
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Another run holds the output root.
+    #[error(
+        "{}: another run of this job is writing here\n  now: nothing is written\n  hint: wait until it ends; the lock goes with its process",
+        root.display()
+    )]
+    Locked {
+        /// The output root.
+        root: PathBuf,
+    },
+    /// A file of `_caudal/` is not what this program writes.
+    #[error(
+        "{}: {problem}\n  expected: a file written by this version of caudal\n  now: nothing is written\n  hint: restore the file, or move the output folder away",
+        path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The next manifest was there already: something else commits to this root.
+    #[error(
+        "{}: this manifest exists already\n  now: the run stops and nothing of it is visible\n  hint: make sure that no other program writes to this output folder, then run again",
+        path.display()
+    )]
+    ManifestTaken {
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// A committed run can't be completed because its folders were touched from outside.
+    #[error(
+        "{}: run {run} is committed, but neither this folder nor {} is the one it wrote\n  now: nothing is changed\n  hint: put the folder that holds the files of manifest {manifest} here, or remove {} to run anew",
+        folder.display(), staged.display(), staged.display()
+    )]
+    Unfinished {
+        /// The sink's folder.
+        folder: PathBuf,
+        /// Where the run staged it.
+        staged: PathBuf,
+        /// The run.
+        run: String,
+        /// The manifest's number.
+        manifest: u64,
+    },
+}
+
+impl SinkError {
+    /// An answer of the file system to what was tried with `path`.
+    pub(super) fn io(path: &Path, doing: &'static str, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
+                path,
+                doing,
+                source,
+            },
+            _ => Self::Io {
+                path,
+                doing,
+                source,
+            },
+        }
+    }
+
+    /// An answer of the Parquet crate, which wraps those of the file system.
+    pub(super) fn parquet(path: &Path, source: ::parquet::errors::ParquetError) -> Self {
+        use ::parquet::errors::ParquetError;
+        match source {
+            ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+                Ok(inner) => Self::io(path, "writing a file", *inner),
+                Err(inner) => Self::Parquet {
+                    path: path.to_path_buf(),
+                    source: ParquetError::External(inner),
+                },
+            },
+            other => Self::Parquet {
+                path: path.to_path_buf(),
+                source: other,
+            },
+        }
+    }
+}

@@ -1,0 +1,503 @@
+//! Makes a run visible: all sinks under a root, by one manifest.
+//!
+//! ```text
+//! 1. sync      every staged file and folder is on the disk
+//! 2. put       manifest n+1 appears, whole, under a name that was free            <── the commit
+//! 3. show      for each sink: its staged folder and the visible one change places (one atomic rename)
+//! 4. remove    the run's staged folder, which now holds what was visible before
+//! ```
+//!
+//! **A crash on any line leaves either the old or the new run after the next [`super::OutputRoot::open`].**
+//! Let n be the newest manifest when the next run opens the root, and *r* the run it names.
+//!
+//! - Crash before 2 is done: the newest manifest is the old one. Nothing visible was touched, since only 3 touches it, and
+//!   the staged folder is no one's: it is removed. The old run.
+//! - Crash after 2: manifest n+1 is the newest, and everything it names is on the disk (1 came before). The next open does
+//!   3 and 4 again. Step 3 for one sink is one rename, done or not done; which of the two is told by the folder's inode
+//!   number, which the manifest holds and a rename keeps: where the visible folder is the run's, it is done; where the
+//!   staged one is, it is not. So doing 3 again never changes folders back. The new run.
+//! - Crash in 4: every sink was shown, and that was synced before 4 began. Showing again does nothing. The new run.
+//!
+//! Between two renames of step 3 a reader sees the new folder of one sink and the old one of another; each folder for
+//! itself is always one whole run. Readers that want all sinks of one run read the manifest.
+//! Where the file system can't exchange, the visible folder is moved aside first, and for that moment there is none.
+//!
+//! The test `a_crash_at_any_step_leaves_the_old_or_the_new_run` stops after each step, and within them.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with, syncfs};
+use serde::{Deserialize, Serialize};
+
+use super::output::{
+    FORMAT, OutputRoot, Run, entries, file_sinks, put_if_absent, read_json, staged_folder,
+    staged_run, sync_folder,
+};
+use super::{SinkError, StagedFile};
+use crate::job::plan::SinkPlan;
+
+/// Number of staged files above which the whole file system is synced at once instead of each file: a sync costs a journal
+/// commit, and a hundred thousand of them take minutes.
+const SYNC_EACH_BELOW: usize = 512;
+
+/// A commit: what one run made visible.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this file.
+    pub format: u32,
+    /// Dense, from 1.
+    pub number: u64,
+    /// The job.
+    pub job: String,
+    /// The run.
+    pub run: String,
+    /// What the run says of itself: rows, verdicts, seconds.
+    pub summary: serde_json::Value,
+    /// Every folder that a run of this job has written, this one's included; relative to the root.
+    pub folders: BTreeSet<String>,
+    /// The sinks, in the order of the job file.
+    pub sinks: Vec<ManifestSink>,
+}
+
+/// A sink of a [`Manifest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestSink {
+    /// Its name.
+    pub sink: String,
+    /// Its folder, relative to the root.
+    pub path: String,
+    /// Inode number of the folder that was staged, by which it is known after a crash.
+    pub inode: u64,
+    /// Rows of all its files.
+    pub rows: u64,
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// Its files, by path.
+    pub files: Vec<ManifestFile>,
+}
+
+/// A file of a [`ManifestSink`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestFile {
+    /// Path below the sink's folder.
+    pub path: String,
+    /// Rows.
+    pub rows: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+}
+
+impl OutputRoot {
+    /// Commits a run and makes it visible: steps 1 to 4. `staged` are the files that all writers of all workers gave; every
+    /// sink of `sinks` that writes files has at least one (see [`super::write_empty`]).
+    ///
+    /// Errors before the commit leave everything as it was. An error after it ([`SinkError::Io`] while showing) leaves a
+    /// committed run that the next open completes.
+    pub fn publish(
+        &mut self,
+        run: &Run,
+        sinks: &[SinkPlan],
+        staged: Vec<StagedFile>,
+        summary: serde_json::Value,
+    ) -> Result<Manifest, SinkError> {
+        sync(run, &staged)?;
+        let manifest = self.manifest(run, sinks, staged, summary)?;
+        put(self.path(), &manifest)?;
+        self.set_newest(manifest.clone());
+        roll_forward(self.path(), &manifest)?;
+        Ok(manifest)
+    }
+
+    /// The next manifest, not put yet.
+    fn manifest(
+        &self,
+        run: &Run,
+        sinks: &[SinkPlan],
+        staged: Vec<StagedFile>,
+        summary: serde_json::Value,
+    ) -> Result<Manifest, SinkError> {
+        let mut manifest = Manifest {
+            format: FORMAT,
+            number: self.next_number(),
+            job: self.job().to_owned(),
+            run: run.id.clone(),
+            summary,
+            folders: self
+                .newest()
+                .map(|newest| newest.folders.clone())
+                .unwrap_or_default(),
+            sinks: Vec::new(),
+        };
+        for (plan, path) in file_sinks(sinks) {
+            let folder = staged_folder(&run.folder, &plan.name);
+            let inode = inode(&folder)?.expect("every sink has staged a file");
+            manifest.folders.insert(path.clone());
+            let (rows, bytes, files) = (0, 0, Vec::new());
+            manifest.sinks.push(ManifestSink {
+                sink: plan.name.clone(),
+                path,
+                inode,
+                rows,
+                bytes,
+                files,
+            });
+        }
+        for StagedFile {
+            sink,
+            path,
+            rows,
+            bytes,
+        } in staged
+        {
+            let entry = manifest.sinks.iter_mut().find(|entry| entry.sink == sink);
+            let entry = entry.expect("staged files belong to the job's sinks");
+            entry.rows += rows;
+            entry.bytes += bytes;
+            entry.files.push(ManifestFile { path, rows, bytes });
+        }
+        for sink in &mut manifest.sinks {
+            sink.files.sort_by(|a, b| a.path.cmp(&b.path));
+        }
+        Ok(manifest)
+    }
+}
+
+/// Step 1: brings the run's files and folders to the disk.
+fn sync(run: &Run, staged: &[StagedFile]) -> Result<(), SinkError> {
+    if staged.len() > SYNC_EACH_BELOW {
+        return File::open(&run.folder)
+            .and_then(|folder| syncfs(&folder).map_err(io::Error::from))
+            .map_err(|error| SinkError::io(&run.folder, "syncing the file system", error));
+    }
+    let mut folders = BTreeSet::new();
+    for file in staged {
+        let path = staged_folder(&run.folder, &file.sink).join(&file.path);
+        File::open(&path)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| SinkError::io(&path, "syncing a file", error))?;
+        let below = path
+            .ancestors()
+            .skip(1)
+            .take_while(|folder| folder.starts_with(&run.folder));
+        folders.extend(below.map(Path::to_path_buf));
+    }
+    folders.extend(run.folder.parent().map(Path::to_path_buf));
+    folders.iter().try_for_each(|folder| sync_folder(folder))
+}
+
+/// Step 2: the commit.
+fn put(root: &Path, manifest: &Manifest) -> Result<(), SinkError> {
+    let path = manifest_path(root, manifest.number);
+    let content = serde_json::to_vec_pretty(manifest).expect("a manifest is JSON");
+    if put_if_absent(&path, &content)? {
+        Ok(())
+    } else {
+        Err(SinkError::ManifestTaken { path })
+    }
+}
+
+/// Steps 3 and 4, of which any part may have been done before.
+pub(super) fn roll_forward(root: &Path, manifest: &Manifest) -> Result<(), SinkError> {
+    if !staged_run(root, &manifest.run).exists() {
+        return Ok(());
+    }
+    for sink in &manifest.sinks {
+        show(root, manifest, sink)?;
+    }
+    remove(root, manifest)
+}
+
+/// Step 3 for one sink; does nothing where it is done.
+fn show(root: &Path, manifest: &Manifest, sink: &ManifestSink) -> Result<(), SinkError> {
+    let folder = root.join(&sink.path);
+    let staged = staged_folder(&staged_run(root, &manifest.run), &sink.sink);
+    let visible = inode(&folder)?;
+    if visible == Some(sink.inode) {
+        return Ok(());
+    }
+    if inode(&staged)? != Some(sink.inode) {
+        let (run, manifest) = (manifest.run.clone(), manifest.number);
+        return Err(SinkError::Unfinished {
+            folder,
+            staged,
+            run,
+            manifest,
+        });
+    }
+    let parent = folder
+        .parent()
+        .expect("a sink's folder lies below the root");
+    fs::create_dir_all(parent)
+        .map_err(|error| SinkError::io(parent, "creating a folder", error))?;
+    let failed = |error| SinkError::io(&folder, "showing the run's folder", error);
+    if visible.is_none() {
+        fs::rename(&staged, &folder).map_err(failed)?;
+    } else {
+        match renameat_with(CWD, &staged, CWD, &folder, RenameFlags::EXCHANGE) {
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                let mut aside = staged.clone().into_os_string();
+                aside.push(" before");
+                fs::rename(&folder, &aside)
+                    .and_then(|()| fs::rename(&staged, &folder))
+                    .map_err(failed)?;
+            }
+            other => other.map_err(|error| failed(error.into()))?,
+        }
+    }
+    for changed in parent
+        .ancestors()
+        .take_while(|folder| folder.starts_with(root))
+    {
+        sync_folder(changed)?;
+    }
+    sync_folder(staged.parent().expect("a staged folder lies in its run's"))
+}
+
+/// Step 4.
+fn remove(root: &Path, manifest: &Manifest) -> Result<(), SinkError> {
+    let staged = staged_run(root, &manifest.run);
+    fs::remove_dir_all(&staged)
+        .map_err(|error| SinkError::io(&staged, "removing what was visible before", error))
+}
+
+/// The manifest with the largest number.
+pub(super) fn newest(root: &Path) -> Result<Option<Manifest>, SinkError> {
+    let names = entries(&root.join("_caudal").join("manifest"))?;
+    let numbers = names
+        .iter()
+        .filter_map(|name| name.strip_suffix(".json")?.parse::<u64>().ok());
+    let Some(number) = numbers.max() else {
+        return Ok(None);
+    };
+    let path = manifest_path(root, number);
+    let manifest: Manifest = read_json(&path)?;
+    if manifest.format != FORMAT || manifest.number != number {
+        let problem = format!(
+            "holds format {} and number {}",
+            manifest.format, manifest.number
+        );
+        return Err(SinkError::Unreadable { path, problem });
+    }
+    Ok(Some(manifest))
+}
+
+fn manifest_path(root: &Path, number: u64) -> PathBuf {
+    root.join("_caudal")
+        .join("manifest")
+        .join(format!("{number:08}.json"))
+}
+
+/// Inode number of what lies at `path`, if anything does.
+fn inode(path: &Path) -> Result<Option<u64>, SinkError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some(found.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(SinkError::io(path, "looking at a folder", error)),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::job::plan::{SinkFormat, SinkFrom, SinkTo};
+
+    pub(in super::super) fn sink(name: &str, path: &str) -> SinkPlan {
+        SinkPlan {
+            name: name.to_owned(),
+            from: SinkFrom::Rows,
+            to: SinkTo::Files {
+                path: path.into(),
+                partition_by: Vec::new(),
+            },
+            format: SinkFormat::Json,
+            columns: Vec::new(),
+        }
+    }
+
+    const SINKS: [&str; 3] = ["a", "deep/b", "c"];
+
+    fn sinks() -> Vec<SinkPlan> {
+        SINKS
+            .iter()
+            .map(|path| sink(&format!("{path} sink"), path))
+            .collect()
+    }
+
+    fn open(root: &Path) -> OutputRoot {
+        OutputRoot::open(root, "ventas", &sinks()).unwrap()
+    }
+
+    /// Stages one file a sink that says `text`.
+    fn stage(output: &OutputRoot, text: &str) -> (Run, Vec<StagedFile>) {
+        let run = output.stage().unwrap();
+        let staged = sinks().into_iter().map(|sink| {
+            let folder = staged_folder(&run.folder, &sink.name);
+            fs::create_dir_all(folder.join("day=1")).unwrap();
+            fs::write(folder.join("day=1/part-0-0.jsonl"), text).unwrap();
+            let bytes = u64::try_from(text.len()).unwrap();
+            StagedFile {
+                sink: sink.name.clone(),
+                path: "day=1/part-0-0.jsonl".to_owned(),
+                rows: 1,
+                bytes,
+            }
+        });
+        let staged = staged.collect();
+        (run, staged)
+    }
+
+    /// What readers see of each sink.
+    fn seen(root: &Path) -> Vec<Option<String>> {
+        SINKS
+            .iter()
+            .map(|path| fs::read_to_string(root.join(path).join("day=1/part-0-0.jsonl")).ok())
+            .collect()
+    }
+
+    fn all(text: &str) -> Vec<Option<String>> {
+        vec![Some(text.to_owned()); 3]
+    }
+
+    #[test]
+    fn a_run_replaces_the_one_before_as_a_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let mut output = open(root.path());
+        let (run, staged) = stage(&output, "old");
+        let first = output
+            .publish(&run, &sinks(), staged, json!({"rows": 3}))
+            .unwrap();
+        assert_eq!(
+            (first.number, first.sinks[1].rows, seen(root.path())),
+            (1, 1, all("old"))
+        );
+        let (run, staged) = stage(&output, "new");
+        let second = output.publish(&run, &sinks(), staged, json!(null)).unwrap();
+        assert_eq!((second.number, seen(root.path())), (2, all("new")));
+        assert_eq!(newest(root.path()).unwrap(), Some(second));
+        assert_eq!(
+            entries(&root.path().join("_caudal/staged")).unwrap(),
+            BTreeSet::new()
+        );
+        assert_eq!(
+            entries(&root.path().join("a")).unwrap(),
+            BTreeSet::from(["day=1".to_owned()])
+        );
+    }
+
+    /// Does the steps of `publish` until `stop` of them are done.
+    fn publish_until(output: &OutputRoot, run: &Run, staged: Vec<StagedFile>, stop: usize) {
+        let mut steps = 0;
+        let mut done = || {
+            steps += 1;
+            steps > stop
+        };
+        if done() {
+            return;
+        }
+        sync(run, &staged).unwrap();
+        let manifest = output.manifest(run, &sinks(), staged, json!(null)).unwrap();
+        if done() {
+            let path = manifest_path(output.path(), manifest.number);
+            fs::write(path.with_file_name(".00000002.json.tmp"), "half a manif").unwrap();
+            return;
+        }
+        put(output.path(), &manifest).unwrap();
+        for sink in &manifest.sinks {
+            if done() {
+                return;
+            }
+            show(output.path(), &manifest, sink).unwrap();
+        }
+        if done() {
+            return;
+        }
+        let half = staged_folder(&run.folder, &manifest.sinks[0].sink);
+        if half.exists() {
+            fs::remove_dir_all(half).unwrap();
+        }
+        if done() {
+            return;
+        }
+        remove(output.path(), &manifest).unwrap();
+    }
+
+    #[test]
+    fn a_crash_at_any_step_leaves_the_old_or_the_new_run() {
+        for first in [false, true] {
+            for stop in 0..=7 {
+                let root = tempfile::tempdir().unwrap();
+                let mut output = open(root.path());
+                if !first {
+                    let (run, staged) = stage(&output, "old");
+                    output.publish(&run, &sinks(), staged, json!(null)).unwrap();
+                }
+                let (run, staged) = stage(&output, "new");
+                publish_until(&output, &run, staged, stop);
+                drop(output);
+
+                let committed = stop >= 2;
+                // Opening twice is the same as once: a crash in between changes nothing.
+                for _ in 0..2 {
+                    let output = open(root.path());
+                    let expected = match (committed, first) {
+                        (true, _) => all("new"),
+                        (false, false) => all("old"),
+                        (false, true) => vec![None; 3],
+                    };
+                    assert_eq!(seen(root.path()), expected, "first {first}, stop {stop}");
+                    assert_eq!(
+                        output.next_number(),
+                        1 + u64::from(!first) + u64::from(committed)
+                    );
+                    assert_eq!(
+                        entries(&root.path().join("_caudal/staged")).unwrap(),
+                        BTreeSet::new()
+                    );
+                }
+                let mut output = open(root.path());
+                let (run, staged) = stage(&output, "newer");
+                output.publish(&run, &sinks(), staged, json!(null)).unwrap();
+                assert_eq!(seen(root.path()), all("newer"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_never_overwritten() {
+        let root = tempfile::tempdir().unwrap();
+        let mut output = open(root.path());
+        let (run, staged) = stage(&output, "new");
+        fs::write(manifest_path(root.path(), 1), "of someone else").unwrap();
+        let error = output
+            .publish(&run, &sinks(), staged, json!(null))
+            .unwrap_err();
+        assert!(matches!(error, SinkError::ManifestTaken { .. }), "{error}");
+        assert_eq!(seen(root.path()), vec![None; 3]);
+        assert_eq!(
+            fs::read_to_string(manifest_path(root.path(), 1)).unwrap(),
+            "of someone else"
+        );
+    }
+
+    #[test]
+    fn folders_changed_from_outside_are_not_guessed_about() {
+        let root = tempfile::tempdir().unwrap();
+        let output = open(root.path());
+        let (run, staged) = stage(&output, "new");
+        publish_until(&output, &run, staged, 2);
+        drop(output);
+        let moved = staged_folder(&run.folder, "a sink");
+        fs::rename(&moved, root.path().join("kept")).unwrap();
+        let error = OutputRoot::open(root.path(), "ventas", &sinks()).unwrap_err();
+        assert!(matches!(error, SinkError::Unfinished { .. }), "{error}");
+        fs::rename(root.path().join("kept"), root.path().join("a")).unwrap();
+        drop(open(root.path()));
+        assert_eq!(seen(root.path()), all("new"));
+    }
+}

@@ -1,0 +1,194 @@
+//! The operators that stage what a job produces: one a sink and worker.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{Field, Schema, SchemaRef};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Concatenate;
+use timely::dataflow::operators::generic::Operator;
+
+use super::{LineWriter, SinkError, SinkWriter, StagedFile};
+use crate::cluster::Run;
+use crate::job::plan::{SinkFrom, SinkPlan, SinkTo};
+use crate::record::{Batch, Epoch, Note, by_id, by_place};
+
+/// Stages every sink's rows; tells of each file when all rows have come.
+///
+/// `windows` holds the batches of every window, in plan order.
+pub fn stage<'scope>(
+    clean: Stream<'scope, Epoch, Batch>,
+    refused: Stream<'scope, Epoch, Batch>,
+    windows: Vec<Stream<'scope, Epoch, Batch>>,
+    verdicts: Stream<'scope, Epoch, Batch>,
+    run: &Arc<Run>,
+) -> Stream<'scope, Epoch, Vec<Note>> {
+    let scope = clean.scope();
+    let notes: Vec<_> = (0..run.plan.sinks.len())
+        .map(|sink| {
+            let rows = match run.plan.sinks[sink].from {
+                SinkFrom::Rows => clean.clone(),
+                SinkFrom::Refused => refused.clone(),
+                SinkFrom::Verdicts => verdicts.clone(),
+                SinkFrom::Windows(window) => windows[window].clone(),
+            };
+            one(rows, sink, run)
+        })
+        .collect();
+    scope.concatenate(notes)
+}
+
+fn one<'scope>(
+    rows: Stream<'scope, Epoch, Batch>,
+    sink: usize,
+    run: &Arc<Run>,
+) -> Stream<'scope, Epoch, Vec<Note>> {
+    let run = Arc::clone(run);
+    let name = format!("sinks:stage {}", run.plan.sinks[sink].name);
+    let worker = rows.scope().index();
+    rows.unary_frontier::<CapacityContainerBuilder<Vec<Note>>, _, _, _>(
+        Pipeline,
+        &name,
+        move |capability, _| {
+            // Held until the last row has come: the notes belong to the end.
+            let mut at_end = Some(capability);
+            let mut writer = match Writer::new(&run, sink, worker) {
+                Ok(writer) => Some(writer),
+                Err(error) => {
+                    run.fail(error.into());
+                    None
+                }
+            };
+            move |(input, frontier), output| {
+                input.for_each(|_, batch| {
+                    let batch = std::mem::take(batch);
+                    if let (Some(open), Some(rows)) = (writer.as_mut(), &batch.rows)
+                        && let Err(error) = open.write(&run, rows)
+                    {
+                        run.fail(error.into());
+                        writer = None;
+                    }
+                });
+                if frontier.is_empty()
+                    && let (Some(capability), Some(writer)) = (at_end.take(), writer.take())
+                {
+                    match writer.finish() {
+                        Ok(notes) => {
+                            output.session(&capability).give_iterator(notes.into_iter());
+                        }
+                        Err(error) => run.fail(error.into()),
+                    }
+                }
+            }
+        },
+    )
+}
+
+/// One sink on one worker.
+struct Writer {
+    sink: usize,
+    schema: SchemaRef,
+    to: To,
+}
+
+enum To {
+    Files(Box<SinkWriter>),
+    Stdout(Box<LineWriter<std::io::Stdout>>),
+}
+
+impl Writer {
+    fn new(run: &Run, sink: usize, worker: usize) -> Result<Self, SinkError> {
+        let plan = &run.plan.sinks[sink];
+        let schema = output_schema(plan);
+        let to = match (&plan.to, &run.stage) {
+            (SinkTo::Files { .. }, Some(stage)) => {
+                To::Files(Box::new(SinkWriter::new(plan, &schema, stage, worker)?))
+            }
+            _ => To::Stdout(Box::new(LineWriter::new(
+                plan,
+                &schema,
+                std::io::stdout(),
+                worker == 0,
+            )?)),
+        };
+        Ok(Self { sink, schema, to })
+    }
+
+    fn write(&mut self, run: &Run, rows: &RecordBatch) -> Result<(), SinkError> {
+        let plan = &run.plan.sinks[self.sink];
+        let batch = project(plan, &self.schema, rows, run.now);
+        match &mut self.to {
+            To::Files(writer) => writer.write(&batch),
+            To::Stdout(writer) => writer.write(&batch),
+        }
+    }
+
+    fn finish(self) -> Result<Vec<Note>, SinkError> {
+        match self.to {
+            To::Stdout(writer) => Ok(vec![Note::Printed {
+                sink: self.sink,
+                rows: writer.rows(),
+            }]),
+            To::Files(writer) => Ok(writer
+                .finish()?
+                .into_iter()
+                .map(|file| note(self.sink, file))
+                .collect()),
+        }
+    }
+}
+
+fn note(sink: usize, file: StagedFile) -> Note {
+    Note::Staged {
+        sink,
+        path: file.path,
+        rows: file.rows,
+        bytes: file.bytes,
+    }
+}
+
+/// The columns of a sink as it writes them.
+pub fn output_schema(plan: &SinkPlan) -> SchemaRef {
+    let fields: Vec<Field> = plan
+        .columns
+        .iter()
+        .map(|column| {
+            Field::new(
+                &column.name,
+                column.expression.data_type().clone(),
+                column.expression.nullable(),
+            )
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// Takes the sink's columns. What could fail on a row of the job was worked out before the split; an expression over a table
+/// of our own (refused rows, windows, verdicts) that fails gives null.
+fn project(plan: &SinkPlan, schema: &SchemaRef, rows: &RecordBatch, now: i64) -> RecordBatch {
+    let columns = if plan.from == SinkFrom::Rows {
+        by_id(rows)
+    } else {
+        by_place(rows)
+    };
+    let arrays: Vec<ArrayRef> = plan
+        .columns
+        .iter()
+        .map(|column| {
+            column
+                .expression
+                .evaluate(&columns, rows.num_rows(), now)
+                .array
+        })
+        .collect();
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .zip(&arrays)
+        .map(|(field, array)| Field::new(field.name(), array.data_type().clone(), true))
+        .collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+        .expect("every column has the rows of the batch")
+}

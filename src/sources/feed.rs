@@ -1,0 +1,343 @@
+//! The feed: all input of a bounded run in one order, cut into pieces that any worker of the process may take.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::files::{SourceError, expand, io};
+use super::generate::VentasChunks;
+use super::text::TextFile;
+use crate::decode;
+use crate::job::plan::{Format, OnBadFile, Plan, SourcePlan, Transport};
+use crate::record::{Budget, Chunk, Epoch, HeaderBinding, Lease};
+
+/// The first epoch that holds rows.
+const FIRST_EPOCH: Epoch = 1;
+
+/// Bytes of budget that one row group's batches hold, each: a batch of a columnar file has no bytes of text to go by.
+pub(super) const TABLE_LEASE_BYTES: u64 = 1 << 20;
+
+/// All input of the run, shared by the workers of this process.
+#[derive(Debug)]
+pub struct Feed {
+    plan: Arc<Plan>,
+    budget: Arc<Budget>,
+    state: Mutex<State>,
+    epoch: AtomicU64,
+    /// Bytes of all files as they lie on disk, for progress.
+    pub total_bytes: u64,
+}
+
+/// What one claim gives.
+#[derive(Debug)]
+pub enum Claim {
+    /// Text records.
+    Text(Box<Chunk>),
+    /// A row group that the caller reads.
+    RowGroup(RowGroup),
+    /// The budget is used up: ask again when rows have been staged.
+    Full,
+    /// There is no more input.
+    Done,
+}
+
+/// One row group of a Parquet file.
+#[derive(Debug, Clone)]
+pub struct RowGroup {
+    /// Index of the source.
+    pub source: usize,
+    /// The file.
+    pub file: Arc<PathBuf>,
+    /// Which row group.
+    pub group: usize,
+    /// Number of its first row in the file.
+    pub first_row: u64,
+    /// The epoch of its rows.
+    pub epoch: Epoch,
+    /// The bytes it holds of the process's budget.
+    pub lease: Arc<Lease>,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: VecDeque<Input>,
+    open: Option<Open>,
+    given_bytes: u64,
+    rows_left: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Input {
+    File { source: usize, path: PathBuf },
+    Generated { source: usize, rows: u64, seed: u64 },
+}
+
+#[derive(Debug)]
+enum Open {
+    Text(Box<TextFile>),
+    Table {
+        source: usize,
+        file: Arc<PathBuf>,
+        groups: VecDeque<(usize, u64, u64)>,
+    },
+    Generated {
+        source: usize,
+        file: Arc<PathBuf>,
+        header: Arc<HeaderBinding>,
+        chunks: Box<VentasChunks>,
+        offset: u64,
+    },
+}
+
+impl Feed {
+    /// Finds the files of every source. Reads nothing yet; `limit` is the number of records after which input ends.
+    pub fn new(
+        plan: &Arc<Plan>,
+        budget: &Arc<Budget>,
+        limit: Option<u64>,
+    ) -> Result<Self, SourceError> {
+        let mut waiting = VecDeque::new();
+        let mut total_bytes = 0;
+        for (source, from) in plan.sources.iter().enumerate() {
+            match &from.transport {
+                Transport::Files { paths } => {
+                    let owner = owner(from);
+                    for path in expand(&owner, paths)? {
+                        let metadata = std::fs::metadata(&path)
+                            .map_err(|error| io(&owner, &path, "opened", 0, error))?;
+                        total_bytes += metadata.len();
+                        waiting.push_back(Input::File { source, path });
+                    }
+                }
+                Transport::Generate { rows, seed } => {
+                    waiting.push_back(Input::Generated {
+                        source,
+                        rows: *rows,
+                        seed: *seed,
+                    });
+                }
+            }
+        }
+        Ok(Self {
+            plan: Arc::clone(plan),
+            budget: Arc::clone(budget),
+            state: Mutex::new(State {
+                waiting,
+                open: None,
+                given_bytes: 0,
+                rows_left: limit,
+            }),
+            epoch: AtomicU64::new(FIRST_EPOCH),
+            total_bytes,
+        })
+    }
+
+    /// The earliest epoch that a later claim may give rows for.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Takes the next piece. Cost: reads and scans about one chunk under the lock.
+    pub fn claim(&self) -> Result<Claim, SourceError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = u64::try_from(self.plan.chunk_bytes).expect("a chunk's size fits 64 bits");
+        let Some(lease) = self.budget.take(bytes) else {
+            return Ok(Claim::Full);
+        };
+        loop {
+            if state.rows_left == Some(0) {
+                state.open = None;
+                state.waiting.clear();
+            }
+            if state.open.is_none() {
+                let Some(input) = state.waiting.pop_front() else {
+                    return Ok(Claim::Done);
+                };
+                match self.open(&input) {
+                    Ok(open) => state.open = Some(open),
+                    Err(error) => return self.bad_file(&mut state, &input, error, &lease),
+                }
+            }
+            let epoch = FIRST_EPOCH + state.given_bytes / self.plan.epoch_bytes;
+            self.epoch.store(epoch, Ordering::Release);
+            let State {
+                open,
+                rows_left,
+                given_bytes,
+                ..
+            } = &mut *state;
+            let given = match open.as_mut().expect("opened above") {
+                Open::Text(file) => {
+                    file.next(self.plan.chunk_bytes, rows_left)?
+                        .map(|mut chunk| {
+                            *given_bytes += length(chunk.bytes.len());
+                            chunk.epoch = epoch;
+                            chunk.lease = Some(Arc::clone(&lease));
+                            Claim::Text(Box::new(chunk))
+                        })
+                }
+                Open::Table {
+                    source,
+                    file,
+                    groups,
+                } => groups.pop_front().map(|(group, first_row, bytes)| {
+                    *given_bytes += bytes;
+                    let lease = Arc::clone(&lease);
+                    Claim::RowGroup(RowGroup {
+                        source: *source,
+                        file: Arc::clone(file),
+                        group,
+                        first_row,
+                        epoch,
+                        lease,
+                    })
+                }),
+                Open::Generated {
+                    source,
+                    file,
+                    header,
+                    chunks,
+                    offset,
+                } => chunks
+                    .next_chunk(self.plan.chunk_bytes)
+                    .map(|(bytes, first_row)| {
+                        let start = *offset;
+                        *offset += length(bytes.len());
+                        *given_bytes += length(bytes.len());
+                        Claim::Text(Box::new(Chunk {
+                            source: *source,
+                            file: Arc::clone(file),
+                            bytes,
+                            offset: start,
+                            line: first_row + 1,
+                            header: Arc::clone(header),
+                            epoch,
+                            broken: None,
+                            lease: Some(Arc::clone(&lease)),
+                        }))
+                    }),
+            };
+            match given {
+                Some(claim) => return Ok(claim),
+                None => state.open = None,
+            }
+        }
+    }
+
+    fn open(&self, input: &Input) -> Result<Open, SourceError> {
+        let (source, path) = match input {
+            Input::Generated { source, rows, seed } => {
+                let fields = self.plan.sources[*source].columns.len();
+                return Ok(Open::Generated {
+                    source: *source,
+                    file: Arc::new(PathBuf::from("generated")),
+                    header: Arc::new(HeaderBinding {
+                        fields,
+                        column_of_field: (0..fields).map(Some).collect(),
+                    }),
+                    chunks: Box::new(VentasChunks::new(*rows, *seed)),
+                    offset: 0,
+                });
+            }
+            Input::File { source, path } => (*source, path),
+        };
+        let from = &self.plan.sources[source];
+        match &from.format {
+            Format::Parquet => open_table(source, from, path),
+            Format::Csv(_) | Format::Json => {
+                let verify = self.plan.on_bad_file == OnBadFile::Refuse;
+                let file = TextFile::open(
+                    &owner(from),
+                    source,
+                    path,
+                    &from.format,
+                    &from.columns,
+                    verify,
+                )?;
+                Ok(Open::Text(Box::new(file)))
+            }
+        }
+    }
+
+    /// A file that can't be read stops the run, or is refused whole: one row in, one refused, with the file as its place.
+    fn bad_file(
+        &self,
+        state: &mut State,
+        input: &Input,
+        error: SourceError,
+        lease: &Arc<Lease>,
+    ) -> Result<Claim, SourceError> {
+        let (Input::File { source, path }, OnBadFile::Refuse) = (input, self.plan.on_bad_file)
+        else {
+            return Err(error);
+        };
+        let (code, message) = match &error {
+            SourceError::Header { code, message, .. } => (*code, message.clone()),
+            SourceError::Parquet { source, .. } => ("bad_file", source.to_string()),
+            SourceError::Io {
+                source,
+                action: "decompressed",
+                ..
+            } => ("bad_compression", source.to_string()),
+            _ => return Err(error),
+        };
+        let epoch = FIRST_EPOCH + state.given_bytes / self.plan.epoch_bytes;
+        Ok(Claim::Text(Box::new(Chunk {
+            source: *source,
+            file: Arc::new(path.clone()),
+            bytes: Vec::new(),
+            offset: 0,
+            line: 0,
+            header: Arc::new(HeaderBinding {
+                fields: 0,
+                column_of_field: Vec::new(),
+            }),
+            epoch,
+            broken: Some((code, message)),
+            lease: Some(Arc::clone(lease)),
+        })))
+    }
+}
+
+fn open_table(source: usize, from: &SourcePlan, path: &PathBuf) -> Result<Open, SourceError> {
+    let owner = owner(from);
+    let file = File::open(path).map_err(|error| io(&owner, path, "opened", 0, error))?;
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| SourceError::Parquet {
+            owner: owner.clone(),
+            path: path.clone(),
+            source: error,
+        })?;
+    decode::bind_schema(&from.columns, reader.schema()).map_err(|error| SourceError::Header {
+        owner,
+        path: path.clone(),
+        code: error.code(),
+        message: error.to_string(),
+    })?;
+    let mut first_row = 0;
+    let mut groups = VecDeque::new();
+    for (group, metadata) in reader.metadata().row_groups().iter().enumerate() {
+        let bytes = u64::try_from(metadata.total_byte_size()).unwrap_or(0);
+        groups.push_back((group, first_row, bytes));
+        first_row += u64::try_from(metadata.num_rows()).unwrap_or(0);
+    }
+    Ok(Open::Table {
+        source,
+        file: Arc::new(path.clone()),
+        groups,
+    })
+}
+
+/// How messages name a source.
+pub(super) fn owner(source: &SourcePlan) -> String {
+    format!("sources.{}", source.name)
+}
+
+/// A length in memory as a number of bytes.
+pub(super) fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).expect("a length in memory fits 64 bits")
+}

@@ -1,0 +1,152 @@
+//! The operator that reads: pieces of input, each under the capability of its epoch.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::operators::generic::operator::source;
+use timely::dataflow::{Scope, Stream};
+
+use super::feed::{Claim, RowGroup, TABLE_LEASE_BYTES, length, owner};
+use super::files::{SourceError, io};
+use crate::cluster::Run;
+use crate::record::{Epoch, Piece};
+
+/// Rows in one batch of a columnar file: large enough for whole-batch kernels, small enough to stay in cache.
+const TABLE_ROWS: usize = 16_384;
+
+/// How long a reader rests when the budget is used up. Nothing wakes it when bytes return, so this bounds how late it
+/// notices; a chunk takes a few milliseconds to decode.
+const FULL_REST: Duration = Duration::from_micros(500);
+
+/// Reads the run's input: one piece at each activation, so that the operators behind it run in between.
+///
+/// Any worker takes any piece; its capability is held at the earliest epoch that the feed may still give, and is dropped
+/// when there is no more input or the run has failed.
+pub fn read<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Stream<'scope, Epoch, Piece> {
+    let run = Arc::clone(run);
+    source::<_, CapacityContainerBuilder<Piece>, _, _>(
+        scope,
+        "sources:read",
+        move |capability, info| {
+            let activator = scope.activator_for(info.address);
+            let mut capability = Some(capability);
+            let mut table: Option<Table> = None;
+            move |output| {
+                let Some(held) = capability.as_mut() else {
+                    return;
+                };
+                match next_piece(&run, &mut table) {
+                    Ok(Next::Piece(epoch, mut piece)) => {
+                        if *held.time() < epoch {
+                            held.downgrade(&epoch);
+                        }
+                        output.session(held).give_container(&mut piece);
+                        activator.activate();
+                    }
+                    Ok(Next::Rest) => {
+                        let epoch = run.feed.epoch();
+                        if *held.time() < epoch {
+                            held.downgrade(&epoch);
+                        }
+                        activator.activate_after(FULL_REST);
+                    }
+                    Ok(Next::Done) => capability = None,
+                    Err(error) => {
+                        run.fail(error.into());
+                        capability = None;
+                    }
+                }
+            }
+        },
+    )
+}
+
+enum Next {
+    Piece(Epoch, Piece),
+    Rest,
+    Done,
+}
+
+fn next_piece(run: &Run, table: &mut Option<Table>) -> Result<Next, SourceError> {
+    loop {
+        if let Some(open) = table {
+            if let Some(piece) = open.next(run)? {
+                return Ok(Next::Piece(open.group.epoch, piece));
+            }
+            *table = None;
+        }
+        match run.feed.claim()? {
+            Claim::Text(chunk) => {
+                run.progress.add_bytes(length(chunk.bytes.len()));
+                return Ok(Next::Piece(chunk.epoch, Piece::Text(Arc::new(*chunk))));
+            }
+            Claim::RowGroup(group) => *table = Some(Table::open(run, group)?),
+            Claim::Full => return Ok(Next::Rest),
+            Claim::Done => return Ok(Next::Done),
+        }
+    }
+}
+
+/// A row group that is being read.
+struct Table {
+    owner: String,
+    path: Arc<PathBuf>,
+    group: RowGroup,
+    next_row: u64,
+    reader: ParquetRecordBatchReader,
+}
+
+impl Table {
+    fn open(run: &Run, group: RowGroup) -> Result<Self, SourceError> {
+        let owner = owner(&run.plan.sources[group.source]);
+        let path = Arc::clone(&group.file);
+        let file =
+            File::open(path.as_path()).map_err(|error| io(&owner, &path, "opened", 0, error))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+            .and_then(|builder| {
+                builder
+                    .with_row_groups(vec![group.group])
+                    .with_batch_size(TABLE_ROWS)
+                    .build()
+            })
+            .map_err(|source| SourceError::Parquet {
+                owner: owner.clone(),
+                path: path.to_path_buf(),
+                source,
+            })?;
+        Ok(Self {
+            owner,
+            path,
+            next_row: group.first_row,
+            group,
+            reader,
+        })
+    }
+
+    fn next(&mut self, run: &Run) -> Result<Option<Piece>, SourceError> {
+        let Some(batch) = self.reader.next() else {
+            return Ok(None);
+        };
+        let batch: RecordBatch = batch.map_err(|error| SourceError::Parquet {
+            owner: self.owner.clone(),
+            path: self.path.to_path_buf(),
+            source: error.into(),
+        })?;
+        run.progress.add_bytes(TABLE_LEASE_BYTES);
+        let first_row = self.next_row;
+        self.next_row += length(batch.num_rows());
+        Ok(Some(Piece::Table {
+            source: self.group.source,
+            file: Arc::clone(&self.path),
+            first_row,
+            batch,
+            epoch: self.group.epoch,
+            lease: Some(Arc::clone(&self.group.lease)),
+        }))
+    }
+}

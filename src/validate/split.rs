@@ -1,0 +1,369 @@
+//! The one step that splits clean rows from refused ones.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::builder::StringBuilder;
+use arrow_array::{
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, new_null_array,
+};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_select::filter::FilterBuilder;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use crate::cluster::Run;
+use crate::decode;
+use crate::job::plan::{Plan, Then};
+use crate::record::{Batch, Draft, Epoch, Fault, Note, RowCounts, Site};
+
+/// What comes out of the split.
+pub struct Split<'scope> {
+    /// Rows without a fault: the columns that anything behind the split needs, named by their ids.
+    pub clean: Stream<'scope, Epoch, Batch>,
+    /// Refused rows, as [`crate::job::tables::refused_columns`] describes them, named by their places in that table.
+    pub refused: Stream<'scope, Epoch, Batch>,
+    /// How many rows of each kind this worker saw, once, at the end.
+    pub notes: Stream<'scope, Epoch, Vec<Note>>,
+}
+
+/// Judges each row by all its faults, and lets go of the bytes it came from.
+pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Split<'scope> {
+    let mut builder = OperatorBuilder::new("validate:split".to_owned(), drafts.scope());
+    let mut input = builder.new_input(drafts, Pipeline);
+    let (clean_output, clean) = builder.new_output();
+    let (refused_output, refused) = builder.new_output();
+    let (notes_output, notes) = builder.new_output();
+    let mut clean_output = OutputBuilder::<_, CapacityContainerBuilder<Batch>>::from(clean_output);
+    let mut refused_output =
+        OutputBuilder::<_, CapacityContainerBuilder<Batch>>::from(refused_output);
+    let mut notes_output =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<Note>>>::from(notes_output);
+    let run = Arc::clone(run);
+    builder.build(move |mut capabilities| {
+        let mut at_end = capabilities.pop();
+        drop(capabilities);
+        let judge = Judge::new(&run);
+        let mut counts = RowCounts::default();
+        let mut teller = run.progress.teller();
+        move |frontiers| {
+            {
+                let mut clean_output = clean_output.activate();
+                let mut refused_output = refused_output.activate();
+                input.for_each(|capability, draft| {
+                    let draft = std::mem::take(draft);
+                    match judge.split(draft, &mut counts) {
+                        Ok((mut clean, mut refused)) => {
+                            clean_output.session(&capability).give_container(&mut clean);
+                            refused_output
+                                .session(&capability)
+                                .give_container(&mut refused);
+                        }
+                        Err(error) => run.fail(SplitError(error).into()),
+                    }
+                });
+            }
+            teller.tell(&counts);
+            if frontiers[0].is_empty()
+                && let Some(capability) = at_end.take()
+            {
+                let note = Note::Rows(std::mem::take(&mut counts));
+                notes_output.activate().session(&capability).give(note);
+            }
+        }
+    });
+    Split {
+        clean,
+        refused,
+        notes,
+    }
+}
+
+/// Why the split failed: its arrays did not fit together, which is a bug of a step before it.
+#[derive(Debug, thiserror::Error)]
+#[error("the columns of a batch do not fit together")]
+pub struct SplitError(#[source] ArrowError);
+
+/// How a row with faults ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    Clean,
+    Dropped,
+    Refused,
+}
+
+struct Judge {
+    run: Arc<Run>,
+    /// For each reason its precedence: those of `[job] reasons` first, by their order there.
+    precedence: BTreeMap<Arc<str>, usize>,
+    refused_schema: SchemaRef,
+    /// Whether any sink takes refused rows; without one they are only counted.
+    keep_refused: bool,
+}
+
+impl Judge {
+    fn new(run: &Arc<Run>) -> Self {
+        let plan = &run.plan;
+        let precedence = plan
+            .reasons
+            .iter()
+            .enumerate()
+            .map(|(rank, reason)| (Arc::clone(reason), rank))
+            .collect();
+        let columns = crate::job::tables::refused_columns(&plan.columns, &plan.sources);
+        let fields: Vec<Field> = columns
+            .iter()
+            .enumerate()
+            .map(|(place, column)| Field::new(place.to_string(), column.data_type.clone(), true))
+            .collect();
+        let keep_refused = plan
+            .sinks
+            .iter()
+            .any(|sink| sink.from == crate::job::plan::SinkFrom::Refused);
+        Self {
+            run: Arc::clone(run),
+            precedence,
+            refused_schema: Arc::new(Schema::new(fields)),
+            keep_refused,
+        }
+    }
+
+    fn split(
+        &self,
+        mut draft: Draft,
+        counts: &mut RowCounts,
+    ) -> Result<(Batch, Batch), ArrowError> {
+        let plan = Arc::clone(&self.run.plan);
+        let mut faults = std::mem::take(&mut draft.faults);
+        faults.sort_by(|a, b| a.row.cmp(&b.row).then(a.site.cmp(&b.site)));
+        counts.rows_in += count(draft.rows) + draft.dropped;
+        counts.dropped += draft.dropped;
+        let mut kept = (!faults.is_empty()).then(|| vec![true; draft.rows]);
+        let mut refused: Vec<&[Fault]> = Vec::new();
+        for of_row in faults.chunk_by(|a, b| a.row == b.row) {
+            match end(&plan, of_row, counts) {
+                End::Clean => continue,
+                End::Dropped => counts.dropped += 1,
+                End::Refused => refused.push(of_row),
+            }
+            kept.as_mut().expect("there are faults")[of_row[0].row] = false;
+        }
+        let clean = self.clean(&plan, &draft, kept)?;
+        counts.clean += count(clean.len());
+        counts.refused += count(refused.len());
+        let refused = self.refused(&plan, &draft, &refused, counts)?;
+        Ok((clean, refused))
+    }
+
+    fn clean(
+        &self,
+        plan: &Plan,
+        draft: &Draft,
+        kept: Option<Vec<bool>>,
+    ) -> Result<Batch, ArrowError> {
+        let all = kept
+            .as_ref()
+            .is_none_or(|kept| kept.iter().all(|kept| *kept));
+        let filter = (!all).then(|| {
+            FilterBuilder::new(&BooleanArray::from(kept.expect("not all are kept")))
+                .optimize()
+                .build()
+        });
+        let rows = filter
+            .as_ref()
+            .map_or(draft.rows, arrow_select::filter::FilterPredicate::count);
+        let mut fields = Vec::new();
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        for (id, column) in plan
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(id, _)| self.run.needed[*id])
+        {
+            let array = match (draft.columns.get(id).and_then(Option::as_ref), &filter) {
+                (Some(array), Some(filter)) => filter.filter(array)?,
+                (Some(array), None) => Arc::clone(array),
+                (None, _) => new_null_array(&column.data_type, rows),
+            };
+            fields.push(Field::new(id.to_string(), array.data_type().clone(), true));
+            columns.push(array);
+        }
+        let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch =
+            RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
+        Ok(Batch {
+            rows: Some(batch),
+            epoch: draft.epoch,
+            lease: draft.lease.clone(),
+        })
+    }
+
+    fn refused(
+        &self,
+        plan: &Plan,
+        draft: &Draft,
+        refused: &[&[Fault]],
+        counts: &mut RowCounts,
+    ) -> Result<Batch, ArrowError> {
+        if refused.is_empty() {
+            return Ok(Batch::default());
+        }
+        let chosen: Vec<&Fault> = refused
+            .iter()
+            .map(|faults| self.first(plan, faults))
+            .collect();
+        for fault in &chosen {
+            *counts
+                .refused_by_reason
+                .entry(fault.reason.to_string())
+                .or_default() += 1;
+        }
+        if !self.keep_refused {
+            return Ok(Batch::default());
+        }
+        let source = &plan.sources[draft.source];
+        let numbers: Vec<usize> = refused.iter().map(|faults| faults[0].row).collect();
+        let places = decode::raws_and_places(draft, &numbers, &source.format);
+        let number = |value: u64| i64::try_from(value).expect("positions in files fit 63 bits");
+        let rows = refused.len();
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+                &source.name,
+                rows,
+            ))),
+            Arc::new(StringArray::from_iter_values(
+                places.iter().map(|(_, place)| &place.file),
+            )),
+            Arc::new(Int64Array::from_iter_values(
+                places.iter().map(|(_, place)| number(place.line)),
+            )),
+            Arc::new(Int64Array::from_iter_values(
+                places.iter().map(|(_, place)| number(place.byte)),
+            )),
+            new_null_array(&DataType::Utf8, rows),
+            Arc::new(Int32Array::new_null(rows)),
+            Arc::new(Int64Array::new_null(rows)),
+            Arc::new(StringArray::from_iter_values(
+                places.iter().map(|(raw, _)| raw),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                chosen.iter().map(|fault| &*fault.reason),
+            )),
+            reasons(plan, refused),
+            Arc::new(Int64Array::from_value(number(draft.epoch), rows)),
+        ];
+        let texts = decode::text_columns(draft, &numbers, &source.columns, &source.format);
+        let names: Vec<&str> = source
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .collect();
+        for column in crate::job::tables::source_columns(&plan.columns, &plan.sources) {
+            let place = names.iter().position(|name| *name == column);
+            columns.push(place.map_or_else(
+                || new_null_array(&DataType::Utf8, rows),
+                |place| Arc::clone(&texts[place]),
+            ));
+        }
+        let batch = RecordBatch::try_new(Arc::clone(&self.refused_schema), columns)?;
+        Ok(Batch {
+            rows: Some(batch),
+            epoch: draft.epoch,
+            lease: draft.lease.clone(),
+        })
+    }
+
+    /// The fault whose reason comes first.
+    fn first<'a>(&self, plan: &Plan, faults: &'a [Fault]) -> &'a Fault {
+        let rank = |fault: &&Fault| {
+            (
+                self.precedence
+                    .get(&fault.reason)
+                    .copied()
+                    .unwrap_or(usize::MAX),
+                fault.site,
+            )
+        };
+        faults
+            .iter()
+            .filter(|fault| refuses(plan, fault))
+            .min_by_key(rank)
+            .expect("a refused row has a fault that refuses")
+    }
+}
+
+/// How the row of these faults ends; counts what rules did.
+fn end(plan: &Plan, faults: &[Fault], counts: &mut RowCounts) -> End {
+    let mut end = End::Clean;
+    let mut dropped_by = None;
+    for fault in faults {
+        let Site::Rule(index) = fault.site else {
+            end = End::Refused;
+            continue;
+        };
+        let rule = &plan.rules[index];
+        match rule.then {
+            Then::Refuse => end = End::Refused,
+            Then::Drop => {
+                end = end.max(End::Dropped);
+                dropped_by.get_or_insert(index);
+            }
+            Then::Warn => *counts.warned_by_rule.entry(rule.name.clone()).or_default() += 1,
+            Then::Stop => {
+                end = End::Refused;
+                *counts.stopped_by_rule.entry(rule.name.clone()).or_default() += 1;
+            }
+        }
+    }
+    if let (End::Dropped, Some(index)) = (end, dropped_by) {
+        *counts
+            .dropped_by_rule
+            .entry(plan.rules[index].name.clone())
+            .or_default() += 1;
+    }
+    end
+}
+
+/// All reasons of each row, as a JSON array of {at, reason, detail}.
+fn reasons(plan: &Plan, refused: &[&[Fault]]) -> ArrayRef {
+    let mut builder = StringBuilder::new();
+    for faults in refused {
+        let list: Vec<serde_json::Value> = faults
+            .iter()
+            .filter(|fault| refuses(plan, fault))
+            .map(|fault| serde_json::json!({ "at": site(plan, fault.site), "reason": &*fault.reason, "detail": fault.detail }))
+            .collect();
+        builder.append_value(serde_json::Value::Array(list).to_string());
+    }
+    Arc::new(builder.finish())
+}
+
+/// Whether this fault makes its row refused.
+fn refuses(plan: &Plan, fault: &Fault) -> bool {
+    match fault.site {
+        Site::Rule(index) => matches!(plan.rules[index].then, Then::Refuse | Then::Stop),
+        _ => true,
+    }
+}
+
+/// How a site is named to people.
+fn site(plan: &Plan, site: Site) -> String {
+    match site {
+        Site::Record => "record".to_owned(),
+        Site::Column(id) => format!("column {}", plan.columns[id].name),
+        Site::Lookup(index) => format!("lookups.{}", plan.lookups[index].name),
+        // An output column that is worked out is named after its place already.
+        Site::Derived(index) if plan.derived[index].name.contains('.') => {
+            plan.derived[index].name.clone()
+        }
+        Site::Derived(index) => format!("derive.{}", plan.derived[index].name),
+        Site::Rule(index) => format!("rules.{}", plan.rules[index].name),
+    }
+}
+
+fn count(rows: usize) -> u64 {
+    u64::try_from(rows).expect("a number of rows fits 64 bits")
+}

@@ -1,0 +1,15 @@
+//! Integration tests.
+#![expect(
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    clippy::format_collect,
+    clippy::print_stdout,
+    reason = "a helper of a test may panic, count and print as a test may"
+)]
+
+mod bad_input;
+mod cases;
+mod oracle;
+mod real;
+mod tables;
+mod ventas;
