@@ -12,7 +12,8 @@ use super::kernel::Bad;
 use crate::job::plan::{ColumnType, SourceColumn};
 use crate::record::Fault;
 
-const WRONG_TYPE: Bad = Bad::new("wrong_type");
+/// The value is of a type that no text of the column's type can be.
+pub(super) const WRONG_TYPE: Bad = Bad::new("wrong_type");
 
 /// A member's value.
 #[derive(Debug, Clone, PartialEq, Eq)]

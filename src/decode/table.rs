@@ -1,19 +1,21 @@
 //! Rows of columnar files: the file's columns cast to the job's types, value by value.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::CastOptions;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 
-use super::{Decoder, HeaderError, detail};
-use crate::job::plan::{ColumnType, OnBad, SourceColumn};
-use crate::record::{Draft, Epoch, Fault, Origin, Site};
-
-/// Longest text of a fault.
-const SHOWN: usize = 64;
+use super::column::Collect;
+use super::json::WRONG_TYPE;
+use super::{Decoder, HeaderError};
+use crate::job::plan::{ColumnType, SourceColumn};
+use crate::record::{Draft, Epoch, Fault, Origin};
 
 /// Checks that a columnar file has every column of its source; others are left unread.
 ///
@@ -45,7 +47,8 @@ pub fn bind_schema(columns: &[SourceColumn], schema: &SchemaRef) -> Result<(), H
 
 impl Decoder {
     /// Turns rows of a columnar file into a draft. A value that its column's type can't hold is a fault of its row, as in
-    /// text. `first_row` is the number of the first row in the file; [`bind_schema`] has accepted the file's schema.
+    /// text: no fraction is cut off a whole number, and no digit off a decimal or a time. Doubles alone are rounded, to
+    /// the decimal's scale, halves to the even digit. `first_row` is the number of the first row in the file; [`bind_schema`] has accepted the file's schema.
     pub fn decode_table(
         &mut self,
         batch: RecordBatch,
@@ -61,13 +64,11 @@ impl Decoder {
             ..Draft::default()
         };
         draft.columns.resize(self.column_count, None);
-        for column in &self.columns {
-            let read = batch.column_by_name(&column.header);
-            let none = || new_null_array(&column.column_type.data_type(), draft.rows);
-            let values = read.map_or_else(none, |values| cast(column, values));
-            if let Some(read) = read {
-                note_faults(column, read, &values, &mut draft.faults);
-            }
+        for (column, collector) in self.columns.iter().zip(&mut self.collectors) {
+            let values = match batch.column_by_name(&column.header) {
+                Some(read) => values(column, read, collector.as_mut(), &mut draft.faults),
+                None => absent(draft.rows, collector.as_mut(), &mut draft.faults),
+            };
             draft.columns[column.id] = Some(values);
         }
         draft.origin = Some(Origin::Table {
@@ -79,151 +80,246 @@ impl Decoder {
     }
 }
 
-/// Casts to the column's type; what can't be cast is null.
-fn cast(column: &SourceColumn, values: &ArrayRef) -> ArrayRef {
+/// The values of a column: by a cast where its type holds every value of the file's, else one by one from their text,
+/// so that nothing is cut off or rounded that would be a fault in a text file.
+fn values(
+    column: &SourceColumn,
+    read: &ArrayRef,
+    collector: &mut dyn Collect,
+    faults: &mut Vec<Fault>,
+) -> ArrayRef {
+    if let Some(values) = widened(column, read) {
+        if column.not_null && values.null_count() > 0 {
+            // The judge of absent values is the collector's; what it collects here is of no use.
+            let nulls = (0..values.len()).filter(|row| values.is_null(*row));
+            nulls.for_each(|row| collector.absent(row, false, faults));
+            collector.finish();
+        }
+        return values;
+    }
+    if is_text(read.data_type()) {
+        return by_text(column, read, collector, faults);
+    }
+    // Numbers and times of the file have their own meaning: patterns are of texts, units of numbers.
+    let plain = SourceColumn {
+        formats: Vec::new(),
+        unit: column.unit.filter(|_| read.data_type().is_numeric()),
+        ..column.clone()
+    };
+    by_text(column, read, super::collector(&plain, &[]).as_mut(), faults)
+}
+
+fn absent(rows: usize, collector: &mut dyn Collect, faults: &mut Vec<Fault>) -> ArrayRef {
+    (0..rows).for_each(|row| collector.absent(row, false, faults));
+    collector.finish()
+}
+
+/// The cast values, where none can be lost.
+fn widened(column: &SourceColumn, read: &ArrayRef) -> Option<ArrayRef> {
+    if !holds_all(column, read.data_type()) {
+        return None;
+    }
     let options = CastOptions {
         safe: true,
         ..CastOptions::default()
     };
     let wanted = column.column_type.data_type();
-    let mut values = Arc::clone(values);
-    // A time without a zone is a local time of the column's zone.
-    if let (DataType::Timestamp(_, None), Some(zone)) = (values.data_type(), column.time_zone) {
-        let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some(zone.name().into()));
-        values = arrow_cast::cast_with_options(&values, &zoned, &options).unwrap_or(values);
-    }
-    arrow_cast::cast_with_options(&values, &wanted, &options)
-        .unwrap_or_else(|_| new_null_array(&wanted, values.len()))
+    let values = arrow_cast::cast_with_options(read, &wanted, &options).ok()?;
+    // Times far from ours may not fit into microseconds, and doubles may be no numbers.
+    let nothing_lost = values.null_count() == read.logical_null_count();
+    let finite = values
+        .as_primitive_opt::<Float64Type>()
+        .is_none_or(|values| values.iter().flatten().all(f64::is_finite));
+    (nothing_lost && finite).then_some(values)
 }
 
-fn note_faults(column: &SourceColumn, read: &ArrayRef, values: &ArrayRef, faults: &mut Vec<Fault>) {
-    let lost = values.null_count() > read.logical_null_count();
-    let absent = column.not_null && values.null_count() > 0;
-    if !lost && !absent {
-        return;
+/// Whether every value of the file's type is one of the column's.
+fn holds_all(column: &SourceColumn, from: &DataType) -> bool {
+    use DataType as D;
+    // Whole digits of a type of whole numbers.
+    let digits = |from: &DataType| match from {
+        D::Int8 | D::UInt8 => Some(3),
+        D::Int16 | D::UInt16 => Some(5),
+        D::Int32 | D::UInt32 => Some(10),
+        D::Int64 => Some(19),
+        _ => None,
+    };
+    if column.nulls.is_some() || column.lenient {
+        return false;
+    }
+    match column.column_type {
+        ColumnType::Boolean => matches!(from, D::Boolean),
+        ColumnType::SmallInt => matches!(from, D::Int8 | D::UInt8 | D::Int16),
+        ColumnType::Int => {
+            matches!(from, D::Int32) || digits(from).is_some_and(|digits| digits < 10)
+        }
+        ColumnType::BigInt => digits(from).is_some(),
+        ColumnType::Double => {
+            matches!(from, D::Float64 | D::Float32 | D::Float16)
+                || digits(from).is_some_and(|digits| digits <= 10)
+        }
+        ColumnType::Decimal(precision, scale) => {
+            let whole = i16::from(precision) - i16::from(scale);
+            match from {
+                D::Decimal32(of, fraction)
+                | D::Decimal64(of, fraction)
+                | D::Decimal128(of, fraction)
+                | D::Decimal256(of, fraction) => {
+                    *fraction <= scale && i16::from(*of) - i16::from(*fraction) <= whole
+                }
+                _ => digits(from).is_some_and(|digits| digits <= whole),
+            }
+        }
+        ColumnType::Varchar => match from {
+            D::Dictionary(_, values) => matches!(**values, D::Utf8 | D::LargeUtf8 | D::Utf8View),
+            _ => matches!(from, D::Utf8 | D::LargeUtf8 | D::Utf8View),
+        },
+        ColumnType::Date => matches!(from, D::Date32),
+        ColumnType::Timestamp => match from {
+            D::Timestamp(TimeUnit::Nanosecond, _) => false,
+            D::Timestamp(_, zone) => zone.is_some() || column.time_zone.is_none(),
+            _ => false,
+        },
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    use DataType as D;
+    match data_type {
+        D::Dictionary(_, values) => is_text(values),
+        D::Utf8 | D::LargeUtf8 | D::Utf8View | D::Binary | D::LargeBinary | D::BinaryView => true,
+        _ => false,
+    }
+}
+
+/// The slow way: every value as its text, judged as the text of a file is.
+fn by_text(
+    column: &SourceColumn,
+    read: &ArrayRef,
+    collector: &mut dyn Collect,
+    faults: &mut Vec<Fault>,
+) -> ArrayRef {
+    let rows = read.len();
+    collector.begin(rows);
+    let nulls = read.logical_nulls();
+    let is_null = |row: usize| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+    let bytes = is_text(read.data_type()).then(|| arrow_cast::cast(read, &DataType::Binary));
+    if let Some(Ok(bytes)) = bytes {
+        let bytes = bytes.as_binary::<i32>();
+        for row in 0..rows {
+            if is_null(row) {
+                collector.absent(row, false, faults);
+            } else {
+                collector.text(row, bytes.value(row), false, faults);
+            }
+        }
+        return collector.finish();
     }
     let options = FormatOptions::default();
     let formatter = ArrayFormatter::try_new(read.as_ref(), &options);
-    let nulls = read.logical_nulls();
-    for row in (0..values.len()).filter(|row| values.is_null(*row)) {
-        let given = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
-        let (reason, text) = if given && column.on_bad == OnBad::Refuse {
-            let shown = formatter
-                .as_ref()
-                .map(|formatter| formatter.value(row).to_string())
-                .unwrap_or_default();
-            (
-                reason(column.column_type),
-                detail::shown(shown.as_bytes(), SHOWN),
-            )
-        } else if column.not_null {
-            ("missing_value", String::new())
-        } else {
+    for row in 0..rows {
+        if is_null(row) {
+            collector.absent(row, false, faults);
             continue;
+        }
+        let text = match &formatter {
+            Ok(formatter) => formatter.value(row).to_string(),
+            Err(_) => read.data_type().to_string(),
         };
-        let reason = column
-            .reason
-            .as_ref()
-            .map_or_else(|| Arc::from(reason), Arc::clone);
-        faults.push(Fault {
-            row,
-            site: Site::Column(column.id),
-            reason,
-            detail: text,
-        });
+        match fitted(column.column_type, read, row, &text) {
+            Some(text) => collector.text(row, text.as_bytes(), false, faults),
+            None => collector.misfit(row, WRONG_TYPE, text.as_bytes(), faults),
+        }
+    }
+    collector.finish()
+}
+
+/// The text of a value as the column's type reads it, `None` where the two types have nothing in common.
+fn fitted<'a>(
+    wanted: ColumnType,
+    read: &ArrayRef,
+    row: usize,
+    text: &'a str,
+) -> Option<Cow<'a, str>> {
+    use DataType as D;
+    let from = read.data_type();
+    match (wanted, from) {
+        (_, from) if from.is_nested() => None,
+        (ColumnType::Boolean, from) => matches!(from, D::Boolean).then_some(Cow::Borrowed(text)),
+        (ColumnType::Varchar, _) => Some(Cow::Borrowed(text)),
+        (_, D::Boolean) => None,
+        // A double has the shortest digits that give it back; no exponent, and whole numbers without a dot.
+        (ColumnType::Decimal(_, scale), D::Float64 | D::Float32 | D::Float16) => {
+            Some(Cow::Owned(half_even(&double(read, row)?, scale)))
+        }
+        (_, D::Float64 | D::Float32 | D::Float16) => Some(Cow::Owned(double(read, row)?)),
+        (ColumnType::Timestamp, D::Date32 | D::Date64) => {
+            let day = text.get(..10).unwrap_or(text);
+            Some(Cow::Owned(format!("{day}T00:00:00")))
+        }
+        // The time of day of a date must be midnight.
+        (ColumnType::Date, D::Timestamp(..) | D::Date64) => {
+            let at_midnight = |day: &&str| {
+                let time = &text[day.len()..];
+                matches!(time, "" | "T00:00:00" | "T00:00:00Z")
+            };
+            Some(Cow::Borrowed(
+                text.get(..10).filter(at_midnight).unwrap_or(text),
+            ))
+        }
+        _ => Some(Cow::Borrowed(text)),
     }
 }
 
-/// The default reason of a value that a type can't hold.
-fn reason(column_type: ColumnType) -> &'static str {
-    match column_type {
-        ColumnType::Boolean => "bad_boolean",
-        ColumnType::SmallInt | ColumnType::Int | ColumnType::BigInt => "bad_integer",
-        ColumnType::Double => "bad_double",
-        ColumnType::Decimal(_, _) => "bad_decimal",
-        ColumnType::Varchar => "invalid_utf8",
-        ColumnType::Date => "bad_date",
-        ColumnType::Timestamp => "bad_timestamp",
+fn double(read: &ArrayRef, row: usize) -> Option<String> {
+    // Of a narrower float the digits of its own width are meant: 0.1 stays 0.1.
+    if let Some(values) = read.as_primitive_opt::<Float32Type>() {
+        return Some(values.value(row).to_string());
     }
+    let wide = arrow_cast::cast(&read.slice(row, 1), &DataType::Float64).ok()?;
+    Some(wide.as_primitive::<Float64Type>().value(0).to_string())
+}
+
+/// A number without exponent, rounded to `scale` digits after the dot, halves to the even digit.
+fn half_even(number: &str, scale: i8) -> String {
+    let Some((whole, fraction)) = number.split_once('.') else {
+        return number.to_owned();
+    };
+    let keep = usize::try_from(scale).unwrap_or(0);
+    let Some((kept, rest)) = fraction
+        .split_at_checked(keep)
+        .filter(|(_, rest)| !rest.is_empty())
+    else {
+        return number.to_owned();
+    };
+    let mut digits: Vec<u8> = whole.bytes().chain(kept.bytes()).collect();
+    let is_odd = digits.last().is_some_and(|last| (last - b'0') % 2 == 1);
+    let half = rest.as_bytes()[0].cmp(&b'5');
+    let beyond = rest.bytes().skip(1).any(|digit| digit != b'0');
+    if half.is_gt() || (half.is_eq() && (beyond || is_odd)) {
+        // Nines become zeros up to the first other digit; a sign stands before all digits.
+        let mut at = digits.len();
+        loop {
+            match at.checked_sub(1).map(|before| digits[before]) {
+                Some(b'9') => {
+                    at -= 1;
+                    digits[at] = b'0';
+                }
+                Some(digit) if digit.is_ascii_digit() => {
+                    digits[at - 1] += 1;
+                    break;
+                }
+                _ => {
+                    digits.insert(at, b'1');
+                    break;
+                }
+            }
+        }
+    }
+    let dot = digits.len() - keep;
+    let text: String = digits.iter().map(|&digit| char::from(digit)).collect();
+    format!("{}.{}", &text[..dot], &text[dot..])
 }
 
 #[cfg(test)]
-mod tests {
-    use arrow_array::cast::AsArray;
-    use arrow_array::types::{Decimal128Type, Int32Type};
-    use arrow_array::{Float64Array, Int64Array, StringArray};
-
-    use super::*;
-    use crate::job::plan::Format;
-
-    fn column(id: usize, name: &str, column_type: ColumnType, not_null: bool) -> SourceColumn {
-        SourceColumn {
-            id,
-            name: name.to_owned(),
-            header: name.to_owned(),
-            column_type,
-            not_null,
-            formats: Vec::new(),
-            time_zone: None,
-            unit: None,
-            nulls: None,
-            on_bad: OnBad::Refuse,
-            reason: None,
-            lenient: false,
-        }
-    }
-
-    #[test]
-    fn values_that_fit_are_cast_and_others_refuse_their_row() {
-        let columns = [
-            column(0, "quantity", ColumnType::Int, true),
-            column(1, "price", ColumnType::Decimal(12, 2), false),
-        ];
-        let quantity: ArrayRef = Arc::new(Int64Array::from(vec![Some(3), Some(1 << 40), None]));
-        let price: ArrayRef = Arc::new(Float64Array::from(vec![Some(0.1), Some(2.5), None]));
-        let extra: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c"]));
-        let batch = RecordBatch::try_from_iter([
-            ("price", price),
-            ("extra", extra),
-            ("quantity", quantity),
-        ])
-        .unwrap();
-        bind_schema(&columns, &batch.schema()).unwrap();
-        let mut decoder = Decoder::new(&columns, &Format::Parquet, 2);
-        let draft = decoder.decode_table(batch, Arc::new(PathBuf::from("x.parquet")), 10, 0, 1);
-        assert_eq!(
-            draft.columns[0]
-                .as_ref()
-                .unwrap()
-                .as_primitive::<Int32Type>()
-                .value(0),
-            3
-        );
-        assert_eq!(
-            draft.columns[1]
-                .as_ref()
-                .unwrap()
-                .as_primitive::<Decimal128Type>()
-                .value(0),
-            10
-        );
-        let faults: Vec<(usize, &str)> = draft
-            .faults
-            .iter()
-            .map(|fault| (fault.row, &*fault.reason))
-            .collect();
-        assert_eq!(faults, [(1, "bad_integer"), (2, "missing_value")]);
-    }
-
-    #[test]
-    fn a_missing_column_is_named_with_its_nearest() {
-        let schema = Arc::new(arrow_schema::Schema::new(vec![arrow_schema::Field::new(
-            "prise",
-            DataType::Int64,
-            true,
-        )]));
-        let error =
-            bind_schema(&[column(0, "price", ColumnType::BigInt, false)], &schema).unwrap_err();
-        assert!(error.to_string().contains("\"prise\""), "{error}");
-    }
-}
+mod tests;
