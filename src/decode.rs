@@ -48,7 +48,7 @@ use crate::job::plan::{CsvOptions, Format, SourceColumn};
 use crate::record::{Chunk, Draft, Fault, HeaderBinding, Origin, Site};
 
 use column::{Collect, Stretch, collector};
-use scan::{narrow, wide};
+use scan::narrow;
 use split::{Filter, Flaw, Index, Splitter};
 
 /// Decodes the chunks of one source on one worker, in any order.
@@ -61,6 +61,8 @@ pub struct Decoder {
     format: Format,
     column_count: usize,
     index: Index,
+    /// Rows and bytes of the chunk before.
+    last: (usize, usize),
 }
 
 impl Decoder {
@@ -79,6 +81,7 @@ impl Decoder {
             format: format.clone(),
             column_count,
             index: Index::default(),
+            last: (0, 0),
         }
     }
 
@@ -110,6 +113,7 @@ impl Decoder {
         for (column, collector) in self.columns.iter().zip(&mut self.collectors) {
             draft.columns[column.id] = Some(collector.finish());
         }
+        self.last = (draft.rows, chunk.bytes.len());
         draft.origin = Some(Origin::Text { chunk, starts });
         draft
     }
@@ -142,14 +146,12 @@ impl Decoder {
             options.quote,
             &filter,
         );
-        let quote = splitter.quote();
-        let ascii = bytes.is_ascii();
         let mut starts = self.begin(bytes);
-        while splitter.next(&mut self.index) {
+        while let Some((text, quote)) = splitter.next(&mut self.index) {
             let index = &self.index;
             let stretch = Stretch {
                 bytes,
-                ascii,
+                ascii: text.is_ascii(),
                 index,
                 quote,
                 first_row: draft.rows,
@@ -186,7 +188,7 @@ impl Decoder {
         let filter = Filter::default();
         let mut lines = Splitter::new(bytes, 1, b'\n', None, &filter);
         let mut starts = self.begin(bytes);
-        while lines.next(&mut self.index) {
+        while lines.next(&mut self.index).is_some() {
             for (start, end) in self.index.spans(0) {
                 let line = &bytes[start..end];
                 if line.trim_ascii().is_empty() {
@@ -228,7 +230,11 @@ impl Decoder {
 
     /// Makes room for the rows of a chunk, in the collectors and for their starts.
     fn begin(&mut self, bytes: &[u8]) -> Vec<u32> {
-        let lines = wide(narrow(memchr::memchr_iter(b'\n', bytes).count())) + 1;
+        let lines = match self.last {
+            // A guess a little too high is cheaper than counting, and one too low costs a move.
+            (rows, length) if length > 0 => bytes.len() / length.div_ceil(rows + 1) * 17 / 16 + 16,
+            _ => memchr::memchr_iter(b'\n', bytes).count() + 1,
+        };
         for collector in &mut self.collectors {
             collector.begin(lines);
         }

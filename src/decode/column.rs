@@ -22,11 +22,11 @@ use crate::record::{Fault, Site};
 pub(super) struct Stretch<'a> {
     /// The chunk.
     pub(super) bytes: &'a [u8],
-    /// Whether all of it is ASCII.
+    /// Whether all of the stretch is ASCII.
     pub(super) ascii: bool,
     /// Where the fields are.
     pub(super) index: &'a Index,
-    /// The quote, where the chunk has any.
+    /// The quote, where the stretch has any.
     pub(super) quote: Option<u8>,
     /// The draft's number of the stretch's first row.
     pub(super) first_row: usize,

@@ -123,10 +123,11 @@ pub(super) struct Splitter<'a> {
     fields: usize,
     delimiter: u8,
     quote: Option<u8>,
-    carriage: bool,
     filter: Option<&'a Filter>,
     /// First byte of the next record.
     at: usize,
+    /// The quote, where the last stretch has any.
+    quote_here: Option<u8>,
     /// Records dropped so far.
     pub(super) dropped: u64,
 }
@@ -144,39 +145,53 @@ impl<'a> Splitter<'a> {
             bytes,
             fields,
             delimiter,
-            quote: quote.filter(|&quote| memchr::memchr(quote, bytes).is_some()),
-            carriage: memchr::memchr(b'\r', bytes).is_some(),
+            quote,
             filter: Some(filter).filter(|filter| filter.is_active()),
             at: 0,
+            quote_here: None,
             dropped: 0,
         }
     }
 
-    /// The quote, where the chunk has any.
-    pub(super) fn quote(&self) -> Option<u8> {
-        self.quote
+    /// Finds the next rows and gives the bytes they stand in and the quote, where it is among them; `None` where there
+    /// are no more bytes. A stretch may have no rows.
+    pub(super) fn next(&mut self, index: &mut Index) -> Option<(&'a [u8], Option<u8>)> {
+        let from = self.at;
+        if from >= self.bytes.len() {
+            return None;
+        }
+        // A record longer than a stretch is looked for in one twice as long. Rare bytes are asked for before each
+        // stretch and not for the whole chunk, which would be read from memory once more for each question.
+        let mut to = from.saturating_add(STRETCH_BYTES).min(self.bytes.len());
+        loop {
+            index.clear(self.fields);
+            let window = &self.bytes[from..to];
+            self.quote_here = self
+                .quote
+                .filter(|&quote| memchr::memchr(quote, window).is_some());
+            let carriage = memchr::memchr(b'\r', window).is_some();
+            let found = match (carriage, self.quote_here.is_some()) {
+                (false, false) => self.fill::<false, false>(index, to),
+                (false, true) => self.fill::<false, true>(index, to),
+                (true, false) => self.fill::<true, false>(index, to),
+                (true, true) => self.fill::<true, true>(index, to),
+            };
+            if found {
+                return Some((&self.bytes[from..self.at], self.quote_here));
+            }
+            to = to.saturating_add(to - from).min(self.bytes.len());
+        }
     }
 
-    /// Finds the next rows; false where there are no more bytes. A stretch may have no rows.
-    pub(super) fn next(&mut self, index: &mut Index) -> bool {
-        index.clear(self.fields);
-        if self.at >= self.bytes.len() {
-            return false;
-        }
-        match (self.carriage, self.quote.is_some()) {
-            (false, false) => self.fill::<false, false>(index),
-            (false, true) => self.fill::<false, true>(index),
-            (true, false) => self.fill::<true, false>(index),
-            (true, true) => self.fill::<true, true>(index),
-        }
-        true
-    }
-
+    /// Takes the records that end before `to` and moves on to the first that doesn't; false where none does.
     #[inline(always)]
-    fn fill<const CARRIAGE: bool, const QUOTE: bool>(&mut self, index: &mut Index) {
+    fn fill<const CARRIAGE: bool, const QUOTE: bool>(
+        &mut self,
+        index: &mut Index,
+        to: usize,
+    ) -> bool {
         let bytes = self.bytes;
-        let quote = self.quote.unwrap_or(self.delimiter);
-        let limit = self.at + STRETCH_BYTES;
+        let quote = self.quote_here.unwrap_or(self.delimiter);
         let mut quoting = Quoting {
             open: false,
             field: self.at,
@@ -237,11 +252,12 @@ impl<'a> Splitter<'a> {
                     index.used += 1;
                     self.record(index, start, bytes.len(), first, last);
                 }
-                return;
+                return true;
             }
-            if base >= limit && start > self.at {
+            if to < bytes.len() && base + WIDTH > to {
+                let found = start > self.at;
                 self.at = start;
-                return;
+                return found;
             }
         }
     }
