@@ -1,0 +1,340 @@
+//! What becomes of records: nulls, faults, what is dropped, and what quarantine keeps.
+
+use super::*;
+
+#[test]
+fn nulls_are_unquoted_texts_and_a_quoted_empty_text_is_a_text() {
+    let text = column(0, "v", ColumnType::Varchar);
+    let (values, faults) = values_of(b"\"\"\n\"a\"\"b\"\n\"x\ny\"\n\"q\"z\n", text.clone());
+    let of = |text: &str| Some(text.to_owned());
+    assert_eq!(values, [of(""), of("a\"b"), of("x\ny"), of("qz")]);
+    assert_eq!(faults, [""; 0]);
+    assert_eq!(one("\"\"", &column(0, "n", ColumnType::Int)), "null");
+
+    let mut declared = text;
+    declared.nulls = Some(vec![String::from("NA"), String::from("-1")]);
+    table(&declared, &[("NA", "null"), ("\"NA\"", "NA"), ("na", "na")]);
+    declared.column_type = ColumnType::Int;
+    table(
+        &declared,
+        &[("NA", "null"), ("-1", "null"), ("1", "1"), ("\"-1\"", "-1")],
+    );
+    declared.not_null = true;
+    table(&declared, &[("-1", "missing_value ")]);
+}
+
+#[test]
+fn nulls_within_a_chunk_keep_their_rows() {
+    let columns = [
+        column(0, "n", ColumnType::Int),
+        SourceColumn {
+            not_null: true,
+            ..column(1, "v", ColumnType::Varchar)
+        },
+    ];
+    let draft = decode(b"1,a\n,b\n3,\n\n,a", &columns, &Format::Csv(options()));
+    let of = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        shown(draft.columns[0].as_ref().unwrap()),
+        [of("1"), None, of("3"), None]
+    );
+    assert_eq!(
+        shown(draft.columns[1].as_ref().unwrap()),
+        [of("a"), of("b"), None, of("a")]
+    );
+    assert_eq!(faults_of(&draft), ["2 missing_value "]);
+}
+
+#[test]
+fn a_declared_reason_and_on_bad_decide_what_a_bad_value_does() {
+    let mut bad = column(0, "n", ColumnType::Int);
+    bad.reason = Some(Arc::from("bad_quantity"));
+    bad.not_null = true;
+    table(
+        &bad,
+        &[
+            ("x3", "bad_quantity x3"),
+            ("\"\"", "bad_quantity "),
+            ("99999999999", "bad_quantity 99999999999"),
+        ],
+    );
+    bad.reason = None;
+    bad.on_bad = OnBad::Null;
+    table(&bad, &[("x3", "missing_value x3"), ("3", "3")]);
+    bad.not_null = false;
+    table(&bad, &[("x3", "null")]);
+}
+
+#[test]
+fn ragged_records_are_rows_with_one_fault_and_no_values() {
+    let columns = [
+        SourceColumn {
+            not_null: true,
+            ..column(0, "n", ColumnType::Int)
+        },
+        SourceColumn {
+            not_null: true,
+            ..column(1, "v", ColumnType::Varchar)
+        },
+    ];
+    let format = Format::Csv(options());
+    let draft = decode(b"1,a\r\n2\r\n3,b,c\r\n4,d", &columns, &format);
+    assert_eq!(draft.rows, 4);
+    assert_eq!(
+        faults_of(&draft),
+        ["1 field_count 1≠2", "2 field_count 3≠2"]
+    );
+    assert!(draft.faults.iter().all(|fault| fault.site == Site::Record));
+    let of = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        shown(draft.columns[0].as_ref().unwrap()),
+        [of("1"), None, None, of("4")]
+    );
+    let kept = text_columns(&draft, &[1, 2, 3], &columns, &format);
+    assert_eq!(shown(&kept[0]), [None, None, of("4")]);
+    assert_eq!(shown(&kept[1]), [None, None, of("d")]);
+    let (raw, place) = raw_and_place(&draft, 2, &format);
+    assert_eq!((raw.as_str(), place.line, place.byte), ("3,b,c", 4, 108));
+}
+
+#[test]
+fn a_broken_chunk_is_one_refused_row() {
+    let columns = [SourceColumn {
+        not_null: true,
+        ..column(0, "n", ColumnType::Int)
+    }];
+    let mut piece = (*chunk(b"\"1\n2\n", 1)).clone();
+    piece.broken = Some(("record_too_long", String::from("longer than 4 MiB")));
+    let format = Format::Csv(options());
+    let draft = Decoder::new(&columns, &format, 1).decode(Arc::new(piece));
+    assert_eq!(faults_of(&draft), ["0 record_too_long longer than 4 MiB"]);
+    assert_eq!(raw_and_place(&draft, 0, &format).0, "\"1\n2\n");
+    assert_eq!(
+        shown(&text_columns(&draft, &[0], &columns, &format)[0]),
+        [None]
+    );
+}
+
+#[test]
+fn dropped_records_are_counted_and_are_no_rows() {
+    let format = Format::Csv(CsvOptions {
+        skip_blank: true,
+        skip_repeated_header: true,
+        ..options()
+    });
+    let draft = decode(b"a,b\nc0,c1\n,\n\n\"\",\nc,d\nc0,x\n", &texts(2), &format);
+    assert_eq!((draft.rows, draft.dropped), (3, 3));
+    assert_eq!(
+        raw_and_place(&draft, 0, &format).0,
+        "a,b",
+        "what was dropped after it is not part of it"
+    );
+    let (raw, place) = raw_and_place(&draft, 1, &format);
+    assert_eq!((raw.as_str(), place.line), ("c,d", 7));
+}
+
+#[test]
+fn an_empty_chunk_has_no_rows() {
+    for format in [Format::Csv(options()), Format::Json] {
+        let draft = decode(b"", &texts(2), &format);
+        assert_eq!((draft.rows, draft.faults.len()), (0, 0));
+        assert!(
+            draft
+                .columns
+                .iter()
+                .all(|column| column.as_ref().unwrap().is_empty())
+        );
+    }
+}
+
+#[test]
+fn bytes_that_are_no_utf8_refuse_their_text_only() {
+    let columns = texts(2);
+    let bytes = b"\xC3\xB1and\xC3\xBA,ok\nbad\xFF,ok\n\"\xFF\",\xE2\x82\xAC\n";
+    let format = Format::Csv(options());
+    let draft = decode(bytes, &columns, &format);
+    let of = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        shown(draft.columns[0].as_ref().unwrap()),
+        [of("ñandú"), None, None]
+    );
+    assert_eq!(
+        shown(draft.columns[1].as_ref().unwrap()),
+        [of("ok"), of("ok"), of("€")]
+    );
+    assert_eq!(
+        faults_of(&draft),
+        ["1 invalid_utf8 bad\\xFF", "2 invalid_utf8 \\xFF"]
+    );
+    assert_eq!(
+        shown(&text_columns(&draft, &[1], &columns, &format)[0]),
+        [of("bad\\xFF")]
+    );
+}
+
+#[test]
+fn texts_are_the_same_as_dictionary_and_as_plain_text() {
+    let columns = texts(1);
+    let format = Format::Csv(options());
+    let mut decoder = Decoder::new(&columns, &format, 1);
+    let mut forms = std::collections::BTreeSet::new();
+    let mut values = None;
+    // Few values, then many, then few again: the form changes, the texts don't.
+    for (round, distinct) in [5, 5, 3000, 5, 3000, 200]
+        .into_iter()
+        .cycle()
+        .take(150)
+        .enumerate()
+    {
+        let expected: Vec<_> = (0..2000)
+            .map(|row| {
+                (row % 7 != 0).then(|| format!("{:>width$}", row % distinct, width = 1 + row % 20))
+            })
+            .collect();
+        let lines: Vec<_> = expected
+            .iter()
+            .map(|text| text.clone().unwrap_or_default() + ",")
+            .collect();
+        let draft = decoder.decode(chunk(lines.join("\n").as_bytes(), 2));
+        let array = draft.columns[0].as_ref().unwrap();
+        assert_eq!(shown(array), expected, "round {round}");
+        forms.insert(array.data_type().to_string());
+        if round < 2 {
+            let dictionary = array
+                .as_any_dictionary_opt()
+                .expect("few values make a dictionary");
+            let now = Arc::as_ptr(dictionary.values()).cast::<()>();
+            assert_eq!(
+                *values.get_or_insert(now),
+                now,
+                "no new value, no new array"
+            );
+        }
+    }
+    assert_eq!(forms.len(), 2, "{forms:?}");
+}
+
+#[test]
+fn headers_bind_by_name() {
+    let columns = [
+        column(0, "id", ColumnType::Int),
+        column(1, "price", ColumnType::Int),
+    ];
+    let bind = |header: &str| bind_header(&columns, &options(), header.as_bytes());
+    let binding = bind("extra,\"price\",id\r\n").unwrap();
+    assert_eq!(
+        (binding.fields, binding.column_of_field),
+        (3, vec![None, Some(1), Some(0)])
+    );
+    let error = bind("id,prize,extra\n").unwrap_err();
+    assert_eq!(error.code(), "missing_columns");
+    assert!(
+        error.to_string().contains("\"prize\" is near to \"price\""),
+        "{error}"
+    );
+    assert_eq!(bind("id,price,id").unwrap_err().code(), "duplicate_header");
+    assert_eq!(bind("").unwrap_err().code(), "missing_columns");
+    let none = CsvOptions {
+        header: false,
+        ..options()
+    };
+    assert_eq!(
+        bind_header(&columns, &none, b"1,2\n")
+            .unwrap()
+            .column_of_field,
+        [Some(0), Some(1)]
+    );
+}
+
+#[test]
+fn json_values_are_exact_and_of_their_type() {
+    let columns = [
+        column(0, "id", ColumnType::BigInt),
+        column(1, "price", ColumnType::Decimal(12, 2)),
+        column(2, "name", ColumnType::Varchar),
+        column(3, "ok", ColumnType::Boolean),
+    ];
+    let bytes = br#"{"id":9007199254740993,"price":"12.34","name":"a\u00f1\"","ok":true}
+{ "ok" : null, "extra": {"id": [1, "}"]}, "price": 1.5e1 , "id": -0 }
+
+{"id":"7","price":true,"name":5,"ok":1}
+{"id":1.0,"price":1.234,"name":"","ok":"x"}
+{"id":1,}
+[1]
+{"id":01}
+{"id":1} x
+{"id":1,"id":2}"#;
+    let draft = decode(bytes, &columns, &Format::Json);
+    let show = |at: usize| -> Vec<String> {
+        let values = shown(draft.columns[at].as_ref().unwrap());
+        values
+            .into_iter()
+            .map(|value| value.unwrap_or_else(|| String::from("null")))
+            .collect()
+    };
+    let null = "null";
+    assert_eq!(
+        show(0),
+        [
+            "9007199254740993",
+            "0",
+            null,
+            null,
+            null,
+            null,
+            null,
+            null,
+            "2"
+        ]
+    );
+    assert_eq!(
+        show(1),
+        ["12.34", "15.00", null, null, null, null, null, null, null]
+    );
+    assert_eq!(
+        show(2),
+        ["añ\"", null, null, "", null, null, null, null, null]
+    );
+    assert_eq!(
+        show(3),
+        ["true", null, null, null, null, null, null, null, null]
+    );
+    assert_eq!(
+        faults_of(&draft),
+        [
+            "2 wrong_type 7",
+            "2 wrong_type true",
+            "2 wrong_type 5",
+            "2 wrong_type 1",
+            "3 bad_integer 1.0",
+            "3 scale_loss 1.234",
+            "3 wrong_type x",
+            "4 invalid_json {\"id\":1,}",
+            "5 invalid_json [1]",
+            "6 invalid_json {\"id\":01}",
+            "7 invalid_json {\"id\":1} x",
+        ]
+    );
+    let kept = text_columns(&draft, &[0, 2, 4], &columns, &Format::Json);
+    let of = |text: &str| Some(text.to_owned());
+    assert_eq!(shown(&kept[0]), [of("9007199254740993"), of("7"), None]);
+    assert_eq!(raw_and_place(&draft, 2, &Format::Json).1.line, 5);
+}
+
+#[test]
+fn a_decoder_goes_on_after_chunks_without_bytes_or_rows() {
+    let columns = texts(1);
+    let format = Format::Csv(options());
+    let mut decoder = Decoder::new(&columns, &format, 1);
+    let mut refused = (*chunk(b"", 1)).clone();
+    refused.broken = Some(("duplicate_header", String::new()));
+    for (piece, rows) in [
+        (Arc::new(refused), 1),
+        (chunk(b"a\nb\n", 1), 2),
+        (chunk(b"\n\n", 1), 0),
+        (chunk(b"", 1), 0),
+        (chunk(b"a\n", 1), 1),
+    ] {
+        assert_eq!(decoder.decode(piece).rows, rows);
+    }
+}
