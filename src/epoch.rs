@@ -14,3 +14,6 @@ pub use clock::wall_time;
 pub use commit::{Decision, decide};
 pub use gather::gather;
 pub use verdicts::verdict_notes;
+
+/// Failures of each check that are told in words, the worst: as many as a person reads at once. Counts are told of all.
+const TOLD_FAILURES: usize = 3;

@@ -20,7 +20,7 @@ pub use chunk::{Chunk, HeaderBinding, Piece, Place};
 pub use draft::{Draft, Origin};
 pub use fault::{Fault, Site};
 pub use lease::{Budget, Lease};
-pub use note::{Note, RowCounts};
+pub use note::{Failure, Note, RowCounts};
 
 /// The dataflow's time: a closed set of input, opened in order, committed once.
 ///

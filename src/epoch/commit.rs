@@ -1,8 +1,12 @@
 //! Whether a run's outputs become visible: a pure function of what its workers told.
 
+use std::collections::BTreeMap;
+
+use super::TOLD_FAILURES;
+use super::verdicts::FAILING;
 use crate::cluster::outcome::Outcome;
 use crate::job::plan::Plan;
-use crate::record::{Note, RowCounts};
+use crate::record::{Failure, Note, RowCounts};
 
 /// What happens to the staged outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,9 +17,6 @@ pub enum Decision {
     Discard,
 }
 
-/// Failures of one check that are told in words.
-const TOLD_FAILURES: usize = 3;
-
 /// Adds up the notes into `outcome`, says what failed, and decides.
 ///
 /// # Panics
@@ -23,6 +24,7 @@ const TOLD_FAILURES: usize = 3;
 /// Where the row law does not hold: in = clean + refused + dropped. Going on would publish a wrong number.
 pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
     let mut rows = RowCounts::default();
+    let mut failed: BTreeMap<&str, Vec<Failure>> = BTreeMap::new();
     for note in notes {
         match note {
             Note::Rows(counts) => rows.add(counts),
@@ -35,9 +37,10 @@ pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
                 for (status, count) in statuses {
                     *of_check.entry(status.clone()).or_default() += count;
                 }
-                outcome
-                    .failures
-                    .extend(failures.iter().take(TOLD_FAILURES).cloned());
+                if !failures.is_empty() {
+                    let of_check = failed.entry(check).or_default();
+                    of_check.extend(failures.iter().cloned());
+                }
             }
             Note::Staged { .. } | Note::Printed { .. } => {}
         }
@@ -47,6 +50,11 @@ pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
         rows.clean + rows.refused + rows.dropped,
         "rows were lost or doubled: {rows:?}"
     );
+    for (check, failures) in failed {
+        outcome
+            .failures
+            .extend(told(check, failures, &outcome.verdicts[check]));
+    }
     for (rule, count) in &rows.stopped_by_rule {
         outcome.failures.push(format!(
             "rules.{rule}: {} failed, and the rule stops the run",
@@ -79,6 +87,21 @@ pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
     }
 }
 
+/// The worst failures of a check in words, and how many more there are.
+fn told(check: &str, mut failures: Vec<Failure>, statuses: &BTreeMap<String, u64>) -> Vec<String> {
+    Failure::keep_worst(&mut failures, TOLD_FAILURES);
+    let all: u64 = FAILING
+        .iter()
+        .filter_map(|status| statuses.get(*status))
+        .sum();
+    let mut words: Vec<String> = failures.into_iter().map(|failure| failure.words).collect();
+    let told = u64::try_from(words.len()).expect("a few");
+    if all > told {
+        words.push(format!("checks.{check}: {} more failed", all - told));
+    }
+    words
+}
+
 /// Whether the share of refused rows is above the limit; of no rows nothing is refused.
 fn too_much_refused(refused: u64, all: u64, limit: f64) -> bool {
     let share = |count: u64| {
@@ -97,6 +120,26 @@ fn too_much_refused(refused: u64, all: u64, limit: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_worst_failures_are_told_in_whatever_order_they_come() {
+        let failure = |badness: f64, words: &str| Failure {
+            badness,
+            words: words.to_owned(),
+        };
+        let failures = vec![
+            failure(1.0, "b"),
+            failure(1.0, "a"),
+            failure(7.0, "worst"),
+            failure(0.5, "least"),
+        ];
+        let statuses = BTreeMap::from([("fail".to_owned(), 9), ("pass".to_owned(), 4)]);
+        let reversed = failures.iter().rev().cloned().collect();
+        for failures in [failures, reversed] {
+            let told = told("known", failures, &statuses);
+            assert_eq!(told, ["worst", "a", "b", "checks.known: 6 more failed"]);
+        }
+    }
 
     #[test]
     fn the_share_of_refused_rows_is_judged_strictly() {

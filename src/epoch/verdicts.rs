@@ -1,38 +1,43 @@
 //! Verdicts, counted for the end of the run.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
+use arrow_array::types::{Float64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
+use chrono::{DateTime, SecondsFormat};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
-use crate::job::tables::verdict_columns;
-use crate::record::{Batch, Epoch, Note, by_place};
+use super::TOLD_FAILURES;
+use crate::job::plan::{Measure, Plan};
+use crate::job::tables::{WINDOW_START, verdict_columns};
+use crate::record::{Batch, Epoch, Failure, Note, by_place};
 use crate::transform::text::Text;
 
-/// Verdicts of one check that are told in words, of each worker.
-const TOLD: usize = 3;
+/// The statuses that fail a run.
+pub(super) const FAILING: [&str; 2] = ["fail", "overflow"];
 
-/// Counts verdicts by check and status, and puts failures into words.
+/// Counts verdicts by check and status, and puts the worst failures into words.
 pub fn verdict_notes<'scope>(
     verdicts: &Stream<'scope, Epoch, Batch>,
+    plan: &Arc<Plan>,
 ) -> Stream<'scope, Epoch, Vec<Note>> {
-    let verdicts = verdicts.clone();
+    let (verdicts, plan) = (verdicts.clone(), Arc::clone(plan));
     verdicts.unary::<CapacityContainerBuilder<Vec<Note>>, _, _, _>(
         Pipeline,
         "epoch:verdicts",
-        |_, _| {
+        move |_, _| {
             let columns = Columns::new();
             move |input, output| {
                 input.for_each(|capability, batch| {
                     if let Some(rows) = &batch.rows {
                         output
                             .session(&capability)
-                            .give_iterator(notes(&columns, rows).into_iter());
+                            .give_iterator(notes(&plan, &columns, rows).into_iter());
                     }
                 });
             }
@@ -44,6 +49,7 @@ pub fn verdict_notes<'scope>(
 struct Columns {
     check: usize,
     segment: usize,
+    window_start: usize,
     status: usize,
     value: usize,
     expected: usize,
@@ -61,6 +67,7 @@ impl Columns {
         Self {
             check: place("check"),
             segment: place("segment"),
+            window_start: place(WINDOW_START),
             status: place("status"),
             value: place("value"),
             expected: place("expected"),
@@ -68,7 +75,7 @@ impl Columns {
     }
 }
 
-fn notes(places: &Columns, rows: &RecordBatch) -> Vec<Note> {
+fn notes(plan: &Plan, places: &Columns, rows: &RecordBatch) -> Vec<Note> {
     let columns = by_place(rows);
     let column = |place: usize| {
         columns[place]
@@ -79,38 +86,61 @@ fn notes(places: &Columns, rows: &RecordBatch) -> Vec<Note> {
         [places.check, places.segment, places.status, places.expected]
             .map(|place| Text::new(column(place)));
     let values = column(places.value).as_primitive::<Float64Type>();
-    let mut of_check: BTreeMap<&str, (BTreeMap<String, u64>, Vec<String>)> = BTreeMap::new();
+    let starts = column(places.window_start).as_primitive::<TimestampMicrosecondType>();
+    let mut of_check: BTreeMap<&str, (BTreeMap<String, u64>, Vec<Failure>)> = BTreeMap::new();
     for row in 0..rows.num_rows() {
         let (Some(check), Some(status)) = (checks.value(row), statuses.value(row)) else {
             continue;
         };
         let (counts, failures) = of_check.entry(check).or_default();
         *counts.entry(status.to_owned()).or_default() += 1;
-        if matches!(status, "fail" | "overflow") && failures.len() < TOLD {
-            let value = if values.is_valid(row) {
-                values.value(row).to_string()
-            } else {
-                "null".to_owned()
-            };
+        if FAILING.contains(&status) {
+            let value = values.is_valid(row).then(|| values.value(row));
             let segment = segments
                 .value(row)
                 .filter(|segment| !segment.is_empty())
                 .unwrap_or("all rows");
+            let window = (starts.is_valid(row))
+                .then(|| DateTime::from_timestamp_micros(starts.value(row)))
+                .flatten()
+                .map(|start| format!(", {}", start.to_rfc3339_opts(SecondsFormat::AutoSi, true)))
+                .unwrap_or_default();
+            let shown = value.map_or_else(|| "null".to_owned(), |value| value.to_string());
             let expected = expected
                 .value(row)
                 .map(|expected| format!(", expected {expected}"))
                 .unwrap_or_default();
-            failures.push(format!(
-                "checks.{check}: {segment}: {status}, value {value}{expected}"
-            ));
+            failures.push(Failure {
+                badness: badness(plan, check, value),
+                words: format!(
+                    "checks.{check}: {segment}{window}: {status}, value {shown}{expected}"
+                ),
+            });
         }
     }
     of_check
         .into_iter()
-        .map(|(check, (statuses, failures))| Note::Verdicts {
-            check: check.to_owned(),
-            statuses,
-            failures,
+        .map(|(check, (statuses, mut failures))| {
+            Failure::keep_worst(&mut failures, TOLD_FAILURES);
+            Note::Verdicts {
+                check: check.to_owned(),
+                statuses,
+                failures,
+            }
         })
         .collect()
+}
+
+/// How bad a failing value is. What has no value is worst.
+fn badness(plan: &Plan, check: &str, value: Option<f64>) -> f64 {
+    let Some(value) = value else {
+        return f64::INFINITY;
+    };
+    let measure = plan.checks.iter().find(|known| known.name == check);
+    match measure.map(|check| &check.measure) {
+        Some(Measure::Completeness { .. }) => -value,
+        Some(Measure::Variance { .. }) => value.abs(),
+        // A statistic that overflowed is no check of the plan: its value is how many rows did.
+        Some(Measure::Freshness { .. }) | None => value,
+    }
 }

@@ -27,15 +27,36 @@ pub enum Note {
         /// How many.
         rows: u64,
     },
-    /// Verdicts of one check: how many of each status, and the first few failures in words.
+    /// Verdicts of one check: how many of each status, and the worst failures in words.
     Verdicts {
         /// Name of the check.
         check: String,
         /// Rows by status.
         statuses: BTreeMap<String, u64>,
-        /// Failures in words.
-        failures: Vec<String>,
+        /// The worst failures.
+        failures: Vec<Failure>,
     },
+}
+
+/// A verdict that fails the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// How bad it is; larger is worse. Comparable within one check.
+    pub badness: f64,
+    /// The verdict in words.
+    pub words: String,
+}
+
+impl Failure {
+    /// Keeps the `most` worst, worst first; of equally bad ones those first by their words. Whatever order and pieces the
+    /// failures come in, the same ones are kept.
+    pub fn keep_worst(failures: &mut Vec<Self>, most: usize) {
+        failures.sort_by(|a, b| {
+            let worse = b.badness.total_cmp(&a.badness);
+            worse.then_with(|| a.words.cmp(&b.words))
+        });
+        failures.truncate(most);
+    }
 }
 
 /// What became of rows.
