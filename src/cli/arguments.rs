@@ -10,7 +10,8 @@ use clap_complete::Shell;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    ran; no check failed (warnings are printed)
-  1    ran, and a check failed, too much was refused, or a `stop` rule met its row: nothing is visible
+  1    ran, and a check failed, too much was refused, or a `stop` rule met
+       its row: nothing is visible
   2    the job file or the command line is wrong; nothing started
   3    the world failed: no such file, disk full, no permission
   101  a bug in caudal
@@ -27,17 +28,17 @@ Examples:
 const RUN_EXAMPLES: &str = "\
 Examples:
   caudal run jobs/ventas.toml                     one thread
-  caudal run jobs/ventas.toml -w 8                eight threads, the same result
-  caudal run jobs/ventas.toml --limit 1000        the first 1000 rows only, to try a job
-  caudal run jobs/ventas.toml --as-of 2026-03-15  judge freshness as of that midnight UTC
-  caudal run jobs/ventas.toml --json --quiet      one line of JSON on standard output, nothing else
+  caudal run jobs/ventas.toml -w 8                eight, the same result
+  caudal run jobs/ventas.toml --limit 1000        1000 rows, to try a job
+  caudal run jobs/ventas.toml --as-of 2026-03-15  freshness at that midnight UTC
+  caudal run jobs/ventas.toml --json --quiet      only one line of JSON
 
-A bounded run is all or nothing: its outputs replace those of the run before as a whole at the end, or nothing changes.
-The summary goes to standard error.";
+A bounded run is all or nothing: its outputs replace those of the run before
+as a whole at the end, or nothing changes. The summary goes to standard error.";
 
 const CHECK_EXAMPLES: &str = "\
-Prints `ok` and the columns of every sink, or every fault of the job file with its place, and exits with 2.
-No data is read.";
+Prints `ok` and the columns of every sink; or every fault of the job file with
+its place, and exits with 2. No data is read.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -49,8 +50,8 @@ const GENERATE_EXAMPLES: &str = "\
 Example:
   caudal generate ventas --rows 1000000 --seed 1 --out data
 
-Writes data/1m/{csv,json,truth.json} and data/dims. The same seed gives the same bytes on every machine; truth.json says
-what a correct engine makes of them.";
+Writes data/1m/{csv,json,truth.json} and data/dims. The same seed gives the same
+bytes on every machine; truth.json says what a correct engine makes of them.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Example:

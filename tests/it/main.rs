@@ -13,3 +13,4 @@ mod oracle;
 mod real;
 mod tables;
 mod ventas;
+mod words;

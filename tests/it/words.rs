@@ -1,0 +1,79 @@
+//! The words people meet: help, usage errors, `check` and `explain`, held as text under `tests/words`.
+//!
+//! `CAUDAL_REWRITE=1` writes what came out; the difference is then read like code.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// A text under `tests/words` and the command line whose exit code, output and messages it holds.
+const COMMANDS: &[(&str, &[&str])] = &[
+    ("help", &["--help"]),
+    ("help_run", &["run", "--help"]),
+    ("help_check", &["check", "--help"]),
+    ("help_explain", &["explain", "--help"]),
+    ("help_generate", &["generate", "--help"]),
+    ("help_generate_ventas", &["generate", "ventas", "--help"]),
+    ("help_completions", &["completions", "--help"]),
+    ("no_command", &[]),
+    ("unknown_command", &["chek", "jobs/ventas.toml"]),
+    ("no_job", &["run"]),
+    ("no_such_job", &["check", "jobs/nowhere.toml"]),
+    ("no_workers", &["run", "jobs/ventas.toml", "-w", "0"]),
+    (
+        "no_time",
+        &["run", "jobs/ventas.toml", "--as-of", "yesterday"],
+    ),
+    ("several_processes", &["run", "jobs/ventas.toml", "-n", "2"]),
+    ("process_index", &["run", "jobs/ventas.toml", "-p", "1"]),
+    ("host_file", &["run", "jobs/ventas.toml", "-h", "hosts"]),
+    ("short_h_is_no_help", &["check", "-h"]),
+    ("check", &["check", "jobs/ventas.toml"]),
+    ("explain", &["explain", "jobs/ventas.toml"]),
+    (
+        "explain_mermaid",
+        &["explain", "jobs/ventas.toml", "--mermaid"],
+    ),
+    ("explain_json", &["explain", "jobs/ventas.toml", "--json"]),
+    (
+        "explain_both",
+        &["explain", "jobs/ventas.toml", "--mermaid", "--json"],
+    ),
+];
+
+#[test]
+fn people_are_told_what_the_texts_hold() {
+    let texts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/words");
+    let mut wrong = Vec::new();
+    for (name, words) in COMMANDS {
+        let got = told(words);
+        let file = texts.join(format!("{name}.txt"));
+        if std::env::var_os("CAUDAL_REWRITE").is_some() {
+            fs::create_dir_all(&texts).unwrap();
+            fs::write(&file, &got).unwrap();
+        }
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        if got != expected {
+            wrong.push(format!("== {name}\n-- expected\n{expected}\n-- got\n{got}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// What a command line gives, as a person at a terminal of unknown width sees it.
+fn told(words: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_caudal"))
+        .args(words)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("COLUMNS")
+        .env_remove("CAUDAL_OUT")
+        .output()
+        .unwrap();
+    format!(
+        "$ caudal {}\n{}{}exit code {}\n",
+        words.join(" "),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+        output.status.code().unwrap(),
+    )
+}
