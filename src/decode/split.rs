@@ -126,8 +126,6 @@ pub(super) struct Splitter<'a> {
     filter: Option<&'a Filter>,
     /// First byte of the next record.
     at: usize,
-    /// The quote, where the last stretch has any.
-    quote_here: Option<u8>,
     /// Records dropped so far.
     pub(super) dropped: u64,
 }
@@ -148,7 +146,6 @@ impl<'a> Splitter<'a> {
             quote,
             filter: Some(filter).filter(|filter| filter.is_active()),
             at: 0,
-            quote_here: None,
             dropped: 0,
         }
     }
@@ -166,32 +163,33 @@ impl<'a> Splitter<'a> {
         loop {
             index.clear(self.fields);
             let window = &self.bytes[from..to];
-            self.quote_here = self
+            let quote = self
                 .quote
                 .filter(|&quote| memchr::memchr(quote, window).is_some());
             let carriage = memchr::memchr(b'\r', window).is_some();
-            let found = match (carriage, self.quote_here.is_some()) {
-                (false, false) => self.fill::<false, false>(index, to),
-                (false, true) => self.fill::<false, true>(index, to),
-                (true, false) => self.fill::<true, false>(index, to),
-                (true, true) => self.fill::<true, true>(index, to),
+            let found = match (carriage, quote.is_some()) {
+                (false, false) => self.fill::<false, false>(index, quote, to),
+                (false, true) => self.fill::<false, true>(index, quote, to),
+                (true, false) => self.fill::<true, false>(index, quote, to),
+                (true, true) => self.fill::<true, true>(index, quote, to),
             };
             if found {
-                return Some((&self.bytes[from..self.at], self.quote_here));
+                return Some((&self.bytes[from..self.at], quote));
             }
             to = to.saturating_add(to - from).min(self.bytes.len());
         }
     }
 
-    /// Takes the records that end before `to` and moves on to the first that doesn't; false where none does.
+    /// Takes the records that end before `to`, among which there is `quote` where it is given, and moves on to the first that doesn't; false where none does.
     #[inline(always)]
     fn fill<const CARRIAGE: bool, const QUOTE: bool>(
         &mut self,
         index: &mut Index,
+        quote: Option<u8>,
         to: usize,
     ) -> bool {
         let bytes = self.bytes;
-        let quote = self.quote_here.unwrap_or(self.delimiter);
+        let quote = quote.unwrap_or(self.delimiter);
         let mut quoting = Quoting {
             open: false,
             field: self.at,

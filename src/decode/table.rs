@@ -48,7 +48,8 @@ pub fn bind_schema(columns: &[SourceColumn], schema: &SchemaRef) -> Result<(), H
 impl Decoder {
     /// Turns rows of a columnar file into a draft. A value that its column's type can't hold is a fault of its row, as in
     /// text: no fraction is cut off a whole number, and no digit off a decimal or a time. Doubles alone are rounded, to
-    /// the decimal's scale, halves to the even digit. `first_row` is the number of the first row in the file; [`bind_schema`] has accepted the file's schema.
+    /// the decimal's scale, halves to the even digit. `first_row` is the number of the first row in the file;
+    /// [`bind_schema`] has accepted the file's schema.
     pub fn decode_table(
         &mut self,
         batch: RecordBatch,

@@ -17,7 +17,7 @@ use super::*;
 use crate::job::plan::{ColumnType, OnBad};
 
 /// A column as the job file's defaults make it.
-fn column(id: usize, name: &str, column_type: ColumnType) -> SourceColumn {
+pub(super) fn column(id: usize, name: &str, column_type: ColumnType) -> SourceColumn {
     SourceColumn {
         id,
         name: name.to_owned(),

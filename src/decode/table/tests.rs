@@ -7,22 +7,12 @@ use arrow_array::{
 };
 
 use super::*;
-use crate::job::plan::{EpochUnit, Format, OnBad};
+use crate::job::plan::{EpochUnit, Format};
 
 fn column(id: usize, name: &str, column_type: ColumnType, not_null: bool) -> SourceColumn {
     SourceColumn {
-        id,
-        name: name.to_owned(),
-        header: name.to_owned(),
-        column_type,
         not_null,
-        formats: Vec::new(),
-        time_zone: None,
-        unit: None,
-        nulls: None,
-        on_bad: OnBad::Refuse,
-        reason: None,
-        lenient: false,
+        ..crate::decode::tests::column(id, name, column_type)
     }
 }
 
