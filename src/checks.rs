@@ -31,7 +31,6 @@ pub mod windows;
 
 mod codes;
 mod inputs;
-mod route;
 mod slots;
 mod wide;
 

@@ -6,10 +6,12 @@
 
 mod busy;
 pub mod exchange;
+mod interrupt;
 pub mod outcome;
 mod run;
 mod start;
 mod wire;
 
+pub use interrupt::Interrupt;
 pub use run::{Run, RunError};
 pub use start::run;

@@ -124,7 +124,7 @@ impl Decoder {
             collector.begin(1);
             collector.absent(0, true, &mut draft.faults);
         }
-        let detail = detail::shown(words.as_bytes(), detail::LONGEST);
+        let detail = detail::shown(words.as_bytes(), detail::LONGEST_WORDS);
         draft.faults.push(Fault {
             row: 0,
             site: Site::Record,

@@ -17,10 +17,10 @@ mod note;
 
 pub use batch::{Batch, by_id, by_place};
 pub use chunk::{Chunk, HeaderBinding, Piece, Place};
-pub use draft::{Draft, Origin};
+pub use draft::{Draft, Dropped, Origin};
 pub use fault::{Fault, Site};
 pub use lease::{Budget, Lease};
-pub use note::{Failure, Note, RowCounts};
+pub use note::{Failure, Note, RowCounts, Stopped};
 
 /// The dataflow's time: a closed set of input, opened in order, committed once.
 ///

@@ -24,13 +24,13 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, Concatenate, Operator};
 use timely::dataflow::{Scope, Stream, StreamVec};
 
+use crate::cluster::exchange;
 use crate::job::plan::{Measure, Plan};
 use crate::record::{Batch, Epoch};
 
 use super::freshness::Freshness;
 use super::layout::Layout;
 use super::reduce::{Group, Reducer};
-use super::route;
 use super::stats::Partial;
 use super::tally::Tally;
 
@@ -203,7 +203,10 @@ impl ColumnBinding {
 
 /// Brings all partials of a segment to one worker, one difference for each epoch and window.
 pub fn by_segment(partials: Partials<'_>) -> Partials<'_> {
-    consolidate(partials, |segment| route::hash(&segment.0))
+    let owners = exchange::table(partials.inner.scope().peers());
+    consolidate(partials, move |(segment, _)| {
+        owners[exchange::bin(segment.placement())]
+    })
 }
 
 /// Brings all partials to one worker, one difference for each epoch and segment.
@@ -211,8 +214,11 @@ pub fn on_one_worker(partials: Partials<'_>) -> Partials<'_> {
     consolidate(partials, |_| 0)
 }
 
-fn consolidate(partials: Partials<'_>, hash: impl Fn(&Group) -> u64 + 'static) -> Partials<'_> {
-    let exchange = Exchange::new(move |update: &((Group, ()), Epoch, Partial)| hash(&update.0.0));
+fn consolidate(partials: Partials<'_>, owner: impl Fn(&Group) -> usize + 'static) -> Partials<'_> {
+    // timely takes the remainder by the number of workers, which leaves the index of a worker as it is.
+    let exchange = Exchange::new(move |update: &((Group, ()), Epoch, Partial)| {
+        u64::try_from(owner(&update.0.0)).expect("an index fits 64 bits")
+    });
     arrange_core::<_, _, KeyBatcher<_, _, _>, KeySpine<_, _, _>>(
         partials.map(|group| (group, ())).inner,
         exchange,

@@ -17,6 +17,8 @@ use arrow_schema::{DataType, TimeUnit};
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::exchange;
+
 /// A value of any type of the job file.
 ///
 /// Order: null first, then as the column's type orders (all values of a column have one shape).
@@ -59,6 +61,19 @@ fn flip(bits: i64) -> i64 {
 }
 
 impl Segment {
+    /// What decides the segment's bin: our own pinned hash, which for integers and text is that of rows with this key.
+    pub fn placement(&self) -> u64 {
+        let of_value = |value: &Value| match value {
+            Value::Null => exchange::NULL_HASH,
+            Value::Int(value) => exchange::mix(value.cast_unsigned()),
+            Value::Wide(value) => exchange::hash_bytes(&value.to_le_bytes()),
+            Value::Text(text) => exchange::hash_bytes(text.as_bytes()),
+        };
+        self.0
+            .iter()
+            .fold(0, |hash, value| exchange::mix(hash ^ of_value(value)))
+    }
+
     /// `region_id=5, channel=web`, for people and for verdicts; null is `null`; no columns give no text.
     pub fn text<'a>(&self, columns: impl IntoIterator<Item = (&'a str, &'a DataType)>) -> String {
         let mut text = String::new();
@@ -213,6 +228,22 @@ mod tests {
         assert_eq!(ordered(-0.0), ordered(0.0));
         assert_eq!(ordered(f64::NAN), ordered(-f64::NAN));
         assert!(ordered(f64::NAN) > ordered(f64::INFINITY));
+    }
+
+    #[test]
+    fn a_segment_is_placed_where_rows_with_its_key_are() {
+        let numbers: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![Some(5), None]));
+        let texts: ArrayRef = Arc::new(arrow_array::StringArray::from(vec!["web", "shop"]));
+        let rows = exchange::hash_rows(&[numbers, texts], 2);
+        let segments = [
+            Segment(Box::new([Value::Int(5), Value::Text("web".into())])),
+            Segment(Box::new([Value::Null, Value::Text("shop".into())])),
+        ];
+        assert_eq!(segments.map(|segment| segment.placement()), rows[..]);
+        assert_eq!(
+            Segment(Box::new([Value::Wide(-1)])).placement(),
+            exchange::mix(exchange::hash_bytes(&[0xff; 16]))
+        );
     }
 
     #[test]

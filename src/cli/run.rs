@@ -1,11 +1,14 @@
 //! `caudal run`: a job to its end.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::convert::RunCommand;
-use super::stop::{FAILED, FINE, Stop};
+use super::stop::{FAILED, FINE, INTERRUPTED, Stop};
 use super::{load, print, progress, summary};
+use crate::cluster::Interrupt;
 use crate::cluster::outcome::{Progress, RunOptions};
 use crate::job::plan::SinkTo;
 
@@ -28,7 +31,7 @@ pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
         as_of: command.as_of,
         limit: command.limit,
         progress: Arc::new(Progress::default()),
-        interrupted: interruptible()?,
+        interrupt: interruptible()?,
     };
     let shown = (!command.quiet).then(|| progress::show(&options.progress));
     let ran = crate::cluster::run(&plan, &options);
@@ -49,14 +52,23 @@ pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
     Ok(if outcome.is_good() { FINE } else { FAILED })
 }
 
-/// A flag that SIGINT and SIGTERM set. A second signal ends the process at once.
-fn interruptible() -> Result<Arc<AtomicBool>, Stop> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        let again = Arc::clone(&interrupted);
-        signal_hook::flag::register_conditional_shutdown(signal, 130, again)
-            .map_err(Stop::Signals)?;
-        signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(Stop::Signals)?;
-    }
-    Ok(interrupted)
+/// Hears SIGINT and SIGTERM from now on, on a thread of its own: the first asks the run to end, a second ends the process at
+/// once, unless outputs are being made visible by then.
+fn interruptible() -> Result<Arc<Interrupt>, Stop> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Stop::Signals)?;
+    let interrupt = Arc::new(Interrupt::default());
+    let heard = Arc::clone(&interrupt);
+    let hear = move || {
+        for _ in &mut signals {
+            if heard.is_asked() {
+                heard.unless_publishing(|| std::process::exit(i32::from(INTERRUPTED)));
+            }
+            heard.ask();
+        }
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(hear)
+        .map_err(Stop::Signals)?;
+    Ok(interrupt)
 }

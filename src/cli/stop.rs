@@ -42,7 +42,9 @@ impl Stop {
         match self {
             Self::Words(_) | Self::Job(_) => WRONG_WORDS,
             Self::Run(RunError::Interrupted) => INTERRUPTED,
-            Self::Run(RunError::Enrich(_) | RunError::Split(_)) => super::panic::EXIT_CODE,
+            Self::Run(RunError::Enrich(_) | RunError::Split(_) | RunError::Panicked) => {
+                super::panic::EXIT_CODE
+            }
             Self::Run(_) | Self::Generate(_) | Self::Output(_) | Self::Signals(_) => WORLD,
         }
     }

@@ -100,6 +100,7 @@ pub(super) fn for_machines(outcome: &Outcome) -> Value {
         "verdicts": outcome.verdicts,
         "failures": outcome.failures,
         "warnings": outcome.warnings,
+        "visible": outcome.is_good(),
         "outputs": outcome.outputs.iter().map(|output| json!({
             "sink": output.sink, "path": output.path, "rows": output.rows, "files": output.files, "bytes": output.bytes,
         })).collect::<Vec<_>>(),

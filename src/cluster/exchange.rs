@@ -31,7 +31,7 @@ use crate::transform::text::Text;
 pub const BINS: usize = 256;
 
 /// What a null key hashes to.
-const NULL_HASH: u64 = 0x9E37_79B9_7F4A_7C15;
+pub const NULL_HASH: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Mixes 64 bits so that each bit of the input moves half of the output: the finaliser of splitmix64 (Steele, Lea and Flood,
 /// "Fast splittable pseudorandom number generators", 2014).

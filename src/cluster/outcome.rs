@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use super::Interrupt;
 use crate::record::RowCounts;
 
 /// How a job is run.
@@ -21,7 +22,7 @@ pub struct RunOptions {
     /// Counters that move while the run goes. Held by the workers and by whoever shows them.
     pub progress: Arc<Progress>,
     /// Set from outside to end the run with nothing visible.
-    pub interrupted: Arc<AtomicBool>,
+    pub interrupt: Arc<Interrupt>,
 }
 
 /// What a run is doing.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Interrupt;
 use super::outcome::{Progress, RunOptions};
 use crate::job::plan::{Measure, Plan, SinkFrom};
 use crate::lookup::{EnrichError, Loaded, LookupError};
@@ -30,7 +31,7 @@ pub struct Run {
     pub as_of: Option<i64>,
     /// Where sinks stage their files; `None` where no sink writes files.
     pub stage: Option<std::path::PathBuf>,
-    interrupted: Arc<AtomicBool>,
+    interrupt: Arc<Interrupt>,
     failed: AtomicBool,
     failure: Mutex<Option<RunError>>,
     notes: Mutex<Vec<Note>>,
@@ -58,6 +59,9 @@ pub enum RunError {
     /// Someone asked the run to end.
     #[error("interrupted; nothing of this run is visible")]
     Interrupted,
+    /// Another worker panicked, which is told where it happened.
+    #[error("a worker ended by a bug; nothing of this run is visible")]
+    Panicked,
     /// An internal error: batches that don't fit together.
     #[error("internal error")]
     Enrich(#[from] EnrichError),
@@ -85,7 +89,7 @@ impl Run {
             now,
             as_of: options.as_of,
             stage,
-            interrupted: Arc::clone(&options.interrupted),
+            interrupt: Arc::clone(&options.interrupt),
             failed: AtomicBool::new(false),
             failure: Mutex::new(None),
             notes: Mutex::new(Vec::new()),
@@ -103,7 +107,7 @@ impl Run {
 
     /// Whether workers should stop now.
     pub fn is_over(&self) -> bool {
-        if self.interrupted.load(Ordering::Relaxed) {
+        if self.interrupt.is_asked() {
             self.fail(RunError::Interrupted);
         }
         self.failed.load(Ordering::Acquire)

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::busy::Busy;
 use super::outcome::{Outcome, OutputSummary, Phase, RunOptions};
-use super::{Run, RunError};
+use super::{Interrupt, Run, RunError};
 use crate::epoch::{self, Decision};
 use crate::flow;
-use crate::job::plan::{Plan, SinkTo};
+use crate::job::plan::{LookupPlan, Plan, SinkTo};
 use crate::lookup::{self, Loaded};
 use crate::record::{Budget, Note};
 use crate::sinks::{OutputRoot, SinkError, StagedFile, output_schema, write_empty};
@@ -38,18 +38,39 @@ pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Outcome, RunError> 
     let references = plan
         .lookups
         .iter()
-        .map(lookup::load)
+        .map(|lookup| load(lookup, &options.interrupt))
         .collect::<Result<Vec<Loaded>, _>>()?;
-    let warnings: Vec<String> = references
-        .iter()
-        .flat_map(|loaded| loaded.warnings.iter().cloned())
-        .collect();
-    let root = if writes_files {
+    let mut root = if writes_files {
         Some(OutputRoot::open(&plan.output, &plan.name, &plan.sinks)?)
     } else {
         None
     };
-    let staging = root.as_ref().map(OutputRoot::stage).transpose()?;
+    let outcome = attempt(plan, options, feed, references, root.as_mut());
+    if let Some(root) = root {
+        let cleaned = root.clean();
+        // What failed first is told; what could not be cleaned up is by the next run.
+        if outcome.is_ok() {
+            cleaned?;
+        }
+    }
+    let mut outcome = outcome?;
+    outcome.seconds = started.elapsed().as_secs_f64();
+    Ok(outcome)
+}
+
+/// Steps 3 and 4, which may leave staged files.
+fn attempt(
+    plan: &Arc<Plan>,
+    options: &RunOptions,
+    feed: Feed,
+    references: Vec<Loaded>,
+    root: Option<&mut OutputRoot>,
+) -> Result<Outcome, RunError> {
+    let warnings: Vec<String> = references
+        .iter()
+        .flat_map(|loaded| loaded.warnings.iter().cloned())
+        .collect();
+    let staging = root.as_ref().map(|root| root.stage()).transpose()?;
     let stage = staging.as_ref().map(|staging| staging.folder.clone());
     let run = Arc::new(Run::new(
         plan,
@@ -61,7 +82,6 @@ pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Outcome, RunError> 
     ));
     options.progress.set_phase(Phase::Running);
     let busy = execute(&run, options.workers)?;
-    // A signal that came with the last rows still ends the run with nothing visible.
     if run.is_over()
         && let Some(error) = run.take_failure()
     {
@@ -75,16 +95,24 @@ pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Outcome, RunError> 
     let notes = run.take_notes();
     let decision = epoch::decide(plan, &notes, &mut outcome);
     let mut staged = staged_files(plan, notes, &mut outcome);
-    if let (Some(mut root), Some(staging)) = (root, staging) {
-        if decision == Decision::Publish {
-            options.progress.set_phase(Phase::Publishing);
+    if decision == Decision::Publish {
+        // A signal that came with the last rows still ends the run with nothing visible.
+        if !options.interrupt.may_publish() {
+            return Err(RunError::Interrupted);
+        }
+        options.progress.set_phase(Phase::Publishing);
+        if let (Some(root), Some(staging)) = (root, staging) {
             add_empty(plan, &staging.folder, &mut staged)?;
             root.publish(&staging, &plan.sinks, staged, summary(&outcome))?;
         }
-        root.clean()?;
     }
-    outcome.seconds = started.elapsed().as_secs_f64();
     Ok(outcome)
+}
+
+/// Loads a look-up, unless someone asks the run to end.
+fn load(lookup: &LookupPlan, interrupt: &Interrupt) -> Result<Loaded, RunError> {
+    let loaded = lookup::load(lookup, &|| interrupt.is_asked())?;
+    loaded.ok_or(RunError::Interrupted)
 }
 
 /// Runs the dataflow on `workers` threads; gives the seconds inside each operator.
@@ -94,6 +122,7 @@ fn execute(run: &Arc<Run>, workers: usize) -> Result<BTreeMap<String, f64>, RunE
     let shared = Arc::clone(run);
     let config = timely::Config::process(workers);
     let guards = timely::execute(config, move |worker| {
+        let _over = OverIfPanicking(&shared);
         let log = Busy::listen(worker);
         let dataflow = worker.next_dataflow_index();
         flow::build(worker, &shared);
@@ -119,6 +148,17 @@ fn execute(run: &Arc<Run>, workers: usize) -> Result<BTreeMap<String, f64>, RunE
     Ok(std::mem::take(
         &mut *busy.lock().unwrap_or_else(PoisonError::into_inner),
     ))
+}
+
+/// Ends the run of all workers when the one that holds it panics: they would wait for ever for what it was to send.
+struct OverIfPanicking<'a>(&'a Run);
+
+impl Drop for OverIfPanicking<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(RunError::Panicked);
+        }
+    }
 }
 
 /// The staged files among the notes, and what they add up to for each sink.

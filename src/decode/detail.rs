@@ -5,6 +5,9 @@ use std::fmt::Write;
 /// Longest detail of a fault, in characters.
 pub(super) const LONGEST: usize = 64;
 
+/// Longest words, in characters, about what is no record: they are ours, and may list the names of a header.
+pub(super) const LONGEST_WORDS: usize = 1024;
+
 /// At most `longest` characters of a text, control characters and bytes that are no UTF-8 escaped.
 pub(super) fn shown(text: &[u8], longest: usize) -> String {
     // A character has at most four bytes, so nothing beyond can be shown.

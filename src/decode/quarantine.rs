@@ -117,13 +117,14 @@ pub fn raws_and_places(draft: &Draft, rows: &[usize], format: &Format) -> Vec<(S
 /// The bytes of a row's record, without its line end.
 fn record<'a>(chunk: &'a Chunk, starts: &[u32], row: usize, cutter: &mut Cutter) -> &'a [u8] {
     let to_end = &chunk.bytes[wide(starts[row])..];
-    if chunk.broken.is_some() {
-        return to_end;
-    }
-    // Records that were dropped and empty lines may stand before the next row.
-    let end = cutter
-        .first_record_end(to_end)
-        .map_or(to_end.len(), |cut| cut.end);
+    // Records that were dropped and empty lines may stand before the next row. A broken chunk is one row.
+    let end = if chunk.broken.is_some() {
+        to_end.len()
+    } else {
+        cutter
+            .first_record_end(to_end)
+            .map_or(to_end.len(), |cut| cut.end)
+    };
     let record = &to_end[..end];
     let record = record.strip_suffix(b"\n").unwrap_or(record);
     record.strip_suffix(b"\r").unwrap_or(record)

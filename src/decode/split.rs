@@ -8,6 +8,7 @@
 //! stands to the next delimiter or line end. An empty line is no record.
 
 use super::scan::{Masks, WIDTH, masks, narrow, wide};
+use crate::record::Dropped;
 
 /// Bytes of a stretch. Text, index and the columns' output of a stretch should fit into half of a second-level cache;
 /// much smaller, and the change from column to column costs.
@@ -94,8 +95,16 @@ impl Filter {
         self.blank || self.header.is_some()
     }
 
+    /// Whether the record is dropped, which `dropped` then counts.
     #[cold]
-    fn drops(&self, bytes: &[u8], quote: Option<u8>, start: usize, ends: &[u32]) -> bool {
+    fn drops(
+        &self,
+        bytes: &[u8],
+        quote: Option<u8>,
+        start: usize,
+        ends: &[u32],
+        dropped: &mut Dropped,
+    ) -> bool {
         let mut scratch = Vec::new();
         let mut begin = start;
         let mut blank = self.blank;
@@ -112,6 +121,11 @@ impl Filter {
             }
             begin = wide(end) + 1;
         }
+        if blank {
+            dropped.blank += 1;
+        } else if header {
+            dropped.repeated_headers += 1;
+        }
         blank || header
     }
 }
@@ -127,7 +141,7 @@ pub(super) struct Splitter<'a> {
     /// First byte of the next record.
     at: usize,
     /// Records dropped so far.
-    pub(super) dropped: u64,
+    pub(super) dropped: Dropped,
 }
 
 impl<'a> Splitter<'a> {
@@ -146,7 +160,7 @@ impl<'a> Splitter<'a> {
             quote,
             filter: Some(filter).filter(|filter| filter.is_active()),
             at: 0,
-            dropped: 0,
+            dropped: Dropped::default(),
         }
     }
 
@@ -278,11 +292,10 @@ impl<'a> Splitter<'a> {
     #[cold]
     fn unusual(&mut self, index: &mut Index, start: usize, first: usize, last: usize) {
         let ends = &index.ends[first..=last];
-        if self
-            .filter
-            .is_some_and(|filter| filter.drops(self.bytes, self.quote, start, ends))
+        if let Some(filter) = self.filter
+            && filter.drops(self.bytes, self.quote, start, ends, &mut self.dropped)
         {
-            self.dropped += 1;
+            // It was counted.
         } else if ends.len() == self.fields {
             index.first.push(narrow(first));
             index.starts.push(narrow(start));

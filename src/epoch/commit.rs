@@ -55,15 +55,16 @@ pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
             .failures
             .extend(told(check, failures, &outcome.verdicts[check]));
     }
-    for (rule, count) in &rows.stopped_by_rule {
-        outcome.failures.push(format!(
-            "rules.{rule}: {} failed, and the rule stops the run",
-            if *count == 1 {
-                "1 row".to_owned()
-            } else {
-                format!("{count} rows")
-            }
-        ));
+    for (rule, stopped) in &rows.stopped_by_rule {
+        let place = &stopped.first;
+        outcome.failures.push(if stopped.rows == 1 {
+            format!("rules.{rule}: 1 row failed, and the rule stops the run: {place}")
+        } else {
+            let rows = stopped.rows;
+            format!(
+                "rules.{rule}: {rows} rows failed, and the rule stops the run; the first: {place}"
+            )
+        });
     }
     if too_much_refused(rows.refused, rows.rows_in, plan.max_refused) {
         outcome.failures.push(format!(

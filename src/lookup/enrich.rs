@@ -127,7 +127,8 @@ impl Meeting {
                 .iter()
                 .flat_map(|validity| validity.at.inputs().iter().copied()),
         );
-        let blame = Blame::new(&run.plan, &inputs);
+        // A row whose key fails has a fault here already, and is told that only.
+        let blame = Blame::new(&run.plan, &inputs).and(Site::Lookup(lookup));
         Self {
             run,
             lookup,
@@ -184,7 +185,15 @@ impl Meeting {
                 draft.columns[id] = Some(column);
             }
         }
-        missing::refuse(draft, self.lookup, plan, &keys, &missing, &self.blame);
+        missing::refuse(
+            draft,
+            self.lookup,
+            plan,
+            &keys,
+            at.as_ref(),
+            &missing,
+            &self.blame,
+        );
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::decode::{self, Decoder};
 use crate::job::plan::{Duplicates, Format, LookupPlan, Transport, Unpivot};
-use crate::record::{Draft, Fault, Place};
+use crate::record::{Draft, Fault};
 use crate::sources::{SourceError, TextFile, expand};
 use crate::transform::text;
 
@@ -98,20 +98,24 @@ pub(super) fn key_converter(plan: &LookupPlan) -> Result<RowConverter, ArrowErro
 /// Reads the look-up's files.
 ///
 /// A reference row that can't be read, or has a null key or validity, is left out and told; two rows of one key end the run
-/// unless the look-up says which one counts. Cost: the whole table in memory, twice for a moment.
-pub fn load(plan: &LookupPlan) -> Result<Loaded, LookupError> {
+/// unless the look-up says which one counts. `None` where `over` said, between two pieces of a file, that nobody wants
+/// the rows any more. Cost: the whole table in memory, twice for a moment.
+pub fn load(plan: &LookupPlan, over: &dyn Fn() -> bool) -> Result<Option<Loaded>, LookupError> {
     let mut reading = Reading::new(plan);
     let Transport::Files { paths } = &plan.transport else {
-        return Ok(Loaded::default());
+        return Ok(Some(Loaded::default()));
     };
     let owner = format!("lookups.{}", plan.name);
     for path in expand(&owner, paths)? {
-        match &plan.format {
-            Format::Parquet => reading.read_table(&owner, &path)?,
-            Format::Csv(_) | Format::Json => reading.read_text(&owner, &path)?,
+        let ended = match &plan.format {
+            Format::Parquet => reading.read_table(&owner, &path, over)?,
+            Format::Csv(_) | Format::Json => reading.read_text(&owner, &path, over)?,
+        };
+        if !ended {
+            return Ok(None);
         }
     }
-    reading.finish().map_err(|error| match error {
+    reading.finish().map(Some).map_err(|error| match error {
         Finish::Arrow(source) => LookupError::Encode {
             lookup: plan.name.clone(),
             source,
@@ -164,7 +168,13 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn read_text(&mut self, owner: &str, path: &Path) -> Result<(), LookupError> {
+    /// Reads a file to its end; false where it was given up before.
+    fn read_text(
+        &mut self,
+        owner: &str,
+        path: &Path,
+        over: &dyn Fn() -> bool,
+    ) -> Result<bool, LookupError> {
         let mut file =
             TextFile::open(owner, 0, path, &self.plan.format, &self.plan.columns, false)?;
         while let Some(chunk) = file.next(CHUNK_BYTES, &mut None)? {
@@ -173,11 +183,20 @@ impl<'a> Reading<'a> {
                 lookup: self.plan.name.clone(),
                 source,
             })?;
+            if over() {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn read_table(&mut self, owner: &str, path: &Path) -> Result<(), LookupError> {
+    /// As [`Self::read_text`].
+    fn read_table(
+        &mut self,
+        owner: &str,
+        path: &Path,
+        over: &dyn Fn() -> bool,
+    ) -> Result<bool, LookupError> {
         let parquet = |source| SourceError::Parquet {
             owner: owner.to_owned(),
             path: path.to_owned(),
@@ -212,8 +231,11 @@ impl<'a> Reading<'a> {
                 source,
             })?;
             first_row += rows;
+            if over() {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Keeps the good rows of a draft.
@@ -424,10 +446,5 @@ fn describe(fault: &Fault) -> String {
 
 /// Where a reference row stands, for people.
 fn place(draft: &Draft, row: usize, format: &Format) -> String {
-    let (_, Place { file, line, byte }) = decode::raw_and_place(draft, row, format);
-    if line > 0 {
-        format!("{file} line {line} (byte {byte})")
-    } else {
-        format!("{file} row {byte}")
-    }
+    decode::raw_and_place(draft, row, format).1.to_string()
 }

@@ -13,6 +13,7 @@ pub(super) fn refuse(
     lookup: usize,
     plan: &LookupPlan,
     keys: &[ArrayRef],
+    at: Option<&ArrayRef>,
     missing: &[usize],
     blame: &Blame,
 ) {
@@ -26,7 +27,17 @@ pub(super) fn refuse(
     let mut faults: Vec<Fault> = Vec::new();
     for row in missing.iter().copied().filter(|row| !blamed.contains(*row)) {
         let key: Vec<String> = keys.iter().map(|key| show(key, row)).collect();
-        let detail = format!("{} is not in lookups.{}", key.join(", "), plan.name);
+        let key = key.join(", ");
+        let detail = match at {
+            None => format!("{key} is not in lookups.{}", plan.name),
+            Some(at) => {
+                let at = show(at, row);
+                format!(
+                    "{key} has no row in lookups.{} that is valid at {at}",
+                    plan.name
+                )
+            }
+        };
         faults.push(Fault {
             row,
             site: Site::Lookup(lookup),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use serde::{Deserialize, Serialize};
 
 use super::{Epoch, Lease};
 
@@ -73,8 +74,8 @@ pub struct HeaderBinding {
     pub column_of_field: Vec<Option<usize>>,
 }
 
-/// Where a row came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a row came from; ordered by file and byte.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// The file's path as the job names it.
     pub file: String,
@@ -82,4 +83,15 @@ pub struct Place {
     pub line: u64,
     /// Byte of the record's first byte in the (decompressed) file, from 0.
     pub byte: u64,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { file, line, byte } = self;
+        if *line > 0 {
+            write!(f, "{file} line {line} (byte {byte})")
+        } else {
+            write!(f, "{file} row {byte}")
+        }
+    }
 }

@@ -28,9 +28,28 @@ pub struct Draft {
     /// Index of the source in `plan.sources`.
     pub source: usize,
     /// Records that became no rows because the source says so (repeated headers, blank records); empty lines don't count.
-    pub dropped: u64,
+    pub dropped: Dropped,
     /// The bytes it holds of the process's budget.
     pub lease: Option<Arc<Lease>>,
+}
+
+/// Records that a source's options drop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Records whose every field is empty, by `skip_blank`.
+    pub blank: u64,
+    /// Records equal to the header line, by `skip_repeated_header`.
+    pub repeated_headers: u64,
+}
+
+impl Dropped {
+    /// The counts, each with the name of its option.
+    pub fn by_option(self) -> [(&'static str, u64); 2] {
+        [
+            ("skip_blank", self.blank),
+            ("skip_repeated_header", self.repeated_headers),
+        ]
+    }
 }
 
 /// What a refused row's raw bytes and place are taken from.

@@ -40,7 +40,7 @@ impl Budget {
                 Ok(_) => {
                     return Some(Arc::new(Lease {
                         budget: Arc::clone(self),
-                        bytes,
+                        bytes: AtomicU64::new(bytes),
                     }));
                 }
                 Err(now) => used = now,
@@ -58,12 +58,23 @@ impl Budget {
 #[derive(Debug)]
 pub struct Lease {
     budget: Arc<Budget>,
-    bytes: u64,
+    bytes: AtomicU64,
+}
+
+impl Lease {
+    /// Makes the lease at least `bytes` large, once it is known what it is for; the budget may be exceeded by that.
+    pub fn grow_to(&self, bytes: u64) {
+        let before = self.bytes.fetch_max(bytes, Ordering::AcqRel);
+        let more = bytes.saturating_sub(before);
+        self.budget.used.fetch_add(more, Ordering::AcqRel);
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.budget
+            .used
+            .fetch_sub(self.bytes.load(Ordering::Acquire), Ordering::AcqRel);
     }
 }
 
@@ -79,6 +90,9 @@ mod tests {
         let second_holder = Arc::clone(&first);
         drop(first);
         assert_eq!(budget.used(), 8);
+        second_holder.grow_to(20);
+        second_holder.grow_to(12);
+        assert_eq!(budget.used(), 20);
         drop(second_holder);
         assert_eq!(budget.used(), 0);
         assert!(

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Place;
+
 /// One thing a worker has to tell; gathered on worker 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Note {
@@ -77,7 +79,16 @@ pub struct RowCounts {
     /// Rows that failed a rule that only warns, by rule.
     pub warned_by_rule: BTreeMap<String, u64>,
     /// Rows that failed a rule that stops the run, by rule.
-    pub stopped_by_rule: BTreeMap<String, u64>,
+    pub stopped_by_rule: BTreeMap<String, Stopped>,
+}
+
+/// Rows that failed a rule that stops the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// How many.
+    pub rows: u64,
+    /// Where the first of them stands, in the order of files and bytes.
+    pub first: Place,
 }
 
 impl RowCounts {
@@ -91,10 +102,27 @@ impl RowCounts {
             (&mut self.refused_by_reason, &other.refused_by_reason),
             (&mut self.dropped_by_rule, &other.dropped_by_rule),
             (&mut self.warned_by_rule, &other.warned_by_rule),
-            (&mut self.stopped_by_rule, &other.stopped_by_rule),
         ] {
             for (name, rows) in theirs {
                 *mine.entry(name.clone()).or_default() += rows;
+            }
+        }
+        for (name, stopped) in &other.stopped_by_rule {
+            self.stop(name, stopped.clone());
+        }
+    }
+
+    /// Adds rows that failed the rule `name`, which stops the run.
+    pub fn stop(&mut self, name: &str, stopped: Stopped) {
+        match self.stopped_by_rule.get_mut(name) {
+            None => {
+                self.stopped_by_rule.insert(name.to_owned(), stopped);
+            }
+            Some(before) => {
+                before.rows += stopped.rows;
+                if stopped.first < before.first {
+                    before.first = stopped.first;
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::files::{SourceError, expand, io};
-use super::generate::VentasChunks;
+use super::generate::{VENTAS_COLUMNS, VentasChunks, VentasText};
 use super::text::TextFile;
 use crate::decode;
 use crate::job::plan::{Format, OnBadFile, Plan, SourcePlan, Transport};
@@ -17,9 +17,6 @@ use crate::record::{Budget, Chunk, Epoch, HeaderBinding, Lease};
 
 /// The first epoch that holds rows.
 const FIRST_EPOCH: Epoch = 1;
-
-/// Bytes of budget that one row group's batches hold, each: a batch of a columnar file has no bytes of text to go by.
-pub(super) const TABLE_LEASE_BYTES: u64 = 1 << 20;
 
 /// All input of the run, shared by the workers of this process.
 #[derive(Debug)]
@@ -56,10 +53,12 @@ pub struct RowGroup {
     pub group: usize,
     /// Number of its first row in the file.
     pub first_row: u64,
+    /// How many of its rows are read: all, or fewer where the job has a limit.
+    pub rows: u64,
+    /// Bytes of each row, as the file counts them before compression.
+    pub row_bytes: u64,
     /// The epoch of its rows.
     pub epoch: Epoch,
-    /// The bytes it holds of the process's budget.
-    pub lease: Arc<Lease>,
 }
 
 #[derive(Debug)]
@@ -82,7 +81,7 @@ enum Open {
     Table {
         source: usize,
         file: Arc<PathBuf>,
-        groups: VecDeque<(usize, u64, u64)>,
+        groups: VecDeque<Group>,
     },
     Generated {
         source: usize,
@@ -91,6 +90,15 @@ enum Open {
         chunks: Box<VentasChunks>,
         offset: u64,
     },
+}
+
+/// A row group that was not given out yet.
+#[derive(Debug)]
+struct Group {
+    number: usize,
+    first_row: u64,
+    rows: u64,
+    bytes: u64,
 }
 
 impl Feed {
@@ -141,6 +149,11 @@ impl Feed {
         self.epoch.load(Ordering::Acquire)
     }
 
+    /// Takes bytes of the process's budget for a batch of a columnar file; `None` while it is used up.
+    pub fn lease(&self, bytes: u64) -> Option<Arc<Lease>> {
+        self.budget.take(bytes)
+    }
+
     /// Takes the next piece. Cost: reads and scans about one chunk under the lock.
     pub fn claim(&self) -> Result<Claim, SourceError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -174,6 +187,7 @@ impl Feed {
                 Open::Text(file) => {
                     file.next(self.plan.chunk_bytes, rows_left)?
                         .map(|mut chunk| {
+                            lease.grow_to(length(chunk.bytes.len()));
                             *given_bytes += length(chunk.bytes.len());
                             chunk.epoch = epoch;
                             chunk.lease = Some(Arc::clone(&lease));
@@ -184,16 +198,20 @@ impl Feed {
                     source,
                     file,
                     groups,
-                } => groups.pop_front().map(|(group, first_row, bytes)| {
-                    *given_bytes += bytes;
-                    let lease = Arc::clone(&lease);
+                } => groups.pop_front().map(|group| {
+                    *given_bytes += group.bytes;
+                    let rows = rows_left.map_or(group.rows, |left| left.min(group.rows));
+                    if let Some(left) = rows_left {
+                        *left -= rows;
+                    }
                     Claim::RowGroup(RowGroup {
                         source: *source,
                         file: Arc::clone(file),
-                        group,
-                        first_row,
+                        group: group.number,
+                        first_row: group.first_row,
+                        rows,
+                        row_bytes: group.bytes / group.rows.max(1),
                         epoch,
-                        lease,
                     })
                 }),
                 Open::Generated {
@@ -203,8 +221,11 @@ impl Feed {
                     chunks,
                     offset,
                 } => chunks
-                    .next_chunk(self.plan.chunk_bytes)
+                    .next_chunk(self.plan.chunk_bytes, rows_left.unwrap_or(u64::MAX))
                     .map(|(bytes, first_row)| {
+                        if let Some(left) = rows_left {
+                            *left -= chunks.position() - first_row;
+                        }
                         let start = *offset;
                         *offset += length(bytes.len());
                         *given_bytes += length(bytes.len());
@@ -231,15 +252,24 @@ impl Feed {
     fn open(&self, input: &Input) -> Result<Open, SourceError> {
         let (source, path) = match input {
             Input::Generated { source, rows, seed } => {
-                let fields = self.plan.sources[*source].columns.len();
+                let from = &self.plan.sources[*source];
+                let place = |name: &&str| {
+                    from.columns
+                        .iter()
+                        .position(|column| column.header == *name)
+                };
+                let text = match from.format {
+                    Format::Json => VentasText::Json,
+                    Format::Csv(_) | Format::Parquet => VentasText::Csv,
+                };
                 return Ok(Open::Generated {
                     source: *source,
                     file: Arc::new(PathBuf::from("generated")),
                     header: Arc::new(HeaderBinding {
-                        fields,
-                        column_of_field: (0..fields).map(Some).collect(),
+                        fields: VENTAS_COLUMNS.len(),
+                        column_of_field: VENTAS_COLUMNS.iter().map(place).collect(),
                     }),
-                    chunks: Box::new(VentasChunks::new(*rows, *seed)),
+                    chunks: Box::new(VentasChunks::new(*rows, *seed, text)),
                     offset: 0,
                 });
             }
@@ -285,6 +315,9 @@ impl Feed {
             } => ("bad_compression", source.to_string()),
             _ => return Err(error),
         };
+        if let Some(left) = &mut state.rows_left {
+            *left -= 1;
+        }
         let epoch = FIRST_EPOCH + state.given_bytes / self.plan.epoch_bytes;
         Ok(Claim::Text(Box::new(Chunk {
             source: *source,
@@ -320,10 +353,15 @@ fn open_table(source: usize, from: &SourcePlan, path: &PathBuf) -> Result<Open, 
     })?;
     let mut first_row = 0;
     let mut groups = VecDeque::new();
-    for (group, metadata) in reader.metadata().row_groups().iter().enumerate() {
-        let bytes = u64::try_from(metadata.total_byte_size()).unwrap_or(0);
-        groups.push_back((group, first_row, bytes));
-        first_row += u64::try_from(metadata.num_rows()).unwrap_or(0);
+    for (number, metadata) in reader.metadata().row_groups().iter().enumerate() {
+        let rows = u64::try_from(metadata.num_rows()).unwrap_or(0);
+        groups.push_back(Group {
+            number,
+            first_row,
+            rows,
+            bytes: u64::try_from(metadata.total_byte_size()).unwrap_or(0),
+        });
+        first_row += rows;
     }
     Ok(Open::Table {
         source,

@@ -16,6 +16,27 @@ pub enum SourceError {
         /// The pattern.
         pattern: PathBuf,
     },
+    /// A pattern matched folders only.
+    #[error(
+        "{owner}: {} is a folder\n  expected: a file, or a pattern that matches files\n  now: nothing was read\n  hint: {}/*.csv, say, takes the files in it", path.display(), path.display()
+    )]
+    Folder {
+        /// The source or look-up.
+        owner: String,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A link leads to nothing.
+    #[error(
+        "{owner}: {} is a link to a file that does not exist\n  expected: a file\n  now: nothing was read\n  hint: mend the link, or take it away",
+        path.display()
+    )]
+    DanglingLink {
+        /// The source or look-up.
+        owner: String,
+        /// The link.
+        path: PathBuf,
+    },
     /// A pattern is no glob pattern.
     #[error("{owner}: {pattern:?} is not a pattern: {message}")]
     Pattern {
@@ -27,7 +48,7 @@ pub enum SourceError {
         message: String,
     },
     /// A file could not be opened or read.
-    #[error("{owner}: {} could not be {action}{}", path.display(), at(*byte))]
+    #[error("{owner}: {} could not be {action}{}\n  now: the run stops; nothing of it is visible\n  hint: {}", path.display(), at(*byte), cure(action, source))]
     Io {
         /// The source or look-up.
         owner: String,
@@ -42,7 +63,7 @@ pub enum SourceError {
         source: std::io::Error,
     },
     /// A Parquet file could not be read.
-    #[error("{owner}: {} is not a readable Parquet file\n  now: the run stops; nothing of it is visible\n  hint: on_bad_file = \"refuse\" under [job] refuses such a file and goes on", path.display())]
+    #[error("{owner}: {} is not a readable Parquet file\n  now: the run stops; nothing of it is visible\n  hint: {}", path.display(), instead(owner))]
     Parquet {
         /// The source or look-up.
         owner: String,
@@ -53,7 +74,7 @@ pub enum SourceError {
         source: parquet::errors::ParquetError,
     },
     /// A file's columns don't fit the job's.
-    #[error("{owner}: {} line 1: {message}\n  now: the run stops; nothing of it is visible\n  hint: on_bad_file = \"refuse\" under [job] refuses such a file and goes on", path.display())]
+    #[error("{owner}: {} line 1: {message}\n  now: the run stops; nothing of it is visible\n  hint: {}", path.display(), instead(owner))]
     Header {
         /// The source or look-up.
         owner: String,
@@ -64,6 +85,31 @@ pub enum SourceError {
         /// What is wrong.
         message: String,
     },
+}
+
+/// What else can be done with a faulty file. A look-up has to be whole: rows that miss it would be refused for nothing.
+fn instead(owner: &str) -> &'static str {
+    if owner.starts_with("lookups.") {
+        "mend the file; a look-up is read whole or not at all"
+    } else {
+        "on_bad_file = \"refuse\" under [job] refuses such a file and goes on"
+    }
+}
+
+/// What helps against an I/O error.
+fn cure(action: &str, error: &std::io::Error) -> &'static str {
+    match (action, error.kind()) {
+        (_, std::io::ErrorKind::PermissionDenied) => {
+            "give this user the right to read it, and to enter the folders above it"
+        }
+        (_, std::io::ErrorKind::NotFound) => {
+            "it vanished after it was found; run again when it is back"
+        }
+        ("decompressed", _) => {
+            "the file is broken or cut short; on_bad_file = \"refuse\" under [job] refuses such a file of a source and goes on"
+        }
+        _ => "see that the disk or the file server answers, and run again",
+    }
 }
 
 /// Says where reading had got to.
@@ -109,7 +155,12 @@ fn is_glob(pattern: &Path) -> bool {
 
 fn plain(owner: &str, path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Err(SourceError::Folder {
+            owner: owner.to_owned(),
+            path: path.to_owned(),
+        }),
         Ok(_) => Ok(vec![path.to_owned()]),
+        Err(_) if path.is_symlink() => Err(dangling(owner, path)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(SourceError::NoFile {
             owner: owner.to_owned(),
             pattern: path.to_owned(),
@@ -136,11 +187,22 @@ fn matching(owner: &str, pattern: &Path) -> Result<Vec<PathBuf>, SourceError> {
             let path = error.path().to_owned();
             io(owner, &path, "opened", 0, error.into())
         })?;
-        if path.is_file() {
-            found.push(path);
+        // A folder's name may fit by chance; a link that leads nowhere was meant as input.
+        match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => found.push(path),
+            Err(_) if path.is_symlink() => return Err(dangling(owner, &path)),
+            Err(error) => return Err(io(owner, &path, "opened", 0, error)),
         }
     }
     Ok(found)
+}
+
+fn dangling(owner: &str, path: &Path) -> SourceError {
+    SourceError::DanglingLink {
+        owner: owner.to_owned(),
+        path: path.to_owned(),
+    }
 }
 
 /// An I/O error of a file of `owner`.
@@ -180,6 +242,20 @@ mod tests {
             .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
             .collect();
         assert_eq!(names, ["b.csv", "a.csv"]);
+    }
+
+    #[test]
+    fn links_to_nothing_and_folders_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("b.csv");
+        std::fs::write(folder.path().join("a.csv"), "x").unwrap();
+        std::os::unix::fs::symlink(folder.path().join("gone"), &link).unwrap();
+        for pattern in [folder.path().join("*.csv"), link] {
+            let error = expand("sources.s", &[pattern]).unwrap_err();
+            assert!(matches!(error, SourceError::DanglingLink { .. }), "{error}");
+        }
+        let error = expand("sources.s", &[folder.path().to_owned()]).unwrap_err();
+        assert!(matches!(error, SourceError::Folder { .. }), "{error}");
     }
 
     #[test]

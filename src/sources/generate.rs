@@ -30,7 +30,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use chunks::VentasChunks;
+pub use chunks::{VentasChunks, VentasText};
 
 use event::{Events, Fault};
 use files::Staged;

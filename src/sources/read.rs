@@ -11,7 +11,7 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::generic::operator::source;
 use timely::dataflow::{Scope, Stream};
 
-use super::feed::{Claim, RowGroup, TABLE_LEASE_BYTES, length, owner};
+use super::feed::{Claim, RowGroup, length, owner};
 use super::files::{SourceError, io};
 use crate::cluster::Run;
 use crate::record::{Epoch, Piece};
@@ -48,8 +48,7 @@ pub fn read<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Stream<'scop
                         output.session(held).give_container(&mut piece);
                         activator.activate();
                     }
-                    Ok(Next::Rest) => {
-                        let epoch = run.feed.epoch();
+                    Ok(Next::Rest(epoch)) => {
                         if *held.time() < epoch {
                             held.downgrade(&epoch);
                         }
@@ -68,17 +67,20 @@ pub fn read<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Stream<'scop
 
 enum Next {
     Piece(Epoch, Piece),
-    Rest,
+    /// Nothing now, and nothing before this epoch later.
+    Rest(Epoch),
     Done,
 }
 
 fn next_piece(run: &Run, table: &mut Option<Table>) -> Result<Next, SourceError> {
     loop {
         if let Some(open) = table {
-            if let Some(piece) = open.next(run)? {
-                return Ok(Next::Piece(open.group.epoch, piece));
+            let epoch = open.group.epoch;
+            match open.next(run)? {
+                Given::Piece(piece) => return Ok(Next::Piece(epoch, piece)),
+                Given::Full => return Ok(Next::Rest(epoch)),
+                Given::End => *table = None,
             }
-            *table = None;
         }
         match run.feed.claim()? {
             Claim::Text(chunk) => {
@@ -86,7 +88,7 @@ fn next_piece(run: &Run, table: &mut Option<Table>) -> Result<Next, SourceError>
                 return Ok(Next::Piece(chunk.epoch, Piece::Text(Arc::new(*chunk))));
             }
             Claim::RowGroup(group) => *table = Some(Table::open(run, group)?),
-            Claim::Full => return Ok(Next::Rest),
+            Claim::Full => return Ok(Next::Rest(run.feed.epoch())),
             Claim::Done => return Ok(Next::Done),
         }
     }
@@ -98,7 +100,16 @@ struct Table {
     path: Arc<PathBuf>,
     group: RowGroup,
     next_row: u64,
+    /// Bytes of the budget that the next batch takes: what the one before it took.
+    batch_bytes: u64,
     reader: ParquetRecordBatchReader,
+}
+
+/// What a row group gives.
+enum Given {
+    Piece(Piece),
+    Full,
+    End,
 }
 
 impl Table {
@@ -111,6 +122,7 @@ impl Table {
             .and_then(|builder| {
                 builder
                     .with_row_groups(vec![group.group])
+                    .with_limit(usize::try_from(group.rows).unwrap_or(usize::MAX))
                     .with_batch_size(TABLE_ROWS)
                     .build()
             })
@@ -123,30 +135,37 @@ impl Table {
             owner,
             path,
             next_row: group.first_row,
+            batch_bytes: group.row_bytes * length(TABLE_ROWS).min(group.rows),
             group,
             reader,
         })
     }
 
-    fn next(&mut self, run: &Run) -> Result<Option<Piece>, SourceError> {
+    fn next(&mut self, run: &Run) -> Result<Given, SourceError> {
+        let Some(lease) = run.feed.lease(self.batch_bytes) else {
+            return Ok(Given::Full);
+        };
         let Some(batch) = self.reader.next() else {
-            return Ok(None);
+            return Ok(Given::End);
         };
         let batch: RecordBatch = batch.map_err(|error| SourceError::Parquet {
             owner: self.owner.clone(),
             path: self.path.to_path_buf(),
             source: error.into(),
         })?;
-        run.progress.add_bytes(TABLE_LEASE_BYTES);
+        self.batch_bytes = length(batch.get_array_memory_size());
+        lease.grow_to(self.batch_bytes);
+        run.progress
+            .add_bytes(self.group.row_bytes * length(batch.num_rows()));
         let first_row = self.next_row;
         self.next_row += length(batch.num_rows());
-        Ok(Some(Piece::Table {
+        Ok(Given::Piece(Piece::Table {
             source: self.group.source,
             file: Arc::clone(&self.path),
             first_row,
             batch,
             epoch: self.group.epoch,
-            lease: Some(Arc::clone(&self.group.lease)),
+            lease: Some(lease),
         }))
     }
 }

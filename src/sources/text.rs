@@ -4,6 +4,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use memchr::memchr2;
+
 use super::feed::length;
 use super::files::{SourceError, io};
 use super::open::{Compression, open_text};
@@ -11,10 +13,14 @@ use crate::decode::{Cutter, bind_header, count_lines};
 use crate::job::plan::{Format, SourceColumn};
 use crate::record::{Chunk, HeaderBinding};
 
-/// Longest record in bytes. A quote that is never closed makes the rest of a file one record: at this length (or at the
-/// file's end) its first line is refused as `unclosed_quote` and reading goes on at the next line. Smaller would refuse
-/// long notes that are right; larger would hold more memory for a broken file.
+/// Longest record in bytes, its line end not counted. A quote that is never closed makes the rest of a file one record:
+/// at this length (or at the file's end) its first line is refused as `unclosed_quote` and reading goes on at the next
+/// line. A line that is longer by itself is refused as `record_too_long`. Smaller would refuse long notes that are right;
+/// larger would hold more memory for a broken file.
 pub(super) const MAX_RECORD_BYTES: usize = 8 << 20;
+
+/// Bytes that quarantine keeps of a line above [`MAX_RECORD_BYTES`]: enough to see what it is, and small beside a chunk.
+const KEPT_BYTES: usize = 64 << 10;
 
 /// A text file that is being read.
 pub struct TextFile {
@@ -131,6 +137,9 @@ impl TextFile {
     }
 
     /// The next chunk of about `bytes`; `None` at the end. `records_left` counts down where the job has a limit.
+    ///
+    /// No record of a chunk is longer than [`MAX_RECORD_BYTES`], whatever the size of chunks; what is longer comes alone,
+    /// as [`Chunk::broken`]. Cost: while a record is longer than a chunk, the bytes read grow by half at a time.
     pub fn next(
         &mut self,
         bytes: usize,
@@ -149,24 +158,71 @@ impl TextFile {
             } else {
                 self.cutter.last_record_end(&self.carry).map(|cut| cut.end)
             };
-            if let Some(end) = end {
-                let end = match records_left {
-                    Some(left) => self.end_of_records(end, left),
-                    None => end,
-                };
+            if let Some(end) = end.map(|end| self.end_of_records(end, records_left))
+                && end > 0
+            {
                 return Ok(Some(self.give(end, None)));
             }
-            if self.ended || self.carry.len() >= MAX_RECORD_BYTES {
-                let line = memchr::memchr2(b'\n', b'\r', &self.carry)
-                    .map_or(self.carry.len(), |at| at + 1);
+            // Two bytes more than the longest record, which is then known to be too long with any line end.
+            if end.is_some() || self.ended || self.carry.len() > MAX_RECORD_BYTES + 2 {
                 if let Some(left) = records_left {
                     *left = left.saturating_sub(1);
                 }
-                let message = "a quote opens a field and is never closed".to_owned();
-                return Ok(Some(self.give(line, Some(("unclosed_quote", message)))));
+                return self.give_broken().map(Some);
             }
-            wanted = self.carry.len() + bytes;
+            wanted = self.carry.len() + bytes.max(self.carry.len() / 2);
         }
+    }
+
+    /// Gives out the first line, which begins a record that does not end or ends too late.
+    fn give_broken(&mut self) -> Result<Chunk, SourceError> {
+        let look = self.carry.len().min(MAX_RECORD_BYTES + 1);
+        match memchr2(b'\n', b'\r', &self.carry[..look]) {
+            Some(at) => {
+                let end = at + line_end(&self.carry[at..]);
+                Ok(self.give(end, Some(("unclosed_quote", self.unclosed()))))
+            }
+            None if self.ended && self.carry.len() <= MAX_RECORD_BYTES => {
+                Ok(self.give(self.carry.len(), Some(("unclosed_quote", self.unclosed()))))
+            }
+            None => self.give_long_line(),
+        }
+    }
+
+    fn unclosed(&self) -> String {
+        if self.ended && self.carry.len() <= MAX_RECORD_BYTES {
+            "a quote opens a field and is never closed".to_owned()
+        } else {
+            format!("a quote opens a field and is not closed within {MAX_RECORD_BYTES} bytes")
+        }
+    }
+
+    /// Gives out the beginning of a line that is too long, and passes over the rest of it without keeping it.
+    fn give_long_line(&mut self) -> Result<Chunk, SourceError> {
+        let kept = self.carry[..KEPT_BYTES].to_vec();
+        let mut passed = 0;
+        let (length_of_line, past) = loop {
+            if let Some(at) = memchr2(b'\n', b'\r', &self.carry) {
+                if at + 1 == self.carry.len() && !self.ended {
+                    self.read_more(1)?;
+                }
+                break (passed + length(at), at + line_end(&self.carry[at..]));
+            }
+            if self.ended {
+                break (passed + length(self.carry.len()), self.carry.len());
+            }
+            passed += length(self.carry.len());
+            self.carry.clear();
+            self.read_more(MAX_RECORD_BYTES)?;
+        };
+        let message = format!(
+            "a line of {length_of_line} bytes; at most {MAX_RECORD_BYTES} are read, and its first {KEPT_BYTES} are kept"
+        );
+        let chunk = self.chunk(kept, Some(("record_too_long", message)));
+        self.carry.drain(..past);
+        self.offset += passed + length(past);
+        self.line += 1;
+        Ok(chunk)
     }
 
     /// Whether the rest of the file ends outside quotes: with a line end behind it, it would be whole records.
@@ -180,17 +236,24 @@ impl TextFile {
         whole
     }
 
-    /// The end of as many records as are left to read, within the first `end` bytes. An empty line is no record.
-    fn end_of_records(&mut self, end: usize, left: &mut u64) -> usize {
+    /// The end of as many records as may be given out, within the first `end` bytes: those that are left to read, and
+    /// those before the first that is too long. An empty line is no record.
+    fn end_of_records(&mut self, end: usize, left: &mut Option<u64>) -> usize {
+        if left.is_none() && end <= MAX_RECORD_BYTES {
+            return end;
+        }
         let mut at = 0;
-        while at < end && *left > 0 {
+        while at < end && *left != Some(0) {
             let record = self
                 .cutter
                 .first_record_end(&self.carry[at..end])
                 .map_or(end - at, |cut| cut.end);
-            if self.carry[at..at + record]
-                .iter()
-                .any(|byte| !matches!(byte, b'\r' | b'\n'))
+            let text = without_line_end(&self.carry[at..at + record]);
+            if text.len() > MAX_RECORD_BYTES {
+                break;
+            }
+            if let Some(left) = left
+                && text.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
             {
                 *left -= 1;
             }
@@ -204,7 +267,15 @@ impl TextFile {
         let rest = self.carry.split_off(end);
         let bytes = std::mem::replace(&mut self.carry, rest);
         let lines = count_lines(&bytes);
-        let chunk = Chunk {
+        let chunk = self.chunk(bytes, broken);
+        self.offset += length(end);
+        self.line += lines;
+        chunk
+    }
+
+    /// A chunk at the place where reading stands.
+    fn chunk(&self, bytes: Vec<u8>, broken: Option<(&'static str, String)>) -> Chunk {
+        Chunk {
             source: self.source,
             file: Arc::clone(&self.path),
             bytes,
@@ -214,10 +285,7 @@ impl TextFile {
             epoch: 0,
             broken,
             lease: None,
-        };
-        self.offset += length(end);
-        self.line += lines;
-        chunk
+        }
     }
 
     fn consume(&mut self, bytes: usize, lines: u64) {
@@ -247,3 +315,13 @@ impl TextFile {
 
 /// Bytes read at a time while looking for the end of the header line.
 const HEADER_BYTES: usize = 1 << 16;
+
+/// Bytes of the line end that `bytes` begin with.
+fn line_end(bytes: &[u8]) -> usize {
+    if bytes.starts_with(b"\r\n") { 2 } else { 1 }
+}
+
+fn without_line_end(record: &[u8]) -> &[u8] {
+    let record = record.strip_suffix(b"\n").unwrap_or(record);
+    record.strip_suffix(b"\r").unwrap_or(record)
+}

@@ -4,7 +4,6 @@
 //! reason; unless it already has a fault at a site that the expression depends on, which is then the only thing worth
 //! telling: its inputs were null because of it.
 
-use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use timely::container::NoopBuilder;
@@ -16,6 +15,7 @@ use super::Expression;
 use super::expr::words::OVERFLOW;
 use crate::job::plan::Plan;
 use crate::record::{Draft, Epoch, Fault, Site};
+use crate::validate::Blame;
 
 /// Reason of rows whose derived value does not fit its type.
 const REASON_OVERFLOW: &str = "overflow";
@@ -65,8 +65,7 @@ struct Step {
     site: Site,
     id: usize,
     expression: Expression,
-    /// Where faults make the value not worth judging.
-    depends_on: HashSet<Site>,
+    blame: Blame,
 }
 
 impl Deriver {
@@ -77,7 +76,7 @@ impl Deriver {
                 site: Site::Derived(*index),
                 id: derived.id,
                 expression: derived.expression.clone(),
-                depends_on: sites(plan, &derived.expression),
+                blame: Blame::new(plan, derived.expression.inputs()),
             }
         };
         Self {
@@ -96,17 +95,9 @@ impl Deriver {
             if evaluated.failed.is_empty() {
                 continue;
             }
-            let explained = |fault: &&Fault| {
-                fault.site == Site::Record || step.depends_on.contains(&fault.site)
-            };
-            let explained: HashSet<usize> = draft
-                .faults
-                .iter()
-                .filter(explained)
-                .map(|fault| fault.row)
-                .collect();
+            let blamed = step.blame.rows(&draft.faults);
             for (row, message) in evaluated.failed {
-                if explained.contains(&row) {
+                if blamed.contains(row) {
                     continue;
                 }
                 let reason = Arc::clone(if message.starts_with(OVERFLOW) {
@@ -123,40 +114,6 @@ impl Deriver {
             }
         }
     }
-}
-
-/// Every site that the value of an expression depends on, through look-ups and derived columns.
-pub fn sites(plan: &Plan, expression: &Expression) -> HashSet<Site> {
-    let mut found = HashSet::new();
-    let mut seen = BTreeSet::new();
-    let mut open = expression.inputs().to_vec();
-    while let Some(id) = open.pop() {
-        if !seen.insert(id) {
-            continue;
-        }
-        if let Some(index) = plan.derived.iter().position(|derived| derived.id == id) {
-            found.insert(Site::Derived(index));
-            open.extend(plan.derived[index].expression.inputs());
-            continue;
-        }
-        let lookup = plan.lookups.iter().position(|lookup| {
-            (lookup.first_column..lookup.first_column + lookup.reference.len()).contains(&id)
-        });
-        if let Some(index) = lookup {
-            found.insert(Site::Lookup(index));
-            let lookup = &plan.lookups[index];
-            open.extend(lookup.on.iter().flat_map(|(_, key)| key.inputs()));
-            open.extend(
-                lookup
-                    .validity
-                    .iter()
-                    .flat_map(|validity| validity.at.inputs()),
-            );
-            continue;
-        }
-        found.insert(Site::Column(id));
-    }
-    found
 }
 
 fn detail(message: &str) -> String {

@@ -29,6 +29,13 @@ impl Blame {
         Self { sites }
     }
 
+    /// Adds a site.
+    #[must_use]
+    pub fn and(mut self, site: Site) -> Self {
+        self.sites.insert(site);
+        self
+    }
+
     /// The rows that are not to be judged.
     pub fn rows(&self, faults: &[Fault]) -> Blamed {
         Blamed(

@@ -18,7 +18,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use crate::cluster::Run;
 use crate::decode;
 use crate::job::plan::{Plan, Then};
-use crate::record::{Batch, Draft, Epoch, Fault, Note, RowCounts, Site};
+use crate::record::{Batch, Draft, Epoch, Fault, Note, RowCounts, Site, Stopped};
 
 /// What comes out of the split.
 pub struct Split<'scope> {
@@ -139,8 +139,14 @@ impl Judge {
         let plan = Arc::clone(&self.run.plan);
         let mut faults = std::mem::take(&mut draft.faults);
         faults.sort_by(|a, b| a.row.cmp(&b.row).then(a.site.cmp(&b.site)));
-        counts.rows_in += count(draft.rows) + draft.dropped;
-        counts.dropped += draft.dropped;
+        counts.rows_in += count(draft.rows);
+        for (option, dropped) in draft.dropped.by_option() {
+            counts.rows_in += dropped;
+            counts.dropped += dropped;
+            if dropped > 0 {
+                *counts.dropped_by_rule.entry(option.to_owned()).or_default() += dropped;
+            }
+        }
         let mut kept = (!faults.is_empty()).then(|| vec![true; draft.rows]);
         let mut refused: Vec<&[Fault]> = Vec::new();
         for of_row in faults.chunk_by(|a, b| a.row == b.row) {
@@ -150,6 +156,15 @@ impl Judge {
                 End::Refused => refused.push(of_row),
             }
             kept.as_mut().expect("there are faults")[of_row[0].row] = false;
+        }
+        let mut stopped: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
+        for (rule, row) in faults.iter().filter_map(|fault| stops(&plan, fault)) {
+            stopped.entry(rule).or_insert((0, row)).0 += 1;
+        }
+        for (rule, (rows, row)) in stopped {
+            let format = &plan.sources[draft.source].format;
+            let (_, first) = decode::raw_and_place(&draft, row, format);
+            counts.stop(rule, Stopped { rows, first });
         }
         let clean = self.clean(&plan, &draft, kept)?;
         counts.clean += count(clean.len());
@@ -306,16 +321,12 @@ fn end(plan: &Plan, faults: &[Fault], counts: &mut RowCounts) -> End {
         };
         let rule = &plan.rules[index];
         match rule.then {
-            Then::Refuse => end = End::Refused,
+            Then::Refuse | Then::Stop => end = End::Refused,
             Then::Drop => {
                 end = end.max(End::Dropped);
                 dropped_by.get_or_insert(index);
             }
             Then::Warn => *counts.warned_by_rule.entry(rule.name.clone()).or_default() += 1,
-            Then::Stop => {
-                end = End::Refused;
-                *counts.stopped_by_rule.entry(rule.name.clone()).or_default() += 1;
-            }
         }
     }
     if let (End::Dropped, Some(index)) = (end, dropped_by) {
@@ -325,6 +336,15 @@ fn end(plan: &Plan, faults: &[Fault], counts: &mut RowCounts) -> End {
             .or_default() += 1;
     }
     end
+}
+
+/// The rule that the fault breaks, where it stops the run, and the row.
+fn stops<'a>(plan: &'a Plan, fault: &Fault) -> Option<(&'a str, usize)> {
+    let Site::Rule(index) = fault.site else {
+        return None;
+    };
+    let rule = &plan.rules[index];
+    (rule.then == Then::Stop).then_some((rule.name.as_str(), fault.row))
 }
 
 /// All reasons of each row, as a JSON array of {at, reason, detail}.

@@ -2,8 +2,9 @@
 //!
 //! `job.toml`, `input/`, `about.md` (what it shows) and `expected/`: for each sink `SINK.txt`, the lines of its files (CSV or
 //! JSON), sorted, each behind the partition folder it stands in; `summary.json`, what the run tells machines, without
-//! times; `exit`, the exit code; `told.txt`, what it tells people. Every case runs with 1, 2 and 4 workers, and once more
-//! with chunks of 64 bytes, so that chunk borders fall everywhere; all must agree. `CAUDAL_REWRITE=1` writes what came out.
+//! times; `exit`, the exit code; `told.txt`, what it tells people. Every case runs with 1, 2 and 4 workers, and again
+//! with chunks of 64 bytes and of one, so that chunk borders fall everywhere, the latter with epochs of a few records; all
+//! must agree. `CAUDAL_REWRITE=1` writes what came out.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,7 +38,14 @@ fn every_case_gives_what_is_expected_with_any_number_of_workers_and_any_chunk() 
             ("1 worker", first),
             ("2 workers", run(&case, 2, None)),
             ("4 workers", run(&case, 4, None)),
-            ("chunks of 64 bytes", run(&case, 2, Some("64 B"))),
+            (
+                "chunks of 64 bytes",
+                run(&case, 2, Some("chunk = \"64 B\"")),
+            ),
+            (
+                "chunks of 1 byte, epochs of 200",
+                run(&case, 3, Some("chunk = \"1 B\"\nepoch = \"200 B\"")),
+            ),
         ] {
             wrong.extend(differences(&format!("{name}, {what}"), &expected, &got));
         }
@@ -56,15 +64,15 @@ fn folders(root: &Path) -> Vec<PathBuf> {
 }
 
 /// Runs the case in a copy of its folder.
-fn run(case: &Path, workers: usize, chunk: Option<&str>) -> Result {
+fn run(case: &Path, workers: usize, options: Option<&str>) -> Result {
     let place = tempfile::tempdir().unwrap();
     copy(case, place.path());
     let job = place.path().join("job.toml");
-    if let Some(chunk) = chunk {
+    if let Some(options) = options {
         let text = fs::read_to_string(&job).unwrap();
         fs::write(
             &job,
-            text.replacen("[job]", &format!("[job]\nchunk = \"{chunk}\""), 1),
+            text.replacen("[job]", &format!("[job]\n{options}"), 1),
         )
         .unwrap();
     }
@@ -89,7 +97,7 @@ fn run(case: &Path, workers: usize, chunk: Option<&str>) -> Result {
     );
     let told = String::from_utf8(output.stderr).unwrap();
     // With a line more in the job file its places move: they are compared in the other runs.
-    if chunk.is_none() {
+    if options.is_none() {
         result.insert("told.txt".to_owned(), told);
     }
     if !output.stdout.is_empty() {

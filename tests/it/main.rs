@@ -10,6 +10,7 @@
 mod bad_input;
 mod cases;
 mod oracle;
+mod reading;
 mod real;
 mod tables;
 mod ventas;

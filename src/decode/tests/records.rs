@@ -1,6 +1,7 @@
 //! What becomes of records: nulls, faults, what is dropped, and what quarantine keeps.
 
 use super::*;
+use crate::record::Dropped;
 
 #[test]
 fn nulls_are_unquoted_texts_and_a_quoted_empty_text_is_a_text() {
@@ -108,7 +109,7 @@ fn a_broken_chunk_is_one_refused_row() {
     let format = Format::Csv(options());
     let draft = Decoder::new(&columns, &format, 1).decode(Arc::new(piece));
     assert_eq!(faults_of(&draft), ["0 record_too_long longer than 4 MiB"]);
-    assert_eq!(raw_and_place(&draft, 0, &format).0, "\"1\n2\n");
+    assert_eq!(raw_and_place(&draft, 0, &format).0, "\"1\n2");
     assert_eq!(
         shown(&text_columns(&draft, &[0], &columns, &format)[0]),
         [None]
@@ -123,7 +124,11 @@ fn dropped_records_are_counted_and_are_no_rows() {
         ..options()
     });
     let draft = decode(b"a,b\nc0,c1\n,\n\n\"\",\nc,d\nc0,x\n", &texts(2), &format);
-    assert_eq!((draft.rows, draft.dropped), (3, 3));
+    let dropped = Dropped {
+        blank: 2,
+        repeated_headers: 1,
+    };
+    assert_eq!((draft.rows, draft.dropped), (3, dropped));
     assert_eq!(
         raw_and_place(&draft, 0, &format).0,
         "a,b",

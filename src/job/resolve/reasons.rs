@@ -9,7 +9,7 @@ use crate::job::problems::quoted;
 use crate::job::spec::{MissingThen, Spec};
 
 /// Codes of faults that rows can have whatever the job declares.
-pub const DEFAULT_REASONS: [&str; 26] = [
+pub const DEFAULT_REASONS: [&str; 25] = [
     "ambiguous_local_time",
     "bad_boolean",
     "bad_compression",
@@ -27,15 +27,14 @@ pub const DEFAULT_REASONS: [&str; 26] = [
     "field_count",
     "invalid_json",
     "invalid_utf8",
-    "missing_column",
     "missing_columns",
     "missing_value",
-    "non_finite",
     "nonexistent_local_time",
     "overflow",
     "record_too_long",
     "scale_loss",
     "unclosed_quote",
+    "wrong_type",
 ];
 
 /// Reads `[job] reasons`.

@@ -11,6 +11,7 @@ use super::words::check_name;
 use crate::job::plan::{Column, ColumnType, SourceColumn, SourcePlan};
 use crate::job::problems::quoted;
 use crate::job::spec::{Named, SourceSpec};
+use crate::sources::generate::VENTAS_COLUMNS;
 
 /// The sources, resolved as far as they could be.
 #[derive(Debug, Default)]
@@ -79,6 +80,9 @@ pub(super) fn resolve_sources(
         let transport = input.transport(report, &path, folder);
         let format = input.format(report, &path);
         let mut read = read_columns(report, &path, &spec.columns);
+        if spec.generate.is_some() {
+            check_generated(report, &path, spec, &read.columns);
+        }
         for column in &mut read.columns {
             column.id = unite(report, &mut sources.columns, &mut types, name, column);
         }
@@ -105,6 +109,43 @@ pub(super) fn resolve_sources(
     }
     sources.event_time = shared_event_time(&times, &sources.columns);
     sources
+}
+
+/// The generator writes its own columns, and CSV of one kind.
+fn check_generated(
+    report: &mut Report<'_>,
+    path: &[&str],
+    spec: &SourceSpec,
+    columns: &[SourceColumn],
+) {
+    for column in columns {
+        let header = column.header.as_str();
+        if !VENTAS_COLUMNS.contains(&header) {
+            let wrong = Wrong::new(format!("the generator has no column {}", quoted(header)))
+                .expected(VENTAS_COLUMNS.join(", "))
+                .did_you_mean(header, VENTAS_COLUMNS);
+            report.add(&[path, &["columns", &column.name]].concat(), wrong);
+        }
+    }
+    let Some(csv) = &spec.csv else { return };
+    for (option, given) in [
+        (
+            "delimiter",
+            csv.delimiter.as_deref().is_some_and(|given| given != ","),
+        ),
+        (
+            "quote",
+            csv.quote.as_deref().is_some_and(|given| given != "\""),
+        ),
+        ("header", csv.header.is_some()),
+    ] {
+        if given {
+            let wrong =
+                Wrong::new("the generator's records are separated by commas and bound by name")
+                    .hint(format!("leave out `{option}`"));
+            report.add(&[path, &["csv", option]].concat(), wrong);
+        }
+    }
 }
 
 /// Finds or adds a column of the union and gives its id.

@@ -19,8 +19,8 @@ fn hash(bytes: &[u8]) -> u64 {
 
 fn csv_of(rows: u64, seed: u64) -> String {
     let mut text = Vec::new();
-    let mut chunks = VentasChunks::new(rows, seed);
-    while let Some((bytes, _)) = chunks.next_chunk(1 << 16) {
+    let mut chunks = VentasChunks::new(rows, seed, VentasText::Csv);
+    while let Some((bytes, _)) = chunks.next_chunk(1 << 16, u64::MAX) {
         text.extend(bytes);
     }
     String::from_utf8(text).unwrap()
@@ -188,20 +188,22 @@ fn json_says_what_csv_says() {
 #[test]
 fn chunks_and_slices_are_cuts_of_one_stream() {
     let whole = csv_of(3000, 9);
-    let mut chunks = VentasChunks::new(3000, 9);
+    let mut chunks = VentasChunks::new(3000, 9, VentasText::Csv);
     let (mut text, mut row) = (String::new(), 0);
-    while let Some((bytes, first_row)) = chunks.next_chunk(1000) {
+    while let Some((bytes, first_row)) = chunks.next_chunk(1000, u64::MAX) {
         assert_eq!(first_row, row);
         assert!((1000..1100).contains(&bytes.len()) || text.len() + bytes.len() == whole.len());
         text += std::str::from_utf8(&bytes).unwrap();
         row = u64::try_from(text.lines().count()).unwrap();
     }
     assert_eq!(text, whole);
-    let (one_record, _) = VentasChunks::new(3000, 9).next_chunk(0).unwrap();
+    let (one_record, _) = VentasChunks::new(3000, 9, VentasText::Csv)
+        .next_chunk(0, u64::MAX)
+        .unwrap();
     assert_eq!(std::str::from_utf8(&one_record).unwrap().lines().count(), 1);
 
-    let (slice, first_row) = VentasChunks::slice(3000, 9, 1000..1002)
-        .next_chunk(1 << 20)
+    let (slice, first_row) = VentasChunks::slice(3000, 9, VentasText::Csv, 1000..1002)
+        .next_chunk(1 << 20, u64::MAX)
         .unwrap();
     assert_eq!(first_row, 1000);
     assert!(
@@ -212,16 +214,20 @@ fn chunks_and_slices_are_cuts_of_one_stream() {
             .eq(std::str::from_utf8(&slice).unwrap().lines())
     );
     assert!(
-        VentasChunks::slice(3000, 9, 2999..5000)
-            .next_chunk(1 << 20)
+        VentasChunks::slice(3000, 9, VentasText::Csv, 2999..5000)
+            .next_chunk(1 << 20, u64::MAX)
             .is_some()
     );
     assert!(
-        VentasChunks::slice(3000, 9, 3000..5000)
-            .next_chunk(1 << 20)
+        VentasChunks::slice(3000, 9, VentasText::Csv, 3000..5000)
+            .next_chunk(1 << 20, u64::MAX)
             .is_none()
     );
-    assert!(VentasChunks::new(0, 9).next_chunk(1 << 20).is_none());
+    assert!(
+        VentasChunks::new(0, 9, VentasText::Csv)
+            .next_chunk(1 << 20, u64::MAX)
+            .is_none()
+    );
 }
 
 #[test]

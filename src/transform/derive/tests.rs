@@ -178,13 +178,22 @@ fn a_fault_that_has_nothing_to_do_with_the_expression_explains_nothing() {
 #[test]
 fn sites_are_found_through_lookups_and_derived_columns() {
     let plan = plan();
-    let expected = HashSet::from([
-        Site::Column(QUANTITY),
-        Site::Column(PRICE),
-        Site::Lookup(0),
-        Site::Derived(0),
-    ]);
-    assert_eq!(sites(&plan, &plan.derived[1].expression), expected);
+    let blame = Blame::new(&plan, plan.derived[1].expression.inputs());
+    for (site, blamed) in [
+        (Site::Record, true),
+        (Site::Column(QUANTITY), true),
+        (Site::Column(PRICE), true),
+        (Site::Lookup(0), true),
+        (Site::Derived(0), true),
+        (Site::Derived(1), false),
+        (Site::Rule(0), false),
+    ] {
+        assert_eq!(
+            blame.rows(&[fault(3, site)]).contains(3),
+            blamed,
+            "{site:?}"
+        );
+    }
 }
 
 #[test]

@@ -420,7 +420,7 @@ fn options_are_read_with_their_units() {
 #[test]
 fn a_minimal_job_resolves() {
     let plan = plan(
-        "format = 1\n[job]\nname = \"x\"\noutput = \"/out\"\n[sources.s]\ngenerate = { rows = 5 }\njson = {}\ncolumns = { a = \"int\" }\n\
+        "format = 1\n[job]\nname = \"x\"\noutput = \"/out\"\n[sources.s]\ngenerate = { rows = 5 }\njson = {}\ncolumns = { sale_id = \"int\" }\n\
          [sinks.t]\nfiles = { path = \"t\" }\njson = {}\n",
     );
     assert_eq!(plan.output, PathBuf::from("/out"));
