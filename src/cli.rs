@@ -14,6 +14,7 @@ mod check;
 mod convert;
 mod explain;
 mod generate;
+mod launch;
 mod load;
 mod numbers;
 mod panic;
@@ -73,6 +74,7 @@ fn usage(error: &clap::Error) -> u8 {
 fn dispatch(typed: Typed) -> Result<u8, Stop> {
     match typed {
         Typed::Run(typed) => run::run(&typed.convert()?),
+        Typed::Launch(typed) => launch::launch(&typed),
         Typed::Check { job, .. } => check::check(&job),
         Typed::Explain {
             job, mermaid, json, ..

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use timely::dataflow::operators::Concatenate;
+use timely::dataflow::operators::{Concatenate, Probe, probe};
 use timely::worker::Worker;
 
 use crate::cluster::{Run, exchange};
@@ -13,7 +13,8 @@ use crate::{checks, decode, epoch, lookup, sinks, sources, transform, validate};
 pub fn build(worker: &mut Worker, run: &Arc<Run>) {
     worker.dataflow_named::<Epoch, _, _>("caudal", |scope| {
         // Queue: pieces of input, each in its epoch.
-        let read = sources::read(scope, run);
+        let passed = probe::Handle::new();
+        let read = sources::read(scope, run, &passed);
         let decoded = decode::decode(read, run);
 
         // Reference tables: whole on every worker, complete before the rows that meet them.
@@ -28,7 +29,7 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
         let split = validate::split(validate::rules(rows, run), run);
 
         // Rows with one key meet on one worker.
-        let clean = exchange::by_bin(split.clean, run);
+        let clean = exchange::by_bin(split.clean, run).probe_with(&passed);
 
         // Checks: statistics as differences, applied and judged where their segment lives.
         let judged = checks::tally(&clean, &run.plan, run.as_of, run.now);

@@ -37,7 +37,7 @@ mod writer;
 
 pub use error::SinkError;
 pub use lines::LineWriter;
-pub use output::{OutputRoot, Run};
+pub use output::{OutputRoot, Run, staged_run};
 pub use publish::{Manifest, ManifestFile, ManifestSink};
 pub use stage::{output_schema, stage};
 pub use writer::{SinkWriter, StagedFile, write_empty};

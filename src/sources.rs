@@ -23,6 +23,8 @@ mod files;
 pub mod generate;
 mod open;
 mod read;
+mod share;
+mod table;
 mod text;
 
 pub use feed::Feed;

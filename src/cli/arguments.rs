@@ -13,7 +13,8 @@ Exit codes:
   1    ran, and a check failed, too much was refused, or a `stop` rule met
        its row: nothing is visible
   2    the job file or the command line is wrong; nothing started
-  3    the world failed: no such file, disk full, no permission
+  3    the world failed: no such file, disk full, no permission, a process
+       that is lost
   101  a bug in caudal
   130  interrupted: nothing of the run is visible";
 
@@ -23,6 +24,7 @@ Examples:
   caudal explain jobs/ventas.toml            what would run
   caudal run jobs/ventas.toml -w 4           run it on four threads
   caudal run jobs/ventas.toml --json | jq    the summary for machines
+  caudal launch jobs/ventas.toml -n 4        run it in four processes
   caudal generate ventas --rows 1000000 --seed 1 --out data";
 
 const RUN_EXAMPLES: &str = "\
@@ -32,9 +34,18 @@ Examples:
   caudal run jobs/ventas.toml --limit 1000        1000 rows, to try a job
   caudal run jobs/ventas.toml --as-of 2026-03-15  freshness at that midnight UTC
   caudal run jobs/ventas.toml --json --quiet      only one line of JSON
+  caudal run jobs/ventas.toml -n 3 -p 0 -h hosts  the first of three processes
 
 A bounded run is all or nothing: its outputs replace those of the run before
 as a whole at the end, or nothing changes. The summary goes to standard error.";
+
+const LAUNCH_EXAMPLES: &str = "\
+Example:
+  caudal launch jobs/ventas.toml -n 4 -w 2        four processes of two threads
+
+Each line that a process tells begins with its index. The exit code is the
+worst of all: 101, 3 (also: ended by a signal), 2, 130, 1, 0.
+On several machines start `caudal run JOB -n N -p I -h HOSTFILE` on each.";
 
 const CHECK_EXAMPLES: &str = "\
 Prints `ok` and the columns of every sink; or every fault of the job file with
@@ -88,6 +99,9 @@ pub(super) enum Typed {
     /// Run a job to its end
     #[command(disable_help_flag = true, after_help = format!("{RUN_EXAMPLES}\n\n{EXIT_CODES}"))]
     Run(RunTyped),
+    /// Run a job in several processes of this machine, started and watched as one
+    #[command(disable_help_flag = true, after_help = format!("{LAUNCH_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Launch(LaunchTyped),
     /// Find every fault of a job file; nothing starts
     #[command(disable_help_flag = true, after_help = CHECK_EXAMPLES)]
     Check {
@@ -148,9 +162,35 @@ pub(super) struct RunTyped {
         default_value_t = 0
     )]
     pub(super) process: u16,
-    /// File with the address of each process, one a line
+    /// File with the address of each process, host:port, one a line; localhost:2101 and up where absent
     #[arg(short = 'h', long = "hostfile", value_name = "HOSTFILE")]
     pub(super) hosts: Option<PathBuf>,
+    /// Judge freshness as of this time (ISO 8601; UTC where it names no zone) and not of the newest event
+    #[arg(long, value_name = "TIME")]
+    pub(super) as_of: Option<String>,
+    /// End the input after this many rows
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) limit: Option<u64>,
+    /// Print the summary as one line of JSON on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Show no progress and no summary; warnings and failures are still printed
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LaunchTyped {
+    #[command(flatten)]
+    help: Help,
+    /// The job file
+    pub(super) job: PathBuf,
+    /// Number of worker processes
+    #[arg(short = 'n', long = "processes", value_name = "PROCESSES", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) processes: u16,
+    /// Worker threads in each process
+    #[arg(short = 'w', long = "workers", value_name = "THREADS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) workers: u16,
     /// Judge freshness as of this time (ISO 8601; UTC where it names no zone) and not of the newest event
     #[arg(long, value_name = "TIME")]
     pub(super) as_of: Option<String>,
@@ -212,6 +252,7 @@ mod tests {
         for words in [
             &["caudal", "--help"][..],
             &["caudal", "run", "--help"],
+            &["caudal", "launch", "--help"],
             &["caudal", "check", "--help"],
             &["caudal", "explain", "--help"],
             &["caudal", "generate", "--help"],

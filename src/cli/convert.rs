@@ -6,10 +6,11 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::arguments::RunTyped;
 use super::stop::Stop;
+use crate::cluster::{Cluster, read_hosts};
 use crate::job::problems::quoted;
 
 /// What `caudal run` needs to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct RunCommand {
     /// The job file.
     pub(super) job: PathBuf,
@@ -23,22 +24,19 @@ pub(super) struct RunCommand {
     pub(super) json: bool,
     /// Neither progress nor summary for people.
     pub(super) quiet: bool,
+    /// This process among others.
+    pub(super) cluster: Option<Cluster>,
 }
+
+/// First port of processes without a host file, all on this machine; as in every timely program.
+const FIRST_PORT: u32 = 2101;
 
 impl RunTyped {
     /// # Errors
-    /// Where the words contradict each other, name no time, or ask for more than one process.
+    /// Where the words contradict each other, name no time, or the host file does not fit them.
     pub(super) fn convert(self) -> Result<RunCommand, Stop> {
-        if self.processes > 1 {
-            return Err(one_process(&format!("-n {}", self.processes)));
-        }
-        if self.process > 0 {
-            return Err(one_process(&format!("-p {}", self.process)));
-        }
-        if let Some(hosts) = &self.hosts {
-            return Err(one_process(&format!("-h {}", hosts.display())));
-        }
         Ok(RunCommand {
+            cluster: self.cluster()?,
             workers: usize::from(self.workers),
             as_of: self.as_of.as_deref().map(moment).transpose()?,
             job: self.job,
@@ -47,13 +45,31 @@ impl RunTyped {
             quiet: self.quiet,
         })
     }
-}
 
-fn one_process(what: &str) -> Stop {
-    Stop::Words(format!(
-        "{what}: this version runs a job in one process only\n  expected: -n 1, -p 0 and no -h, which are the defaults\n  \
-         now: nothing was started\n  hint: -w THREADS uses more cores of this machine"
-    ))
+    /// This process among `-n` of them.
+    fn cluster(&self) -> Result<Option<Cluster>, Stop> {
+        if self.process >= self.processes {
+            return Err(Stop::Words(format!(
+                "-p {}: there is no such process of -n {}\n  expected: 0 to {}\n  now: nothing was started\n  \
+                 hint: -n is the number of processes, -w that of threads in each",
+                self.process,
+                self.processes,
+                self.processes - 1
+            )));
+        }
+        let processes = usize::from(self.processes);
+        let addresses = match &self.hosts {
+            Some(hosts) => read_hosts(hosts, processes).map_err(Stop::Hosts)?,
+            None => (0..u32::from(self.processes))
+                .map(|index| format!("localhost:{}", FIRST_PORT + index))
+                .collect(),
+        };
+        Ok((processes > 1).then(|| Cluster {
+            index: usize::from(self.process),
+            addresses,
+            token: std::env::var("CAUDAL_TOKEN").ok(),
+        }))
+    }
 }
 
 /// Reads a time: RFC 3339, the same without an offset (UTC), or a day (its midnight UTC). Gives microseconds since 1970.

@@ -6,10 +6,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::convert::RunCommand;
+use super::launch::LAUNCHED;
 use super::stop::{FAILED, FINE, INTERRUPTED, Stop};
 use super::{load, print, progress, summary};
-use crate::cluster::Interrupt;
 use crate::cluster::outcome::{Progress, RunOptions};
+use crate::cluster::{Ended, Interrupt};
 use crate::job::plan::SinkTo;
 
 /// Runs the job and tells what came of it.
@@ -32,11 +33,20 @@ pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
         limit: command.limit,
         progress: Arc::new(Progress::default()),
         interrupt: interruptible()?,
+        cluster: command.cluster.clone(),
+        tell: print::to_people,
     };
-    let shown = (!command.quiet).then(|| progress::show(&options.progress));
+    let leads = command
+        .cluster
+        .as_ref()
+        .is_none_or(|cluster| cluster.index == 0);
+    let shown = (leads && !command.quiet).then(|| progress::show(&options.progress));
     let ran = crate::cluster::run(&plan, &options);
     drop(shown);
-    let outcome = ran.map_err(Stop::Run)?;
+    let outcome = match ran.map_err(Stop::Run)? {
+        Ended::Led(outcome) => outcome,
+        Ended::Followed(exit_code) => return Ok(exit_code),
+    };
     for warning in &outcome.warnings {
         print::to_people(&format!("warning: {warning}"));
     }
@@ -70,5 +80,22 @@ fn interruptible() -> Result<Arc<Interrupt>, Stop> {
         .name("signals".to_owned())
         .spawn(hear)
         .map_err(Stop::Signals)?;
+    if std::env::var_os(LAUNCHED).is_some() {
+        end_with_the_launch(&interrupt)?;
+    }
     Ok(interrupt)
+}
+
+/// Asks the run to end when the launch that holds the other end of standard input is gone, however it went.
+fn end_with_the_launch(interrupt: &Arc<Interrupt>) -> Result<(), Stop> {
+    let interrupt = Arc::clone(interrupt);
+    let hear = move || {
+        drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        interrupt.ask();
+    };
+    std::thread::Builder::new()
+        .name("launch".to_owned())
+        .spawn(hear)
+        .map(drop)
+        .map_err(Stop::Signals)
 }

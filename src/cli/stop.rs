@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::cluster::RunError;
+use crate::cluster::{HostsError, RunError};
 use crate::job::document::JobError;
 use crate::job::problems::Problems;
 use crate::sources::generate::GenerateError;
@@ -26,8 +26,12 @@ pub(super) enum Stop {
     Words(String),
     /// The job file is wrong, or can't be read.
     Job(JobError),
+    /// The host file is wrong.
+    Hosts(HostsError),
     /// The run did not end.
     Run(RunError),
+    /// Processes could not be started or watched.
+    Launch(std::io::Error),
     /// Nothing was generated.
     Generate(GenerateError),
     /// Standard output is full or gone.
@@ -40,12 +44,9 @@ impl Stop {
     /// The exit code.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Words(_) | Self::Job(_) => WRONG_WORDS,
-            Self::Run(RunError::Interrupted) => INTERRUPTED,
-            Self::Run(RunError::Enrich(_) | RunError::Split(_) | RunError::Panicked) => {
-                super::panic::EXIT_CODE
-            }
-            Self::Run(_) | Self::Generate(_) | Self::Output(_) | Self::Signals(_) => WORLD,
+            Self::Words(_) | Self::Job(_) | Self::Hosts(_) => WRONG_WORDS,
+            Self::Run(error) => error.exit_code(),
+            Self::Generate(_) | Self::Launch(_) | Self::Output(_) | Self::Signals(_) => WORLD,
         }
     }
 }
@@ -67,8 +68,10 @@ impl fmt::Display for Stop {
         match self {
             Self::Words(message) => f.write_str(message),
             Self::Job(error) => f.write_str(&chain(error)),
+            Self::Hosts(error) => f.write_str(&chain(error)),
             Self::Run(error) => f.write_str(&chain(error)),
             Self::Generate(error) => f.write_str(&chain(error)),
+            Self::Launch(error) => write!(f, "the processes could not be started: {error}"),
             Self::Output(error) => write!(f, "standard output: writing failed: {error}"),
             Self::Signals(error) => write!(
                 f,

@@ -3,6 +3,11 @@
 //! The hash is ours and pinned by a test, because it decides where state lives: a library's default hash may change with a
 //! version or be seeded by chance. The bin is the hash's top eight bits; a table says which worker owns a bin. Never modulo
 //! the number of workers: with a table, another number of workers moves whole bins and their state.
+//!
+//! Keys are few and uneven: one region with a third of the rows would keep one worker busy and the others waiting. So bins that hold
+//! much of what a worker has read are *hot* ([`Hot`]): their rows stay where they were read, and readers share the input evenly.
+//! Whatever a key's rows are needed together for must therefore be able to merge, as statistics do; nothing else may
+//! count on meeting all rows of a key. Where rows go changes which files they are written to, and no result.
 
 use std::sync::Arc;
 
@@ -61,7 +66,8 @@ pub fn table(peers: usize) -> Vec<usize> {
     (0..BINS).map(|bin| bin * peers / BINS).collect()
 }
 
-/// Sends each row to the worker that owns the bin of its key; without a key rows stay where they were read.
+/// Sends each row to the worker that owns the bin of its key; rows of hot bins, and all without a key, stay where they were
+/// read.
 pub fn by_bin<'scope>(
     rows: Stream<'scope, Epoch, Batch>,
     run: &Arc<Run>,
@@ -70,9 +76,12 @@ pub fn by_bin<'scope>(
     if key.is_empty() {
         return rows;
     }
+    let worker = rows.scope().index();
     let pact = DistributorPact(move |peers| ByBin {
         key,
         table: table(peers),
+        hot: Hot::new(peers),
+        worker,
         peers,
     });
     rows.unary::<CapacityContainerBuilder<Batch>, _, _, _>(pact, "exchange:by_bin", |_, _| {
@@ -82,10 +91,54 @@ pub fn by_bin<'scope>(
     })
 }
 
-/// Cuts batches by the owner of each row.
+/// Which bins are hot on a worker: those that held more than a share of the rows it has seen so far.
+///
+/// Until enough rows are seen, all bins count as hot. The share is an eighth of what a worker would have of evenly spread
+/// rows: what is left to be placed by the table is then in pieces so small that they even out, or of no weight.
+#[derive(Debug)]
+pub struct Hot {
+    rows: [u64; BINS],
+    all: u64,
+    peers: u64,
+}
+
+/// Rows after which shares are taken for what they are.
+const ROWS_TO_KNOW: u64 = 1 << 14;
+
+/// Parts of a worker's even share; a bin above one of them is hot.
+const PARTS: u64 = 8;
+
+impl Hot {
+    /// Nothing is seen yet; rows are for `peers` workers.
+    pub fn new(peers: usize) -> Self {
+        Self {
+            rows: [0; BINS],
+            all: 0,
+            peers: u64::try_from(peers).expect("a number of workers fits 64 bits"),
+        }
+    }
+
+    /// Counts the rows of a batch.
+    pub fn see(&mut self, bins: &[usize]) {
+        for bin in bins {
+            self.rows[*bin] += 1;
+        }
+        self.all += u64::try_from(bins.len()).expect("a number of rows fits 64 bits");
+    }
+
+    /// For each bin whether it is hot now.
+    pub fn bins(&self) -> [bool; BINS] {
+        self.rows
+            .map(|rows| self.all < ROWS_TO_KNOW || rows * PARTS * self.peers > self.all)
+    }
+}
+
+/// Cuts batches by where each row goes.
 struct ByBin {
     key: Vec<usize>,
     table: Vec<usize>,
+    hot: Hot,
+    worker: usize,
     peers: usize,
 }
 
@@ -108,9 +161,18 @@ impl Distributor<Batch> for ByBin {
                 )
             })
             .collect();
-        let mut of_worker: Vec<Vec<u32>> = vec![Vec::with_capacity(rows.num_rows()); self.peers];
-        for (row, hash) in (0..).zip(hash_rows(&keys, rows.num_rows())) {
-            of_worker[self.table[bin(hash)]].push(row);
+        let hashes = hash_rows(&keys, rows.num_rows());
+        let bins: Vec<usize> = hashes.into_iter().map(bin).collect();
+        self.hot.see(&bins);
+        let mut goes_to = [self.worker; BINS];
+        for (bin, is_hot) in self.hot.bins().into_iter().enumerate() {
+            if !is_hot {
+                goes_to[bin] = self.table[bin];
+            }
+        }
+        let mut of_worker: Vec<Vec<u32>> = vec![Vec::new(); self.peers];
+        for (row, bin) in (0..).zip(bins) {
+            of_worker[goes_to[bin]].push(row);
         }
         for (worker, indices) in of_worker.into_iter().enumerate() {
             if indices.is_empty() {
@@ -228,6 +290,21 @@ mod tests {
             vec![Some("ES-MD"), None, Some("")].into_iter().collect();
         let dictionary: ArrayRef = Arc::new(dictionary);
         assert_eq!(hash_rows(&[plain], 3), hash_rows(&[dictionary], 3));
+    }
+
+    #[test]
+    fn a_bin_is_hot_while_it_holds_much_of_what_was_seen() {
+        let mut hot = Hot::new(4);
+        hot.see(&[7; 100]);
+        assert_eq!(hot.bins(), [true; BINS], "too few rows to know");
+        // One bin with nine rows in ten, the others spread evenly.
+        for _ in 0..100 {
+            let even = (0..256).map(|row| row % BINS);
+            let bins: Vec<usize> = even.chain(std::iter::repeat_n(7, 9 * 256)).collect();
+            hot.see(&bins);
+        }
+        let is_hot: Vec<usize> = (0..BINS).filter(|bin| hot.bins()[*bin]).collect();
+        assert_eq!(is_hot, [7]);
     }
 
     #[test]

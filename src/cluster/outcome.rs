@@ -4,10 +4,10 @@
 //! the command line knows no dataflow.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Interrupt;
+use super::{Cluster, Interrupt};
 use crate::record::RowCounts;
 
 /// How a job is run.
@@ -21,8 +21,27 @@ pub struct RunOptions {
     pub limit: Option<u64>,
     /// Counters that move while the run goes. Held by the workers and by whoever shows them.
     pub progress: Arc<Progress>,
+    /// This process among others; `None`: it is the only one.
+    pub cluster: Option<Cluster>,
+    /// Takes what people should know while the run goes, a line or two at a time.
+    pub tell: fn(&str),
     /// Set from outside to end the run with nothing visible.
     pub interrupt: Arc<Interrupt>,
+}
+
+impl Default for RunOptions {
+    /// One worker in one process, all input, nobody told.
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            as_of: None,
+            limit: None,
+            progress: Arc::default(),
+            cluster: None,
+            tell: |_| {},
+            interrupt: Arc::default(),
+        }
+    }
 }
 
 /// What a run is doing.
@@ -45,6 +64,8 @@ pub struct Progress {
     rows_in: AtomicU64,
     rows_clean: AtomicU64,
     rows_refused: AtomicU64,
+    /// What other processes told of themselves: rows in, clean, refused, and bytes.
+    others: Mutex<BTreeMap<usize, [u64; 4]>>,
 }
 
 impl Progress {
@@ -85,20 +106,50 @@ impl Progress {
         }
     }
 
+    /// Rows in, clean and refused, and bytes read, of this process.
+    pub(super) fn own(&self) -> [u64; 4] {
+        [
+            &self.rows_in,
+            &self.rows_clean,
+            &self.rows_refused,
+            &self.bytes_in,
+        ]
+        .map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Takes what another process tells of itself.
+    pub(super) fn hear(&self, process: usize, counts: [u64; 4]) {
+        self.others
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(process, counts);
+    }
+
+    /// The counts of all processes, as far as they are known here.
+    fn all(&self) -> [u64; 4] {
+        let mut sum = self.own();
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        for counts in others.values() {
+            for (sum, count) in sum.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+        sum
+    }
+
     /// Bytes read, and bytes of all input (0: not known yet). Compressed input can read as more than its files hold.
     pub fn bytes(&self) -> (u64, u64) {
-        (
-            self.bytes_in.load(Ordering::Relaxed),
-            self.total_bytes.load(Ordering::Relaxed),
-        )
+        let [.., bytes] = self.all();
+        (bytes, self.total_bytes.load(Ordering::Relaxed))
     }
 
     /// Rows of all workers so far.
     pub fn rows(&self) -> Rows {
+        let [rows_in, clean, refused, _] = self.all();
         Rows {
-            rows_in: self.rows_in.load(Ordering::Relaxed),
-            clean: self.rows_clean.load(Ordering::Relaxed),
-            refused: self.rows_refused.load(Ordering::Relaxed),
+            rows_in,
+            clean,
+            refused,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What the workers of one process share, and how a run fails.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Interrupt;
+use super::frame::Begin;
 use super::outcome::{Progress, RunOptions};
+use super::{Fate, JoinError};
 use crate::job::plan::{Measure, Plan, SinkFrom};
 use crate::lookup::{EnrichError, Loaded, LookupError};
-use crate::record::Note;
-use crate::sinks::SinkError;
+use crate::record::{Budget, Note};
+use crate::sinks::{SinkError, staged_run};
 use crate::sources::{Feed, SourceError};
 use crate::validate::SplitError;
 
@@ -17,23 +17,28 @@ use crate::validate::SplitError;
 pub struct Run {
     /// The job.
     pub plan: Arc<Plan>,
-    /// All input.
-    pub feed: Feed,
-    /// The rows of each look-up, in plan order.
+    /// All input; on process 0 only, which cuts it for all.
+    pub feed: Option<Feed>,
+    /// Bytes that may be between readers and sinks in this process.
+    pub budget: Arc<Budget>,
+    /// Number of processes.
+    pub processes: usize,
+    /// The rows of each look-up, in plan order; empty on other processes than 0, which sends them.
     pub references: Vec<Loaded>,
     /// Counters for people.
     pub progress: Arc<Progress>,
-    /// For each column id, whether anything behind the split needs it.
+    /// For each column id, whether anything needs it: a step before the split or what is behind it.
     pub needed: Vec<bool>,
+    /// For each column id, whether anything behind the split needs it.
+    pub carried: Vec<bool>,
     /// Wall time bound to the run, in microseconds since 1970: what `now()` is.
     pub now: i64,
     /// The time freshness is judged at, in microseconds since 1970; the newest event where absent.
     pub as_of: Option<i64>,
     /// Where sinks stage their files; `None` where no sink writes files.
     pub stage: Option<std::path::PathBuf>,
-    interrupt: Arc<Interrupt>,
-    failed: AtomicBool,
-    failure: Mutex<Option<RunError>>,
+    /// How the run goes.
+    pub fate: Arc<Fate>,
     notes: Mutex<Vec<Note>>,
 }
 
@@ -62,6 +67,47 @@ pub enum RunError {
     /// Another worker panicked, which is told where it happened.
     #[error("a worker ended by a bug; nothing of this run is visible")]
     Panicked,
+    /// The processes did not come together.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// A process does not answer any more.
+    #[error(
+        "process {process} ({address}) is lost: {why}\n  now: the run ends on all processes; nothing of it is visible"
+    )]
+    Lost {
+        /// Which.
+        process: usize,
+        /// Its address.
+        address: String,
+        /// How that is known.
+        why: String,
+    },
+    /// Another process failed.
+    #[error("process {process} failed: {words}")]
+    Peer {
+        /// Which.
+        process: usize,
+        /// The exit code for all.
+        exit_code: u8,
+        /// What it said.
+        words: String,
+    },
+    /// Process 0 ended the run.
+    #[error("the run was ended by process 0: {words}")]
+    Over {
+        /// The exit code for all.
+        exit_code: u8,
+        /// Why.
+        words: String,
+    },
+    /// The output folder is not the one that process 0 sees.
+    #[error(
+        "{}: process 0 stages its files here, and this process sees another folder\n  expected: one folder for all processes\n  now: the run ends; nothing of it is visible\n  hint: put the output on a shared file system, at the same path for all", path.display()
+    )]
+    Unshared {
+        /// The folder.
+        path: std::path::PathBuf,
+    },
     /// An internal error: batches that don't fit together.
     #[error("internal error")]
     Enrich(#[from] EnrichError),
@@ -70,55 +116,88 @@ pub enum RunError {
     Split(#[from] SplitError),
 }
 
+/// What process 0 has before the workers start.
+#[derive(Debug)]
+pub(super) struct Input {
+    pub(super) feed: Feed,
+    pub(super) references: Vec<Loaded>,
+}
+
+impl RunError {
+    /// The exit code of a process that ends with this error: the table is in `caudal --help`.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Interrupted => 130,
+            Self::Enrich(_) | Self::Split(_) | Self::Panicked => 101,
+            Self::Peer { exit_code, .. } | Self::Over { exit_code, .. } => *exit_code,
+            _ => 3,
+        }
+    }
+}
+
 impl Run {
-    /// Puts together what a run shares.
-    pub fn new(
+    /// Puts together what a run shares. Other processes than 0 have no `input` of their own.
+    pub(super) fn new(
+        plan: &Arc<Plan>,
+        options: &RunOptions,
+        fate: &Arc<Fate>,
+        budget: &Arc<Budget>,
+        begin: &Begin,
+        input: Option<Input>,
+    ) -> Self {
+        let carried = needed(plan, false);
+        let (feed, references) = input.map(|input| (input.feed, input.references)).unzip();
+        Self {
+            needed: needed(plan, true),
+            carried,
+            plan: Arc::clone(plan),
+            feed,
+            budget: Arc::clone(budget),
+            processes: options
+                .cluster
+                .as_ref()
+                .map_or(1, |cluster| cluster.addresses.len()),
+            references: references.unwrap_or_default(),
+            progress: Arc::clone(&options.progress),
+            now: begin.now,
+            as_of: begin.as_of,
+            stage: begin
+                .stage
+                .as_ref()
+                .map(|run| staged_run(&plan.output, run)),
+            fate: Arc::clone(fate),
+            notes: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// A run in this process alone, bound to the time `now`, that stages no files: what a part of the engine needs by itself.
+    pub fn alone(
         plan: &Arc<Plan>,
         feed: Feed,
         references: Vec<Loaded>,
         options: &RunOptions,
         now: i64,
-        stage: Option<std::path::PathBuf>,
     ) -> Self {
-        Self {
-            needed: needed(plan),
-            plan: Arc::clone(plan),
-            feed,
-            references,
-            progress: Arc::clone(&options.progress),
+        let begin = Begin {
             now,
             as_of: options.as_of,
-            stage,
-            interrupt: Arc::clone(&options.interrupt),
-            failed: AtomicBool::new(false),
-            failure: Mutex::new(None),
-            notes: Mutex::new(Vec::new()),
-        }
+            stage: None,
+            mark: String::new(),
+        };
+        let fate = Arc::new(Fate::new(&options.interrupt));
+        let budget = Budget::new(plan.in_flight_bytes);
+        let input = Input { feed, references };
+        Self::new(plan, options, &fate, &budget, &begin, Some(input))
     }
 
     /// Ends the run with this error; the first one counts.
     pub fn fail(&self, error: RunError) {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(error);
-        self.failed.store(true, Ordering::Release);
+        self.fate.fail(error);
     }
 
     /// Whether workers should stop now.
     pub fn is_over(&self) -> bool {
-        if self.interrupt.is_asked() {
-            self.fail(RunError::Interrupted);
-        }
-        self.failed.load(Ordering::Acquire)
-    }
-
-    /// The failure, if any.
-    pub fn take_failure(&self) -> Option<RunError> {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.fate.is_over()
     }
 
     /// Keeps what workers told.
@@ -135,8 +214,8 @@ impl Run {
     }
 }
 
-/// For each column, whether a key, statistic, check or sink needs it, or an earlier step does to make such a column.
-fn needed(plan: &Plan) -> Vec<bool> {
+/// For each column, whether a key, statistic, check or sink needs it, or, with `before`, also a step before the split.
+fn needed(plan: &Plan, before: bool) -> Vec<bool> {
     let mut needed = vec![false; plan.columns.len()];
     let mut need = |ids: &[usize]| ids.iter().for_each(|id| needed[*id] = true);
     need(&plan.key);
@@ -166,7 +245,9 @@ fn needed(plan: &Plan) -> Vec<bool> {
             need(column.expression.inputs());
         }
     }
-    // Reference columns are only gathered where needed: by what is behind the split, and by steps before it.
+    if !before {
+        return needed;
+    }
     for lookup in &plan.lookups {
         for (_, key) in &lookup.on {
             need(key.inputs());

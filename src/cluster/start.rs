@@ -1,38 +1,136 @@
-//! A run from start to end, in one process.
+//! A run from start to end.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use timely::WorkerConfig;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
+use timely::communication::{Hooks, WorkerGuards};
+use timely::worker::Worker;
+
 use super::busy::Busy;
+use super::connect::{JoinError, Joined, join};
+use super::control::Peers;
+use super::frame::Begin;
+use super::link::Link;
 use super::outcome::{Outcome, OutputSummary, Phase, RunOptions};
-use super::{Interrupt, Run, RunError};
+use super::run::Input;
+use super::{Cluster, Fate, Interrupt, Run, RunError};
 use crate::epoch::{self, Decision};
 use crate::flow;
 use crate::job::plan::{LookupPlan, Plan, SinkTo};
 use crate::lookup::{self, Loaded};
 use crate::record::{Budget, Note};
-use crate::sinks::{OutputRoot, SinkError, StagedFile, output_schema, write_empty};
+use crate::sinks::{OutputRoot, SinkError, StagedFile, output_schema, staged_run, write_empty};
 use crate::sources::Feed;
 
 /// How long a worker without work sleeps before it looks whether the run is over.
 const PARK: Duration = Duration::from_millis(20);
 
+/// File in the stage folder by which processes know that they see the same one.
+const MARK: &str = ".mark";
+
+/// How a run ended that went to its end.
+#[derive(Debug)]
+pub enum Ended {
+    /// On process 0, or the only one: what came of it.
+    Led(Box<Outcome>),
+    /// On the other processes: the exit code by which process 0 ended it.
+    Followed(u8),
+}
+
+/// Busy seconds inside each operator, of all workers of this process.
+type Seconds = BTreeMap<String, f64>;
+
+/// The workers' guards, which are dropped when they have ended.
+type Guards = WorkerGuards<()>;
+
 /// Runs a job to its end: everything it produces becomes visible, or nothing.
 ///
-/// 1. The output folder is taken; what a killed run left there is tidied up.
-/// 2. Files are found and reference rows loaded, so that what is missing is known before anything is written.
-/// 3. The workers run the dataflow, which stages files and gathers notes.
-/// 4. The notes are judged; where the run is good, its files are published.
-pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Outcome, RunError> {
+/// 1. With several processes: they find each other.
+/// 2. The output folder is taken; what a killed run left there is tidied up.
+/// 3. Files are found and reference rows loaded, so that what is missing is known before anything is written.
+/// 4. The workers run the dataflow, which stages files and gathers notes.
+/// 5. The notes are judged; where the run is good, its files are published.
+///
+/// Steps 2, 3 and 5 are those of process 0. With several processes timely's threads live on until the process ends: who
+/// calls this ends it with the exit code.
+pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Ended, RunError> {
+    let fate = Arc::new(Fate::new(&options.interrupt));
+    let Some(cluster) = &options.cluster else {
+        return lead(plan, options, &fate, None);
+    };
+    let joined = join(plan, options, cluster)?;
+    let others = Others::new(cluster, joined, &fate, plan, options)?;
+    let peers = Arc::clone(&others.peers);
+    let ended = if cluster.index == 0 {
+        lead(plan, options, &fate, Some(others))
+    } else {
+        follow(plan, options, &fate, others)
+    };
+    match &ended {
+        Ok(Ended::Led(outcome)) => peers.end(u8::from(!outcome.is_good())),
+        Ok(Ended::Followed(_)) | Err(RunError::Over { .. }) => {}
+        Err(error) => peers.fail(error),
+    }
+    ended
+}
+
+/// The other processes.
+struct Others {
+    index: usize,
+    peers: Arc<Peers>,
+    links: Vec<Option<Link>>,
+}
+
+impl Others {
+    fn new(
+        cluster: &Cluster,
+        joined: Joined,
+        fate: &Arc<Fate>,
+        plan: &Plan,
+        options: &RunOptions,
+    ) -> Result<Self, JoinError> {
+        let failed = |action: &'static str| {
+            move |source| JoinError::Io {
+                process: cluster.index,
+                action,
+                source,
+            }
+        };
+        let timeout = plan.peer_timeout;
+        let peers = Peers::start(cluster, joined.control, fate, &options.progress, timeout)
+            .map_err(failed("listening to the other processes"))?;
+        let mut links = Vec::with_capacity(joined.rows.len());
+        for (peer, stream) in joined.rows.into_iter().enumerate() {
+            let link = stream.map(|stream| Link::new(stream, peer, &peers, timeout));
+            links.push(link.transpose().map_err(failed("setting up a socket"))?);
+        }
+        Ok(Self {
+            index: cluster.index,
+            peers,
+            links,
+        })
+    }
+}
+
+/// The run on process 0, or on the only one.
+fn lead(
+    plan: &Arc<Plan>,
+    options: &RunOptions,
+    fate: &Arc<Fate>,
+    others: Option<Others>,
+) -> Result<Ended, RunError> {
     let started = Instant::now();
     let writes_files = plan
         .sinks
         .iter()
         .any(|sink| matches!(sink.to, SinkTo::Files { .. }));
-    let feed_budget = Budget::new(plan.in_flight_bytes);
-    let feed = Feed::new(plan, &feed_budget, options.limit)?;
+    let budget = Budget::new(plan.in_flight_bytes);
+    let feed = Feed::new(plan, &budget, options.limit)?;
     options.progress.set_total_bytes(feed.total_bytes);
     options.progress.set_phase(Phase::Loading);
     let references = plan
@@ -40,12 +138,13 @@ pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Outcome, RunError> 
         .iter()
         .map(|lookup| load(lookup, &options.interrupt))
         .collect::<Result<Vec<Loaded>, _>>()?;
+    let input = Input { feed, references };
     let mut root = if writes_files {
         Some(OutputRoot::open(&plan.output, &plan.name, &plan.sinks)?)
     } else {
         None
     };
-    let outcome = attempt(plan, options, feed, references, root.as_mut());
+    let outcome = attempt(plan, options, fate, &budget, input, root.as_mut(), others);
     if let Some(root) = root {
         let cleaned = root.clean();
         // What failed first is told; what could not be cleaned up is by the next run.
@@ -55,37 +154,52 @@ pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Outcome, RunError> 
     }
     let mut outcome = outcome?;
     outcome.seconds = started.elapsed().as_secs_f64();
-    Ok(outcome)
+    Ok(Ended::Led(Box::new(outcome)))
 }
 
-/// Steps 3 and 4, which may leave staged files.
+/// Steps 4 and 5, which may leave staged files.
 fn attempt(
     plan: &Arc<Plan>,
     options: &RunOptions,
-    feed: Feed,
-    references: Vec<Loaded>,
+    fate: &Arc<Fate>,
+    budget: &Arc<Budget>,
+    input: Input,
     root: Option<&mut OutputRoot>,
+    others: Option<Others>,
 ) -> Result<Outcome, RunError> {
-    let warnings: Vec<String> = references
+    let warnings: Vec<String> = input
+        .references
         .iter()
         .flat_map(|loaded| loaded.warnings.iter().cloned())
         .collect();
     let staging = root.as_ref().map(|root| root.stage()).transpose()?;
-    let stage = staging.as_ref().map(|staging| staging.folder.clone());
-    let run = Arc::new(Run::new(
-        plan,
-        feed,
-        references,
-        options,
-        epoch::wall_time(),
-        stage,
-    ));
+    let now = epoch::wall_time();
+    let begin = Begin {
+        now,
+        as_of: options.as_of,
+        stage: staging.as_ref().map(|staging| staging.id.clone()),
+        mark: format!("{now} {}", std::process::id()),
+    };
+    if let Some(others) = &others {
+        if let Some(staging) = &staging {
+            let path = staging.folder.join(MARK);
+            std::fs::write(&path, &begin.mark)
+                .map_err(|error| SinkError::io(&path, "writing a file", error))?;
+        }
+        others.peers.begin(&begin);
+    }
+    let peers = others.as_ref().map(|others| Arc::clone(&others.peers));
+    let run = Arc::new(Run::new(plan, options, fate, budget, &begin, Some(input)));
     options.progress.set_phase(Phase::Running);
-    let busy = execute(&run, options.workers)?;
+    let busy = execute(&run, options.workers, others)?;
     if run.is_over()
-        && let Some(error) = run.take_failure()
+        && let Some(error) = fate.take_failure()
     {
         return Err(error);
+    }
+    if let Some(peers) = peers {
+        // Everything is staged and told: who goes now is not missed.
+        peers.expect_the_end();
     }
     let mut outcome = Outcome {
         warnings,
@@ -109,45 +223,97 @@ fn attempt(
     Ok(outcome)
 }
 
+/// The run on the other processes.
+fn follow(
+    plan: &Arc<Plan>,
+    options: &RunOptions,
+    fate: &Arc<Fate>,
+    others: Others,
+) -> Result<Ended, RunError> {
+    let begin = fate.wait_begin()?;
+    if let Some(stage) = &begin.stage {
+        let path = staged_run(&plan.output, stage).join(MARK);
+        if std::fs::read(&path).ok().as_deref() != Some(begin.mark.as_bytes()) {
+            return Err(RunError::Unshared {
+                path: plan.output.clone(),
+            });
+        }
+    }
+    let budget = Budget::new(plan.in_flight_bytes);
+    let run = Arc::new(Run::new(plan, options, fate, &budget, &begin, None));
+    options.progress.set_phase(Phase::Running);
+    execute(&run, options.workers, Some(others))?;
+    Ok(Ended::Followed(fate.wait_end()?))
+}
+
 /// Loads a look-up, unless someone asks the run to end.
 fn load(lookup: &LookupPlan, interrupt: &Interrupt) -> Result<Loaded, RunError> {
     let loaded = lookup::load(lookup, &|| interrupt.is_asked())?;
     loaded.ok_or(RunError::Interrupted)
 }
 
-/// Runs the dataflow on `workers` threads; gives the seconds inside each operator.
-fn execute(run: &Arc<Run>, workers: usize) -> Result<BTreeMap<String, f64>, RunError> {
-    let busy: Arc<Mutex<BTreeMap<String, f64>>> = Arc::default();
-    let of_all = Arc::clone(&busy);
-    let shared = Arc::clone(run);
-    let config = timely::Config::process(workers);
-    let guards = timely::execute(config, move |worker| {
-        let _over = OverIfPanicking(&shared);
-        let log = Busy::listen(worker);
-        let dataflow = worker.next_dataflow_index();
-        flow::build(worker, &shared);
-        while worker.has_dataflows() {
-            if shared.is_over() {
-                worker.drop_dataflow(dataflow);
-                break;
+/// Runs the dataflow on `workers` threads of this process until all rows have gone through it; gives the seconds inside each
+/// operator.
+///
+/// With other processes the threads are left behind: those that send and receive sleep once a peer has gone.
+fn execute(run: &Arc<Run>, workers: usize, others: Option<Others>) -> Result<Seconds, RunError> {
+    let busy: Arc<Mutex<Seconds>> = Arc::default();
+    let guards =
+        start(run, workers, &busy, others).map_err(|message| RunError::Start { message })?;
+    if run.processes > 1 {
+        std::mem::forget(guards);
+        run.fate.wait_workers(workers)?;
+    } else {
+        for joined in guards.join() {
+            if let Err(message) = joined {
+                // A worker that panicked has said why; there is nothing to go on with.
+                std::panic::resume_unwind(Box::new(message));
             }
-            worker.step_or_park(Some(PARK));
-        }
-        let mut of_all = of_all.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, time) in log.take() {
-            *of_all.entry(name).or_default() += time.as_secs_f64();
-        }
-    })
-    .map_err(|message| RunError::Start { message })?;
-    for joined in guards.join() {
-        if let Err(message) = joined {
-            // A worker that panicked has said why; there is nothing to go on with.
-            std::panic::resume_unwind(Box::new(message));
         }
     }
-    Ok(std::mem::take(
-        &mut *busy.lock().unwrap_or_else(PoisonError::into_inner),
-    ))
+    let busy = std::mem::take(&mut *busy.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(busy)
+}
+
+fn start(
+    run: &Arc<Run>,
+    workers: usize,
+    busy: &Arc<Mutex<Seconds>>,
+    others: Option<Others>,
+) -> Result<Guards, String> {
+    let (shared, of_all) = (Arc::clone(run), Arc::clone(busy));
+    let work = move |worker: &mut Worker| work(worker, &shared, &of_all);
+    let Some(others) = others else {
+        return timely::execute(timely::Config::process(workers), work);
+    };
+    let hooks = Hooks::default();
+    let inner = ProcessBuilder::new_typed_vector(workers, hooks.refill.clone(), None);
+    let (builders, threads) =
+        initialize_networking_from_sockets(inner, others.links, others.index, workers, hooks)
+            .map_err(|error| error.to_string())?;
+    let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
+    timely::execute::execute_from(builders, Box::new(threads), WorkerConfig::default(), work)
+}
+
+/// All of one worker's work.
+fn work(worker: &mut Worker, run: &Arc<Run>, busy: &Mutex<Seconds>) {
+    let _over = OverIfPanicking(run);
+    let log = Busy::listen(worker);
+    let dataflow = worker.next_dataflow_index();
+    flow::build(worker, run);
+    while worker.has_dataflows() {
+        if run.is_over() {
+            worker.drop_dataflow(dataflow);
+            break;
+        }
+        worker.step_or_park(Some(PARK));
+    }
+    let mut of_all = busy.lock().unwrap_or_else(PoisonError::into_inner);
+    for (name, time) in log.take() {
+        *of_all.entry(name).or_default() += time.as_secs_f64();
+    }
+    drop(of_all);
+    run.fate.worker_done();
 }
 
 /// Ends the run of all workers when the one that holds it panics: they would wait for ever for what it was to send.

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_schema::DataType;
 use chrono_tz::Tz;
@@ -18,6 +19,8 @@ pub struct Plan {
     pub name: String,
     /// The job file, as given on the command line.
     pub file: PathBuf,
+    /// Its text as written, which all processes of a run must share.
+    pub text: Arc<str>,
     /// Ids of the columns whose values decide which worker a row goes to; empty: rows are spread by position.
     pub key: Vec<usize>,
     /// Business time zone.
@@ -38,6 +41,10 @@ pub struct Plan {
     pub epoch_bytes: u64,
     /// Bytes of input that may be between readers and sinks in this process.
     pub in_flight_bytes: u64,
+    /// How long processes wait for each other at the start.
+    pub join_timeout: Duration,
+    /// How long a process may be silent before the others take it for lost.
+    pub peer_timeout: Duration,
     /// Every column a row can have: of the sources, then of the look-ups, then derived; a column's place is its id.
     pub columns: Vec<Column>,
     /// The sources, in file order.

@@ -146,6 +146,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
     Plan {
         name: spec.job.name.clone(),
         file: document.file.clone(),
+        text: document.text.as_str().into(),
         key,
         time_zone,
         output: options.output,
@@ -156,6 +157,8 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
         chunk_bytes: options.chunk_bytes,
         epoch_bytes: options.epoch_bytes,
         in_flight_bytes: options.in_flight_bytes,
+        join_timeout: options.join_timeout,
+        peer_timeout: options.peer_timeout,
         columns: known.columns,
         sources: sources.plans.into_iter().flatten().collect(),
         lookups: lookups.into_iter().flatten().collect(),

@@ -80,6 +80,10 @@ pub struct JobSpec {
     pub epoch: Option<String>,
     /// Input that may be between readers and sinks in one process. Default: `"64 MiB"`.
     pub in_flight: Option<String>,
+    /// How long processes wait for each other at the start. Default: `"60 seconds"`.
+    pub join_timeout: Option<String>,
+    /// How long a process may be silent before the others take it for lost. Default: `"10 seconds"`.
+    pub peer_timeout: Option<String>,
 }
 
 /// What becomes of the outputs of an earlier run of the same job.

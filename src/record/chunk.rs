@@ -1,5 +1,6 @@
 //! Whole records of one file, as bytes.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ pub struct Chunk {
     pub epoch: Epoch,
     /// Set where the chunk is one piece that is no record: the reason code and the words for people
     /// (`unclosed_quote`, `record_too_long`). It becomes one refused row.
-    pub broken: Option<(&'static str, String)>,
+    pub broken: Option<(Cow<'static, str>, String)>,
     /// The bytes it holds of the process's budget.
     pub lease: Option<Arc<Lease>>,
 }
@@ -66,7 +67,7 @@ impl timely::Accountable for Piece {
 }
 
 /// Which field of the file goes to which column of the source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeaderBinding {
     /// Number of fields a record of this file has.
     pub fields: usize,

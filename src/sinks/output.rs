@@ -141,8 +141,8 @@ fn run_id(number: u64) -> String {
     format!("run-{number:08}")
 }
 
-/// Where a run stages.
-pub(super) fn staged_run(root: &Path, run: &str) -> PathBuf {
+/// Where the run with this name stages below an output root.
+pub fn staged_run(root: &Path, run: &str) -> PathBuf {
     root.join("_caudal").join("staged").join(run)
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::{Deserialize, Serialize};
 
 use super::files::{SourceError, expand, io};
 use super::generate::{VENTAS_COLUMNS, VentasChunks, VentasText};
@@ -33,7 +34,12 @@ pub struct Feed {
 #[derive(Debug)]
 pub enum Claim {
     /// Text records.
-    Text(Box<Chunk>),
+    Text {
+        /// The records.
+        chunk: Box<Chunk>,
+        /// Whether the bytes lie in the file as they are here, so that another process can read them there.
+        in_place: bool,
+    },
     /// A row group that the caller reads.
     RowGroup(RowGroup),
     /// The budget is used up: ask again when rows have been staged.
@@ -43,7 +49,7 @@ pub enum Claim {
 }
 
 /// One row group of a Parquet file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RowGroup {
     /// Index of the source.
     pub source: usize,
@@ -149,11 +155,6 @@ impl Feed {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Takes bytes of the process's budget for a batch of a columnar file; `None` while it is used up.
-    pub fn lease(&self, bytes: u64) -> Option<Arc<Lease>> {
-        self.budget.take(bytes)
-    }
-
     /// Takes the next piece. Cost: reads and scans about one chunk under the lock.
     pub fn claim(&self) -> Result<Claim, SourceError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -191,7 +192,10 @@ impl Feed {
                             *given_bytes += length(chunk.bytes.len());
                             chunk.epoch = epoch;
                             chunk.lease = Some(Arc::clone(&lease));
-                            Claim::Text(Box::new(chunk))
+                            Claim::Text {
+                                chunk: Box::new(chunk),
+                                in_place: file.is_plain(),
+                            }
                         })
                 }
                 Open::Table {
@@ -229,7 +233,7 @@ impl Feed {
                         let start = *offset;
                         *offset += length(bytes.len());
                         *given_bytes += length(bytes.len());
-                        Claim::Text(Box::new(Chunk {
+                        let chunk = Box::new(Chunk {
                             source: *source,
                             file: Arc::clone(file),
                             bytes,
@@ -239,7 +243,11 @@ impl Feed {
                             epoch,
                             broken: None,
                             lease: Some(Arc::clone(&lease)),
-                        }))
+                        });
+                        Claim::Text {
+                            chunk,
+                            in_place: false,
+                        }
                     }),
             };
             match given {
@@ -319,7 +327,7 @@ impl Feed {
             *left -= 1;
         }
         let epoch = FIRST_EPOCH + state.given_bytes / self.plan.epoch_bytes;
-        Ok(Claim::Text(Box::new(Chunk {
+        let chunk = Box::new(Chunk {
             source: *source,
             file: Arc::new(path.clone()),
             bytes: Vec::new(),
@@ -330,9 +338,13 @@ impl Feed {
                 column_of_field: Vec::new(),
             }),
             epoch,
-            broken: Some((code, message)),
+            broken: Some((code.into(), message)),
             lease: Some(Arc::clone(lease)),
-        })))
+        });
+        Ok(Claim::Text {
+            chunk,
+            in_place: false,
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! One text file, cut into chunks of whole records.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,9 @@ pub(super) const MAX_RECORD_BYTES: usize = 8 << 20;
 /// Bytes that quarantine keeps of a line above [`MAX_RECORD_BYTES`]: enough to see what it is, and small beside a chunk.
 const KEPT_BYTES: usize = 64 << 10;
 
+/// Why a piece is no record: the reason code, and words for people.
+type Broken = (Cow<'static, str>, String);
+
 /// A text file that is being read.
 pub struct TextFile {
     owner: String,
@@ -29,6 +33,7 @@ pub struct TextFile {
     path: Arc<PathBuf>,
     input: Box<dyn Read + Send>,
     action: &'static str,
+    plain: bool,
     cutter: Cutter,
     header: Arc<HeaderBinding>,
     /// Read but not yet given out; begins at a record.
@@ -75,6 +80,7 @@ impl TextFile {
             path: Arc::new(path.to_owned()),
             input,
             action,
+            plain: compression == Compression::None && path.is_file(),
             cutter: Cutter::new(format),
             header: Arc::new(HeaderBinding {
                 fields: 0,
@@ -105,6 +111,11 @@ impl TextFile {
             file.header = Arc::new(header);
         }
         Ok(file)
+    }
+
+    /// Whether chunks hold the file's bytes as they lie there, and the file can be read from any place.
+    pub fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// Takes the header line off the front.
@@ -180,11 +191,12 @@ impl TextFile {
         match memchr2(b'\n', b'\r', &self.carry[..look]) {
             Some(at) => {
                 let end = at + line_end(&self.carry[at..]);
-                Ok(self.give(end, Some(("unclosed_quote", self.unclosed()))))
+                Ok(self.give(end, Some(("unclosed_quote".into(), self.unclosed()))))
             }
-            None if self.ended && self.carry.len() <= MAX_RECORD_BYTES => {
-                Ok(self.give(self.carry.len(), Some(("unclosed_quote", self.unclosed()))))
-            }
+            None if self.ended && self.carry.len() <= MAX_RECORD_BYTES => Ok(self.give(
+                self.carry.len(),
+                Some(("unclosed_quote".into(), self.unclosed())),
+            )),
             None => self.give_long_line(),
         }
     }
@@ -218,7 +230,7 @@ impl TextFile {
         let message = format!(
             "a line of {length_of_line} bytes; at most {MAX_RECORD_BYTES} are read, and its first {KEPT_BYTES} are kept"
         );
-        let chunk = self.chunk(kept, Some(("record_too_long", message)));
+        let chunk = self.chunk(kept, Some(("record_too_long".into(), message)));
         self.carry.drain(..past);
         self.offset += passed + length(past);
         self.line += 1;
@@ -263,7 +275,7 @@ impl TextFile {
     }
 
     /// Gives out the first `end` bytes of the carry.
-    fn give(&mut self, end: usize, broken: Option<(&'static str, String)>) -> Chunk {
+    fn give(&mut self, end: usize, broken: Option<Broken>) -> Chunk {
         let rest = self.carry.split_off(end);
         let bytes = std::mem::replace(&mut self.carry, rest);
         let lines = count_lines(&bytes);
@@ -274,7 +286,7 @@ impl TextFile {
     }
 
     /// A chunk at the place where reading stands.
-    fn chunk(&self, bytes: Vec<u8>, broken: Option<(&'static str, String)>) -> Chunk {
+    fn chunk(&self, bytes: Vec<u8>, broken: Option<Broken>) -> Chunk {
         Chunk {
             source: self.source,
             file: Arc::clone(&self.path),

@@ -196,7 +196,7 @@ impl Judge {
             .columns
             .iter()
             .enumerate()
-            .filter(|(id, _)| self.run.needed[*id])
+            .filter(|(id, _)| self.run.carried[*id])
         {
             let array = match (draft.columns.get(id).and_then(Option::as_ref), &filter) {
                 (Some(array), Some(filter)) => filter.filter(array)?,

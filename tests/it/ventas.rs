@@ -13,17 +13,24 @@ const SAMPLE_DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/ventas");
 const BENCH_JOB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/ventas/ventas.toml");
 
 #[test]
-fn the_sample_job_gives_the_rows_of_the_oracle_with_any_number_of_threads() {
+fn the_sample_job_gives_the_rows_of_the_oracle_with_any_number_of_threads_and_processes() {
     let data = PathBuf::from(SAMPLE_DATA);
     let answer = oracle::answer(
         &[data.join("part-0.csv"), data.join("part-1.csv")],
         &data,
         3600,
     );
-    for threads in ["1", "2", "4"] {
+    for words in [
+        &["run", SAMPLE_JOB, "-w", "1"][..],
+        &["run", SAMPLE_JOB, "-w", "2"],
+        &["run", SAMPLE_JOB, "-w", "4"],
+        &["launch", SAMPLE_JOB, "-n", "2"],
+        &["launch", SAMPLE_JOB, "-n", "3", "-w", "2"],
+        &["launch", SAMPLE_JOB, "-n", "8"],
+    ] {
         let out = tempfile::tempdir().unwrap();
         let run = caudal(
-            &["run", SAMPLE_JOB, "-w", threads, "--json"],
+            &[words, &["--json"]].concat(),
             &[("CAUDAL_OUT", out.path())],
         );
         assert_eq!(

@@ -10,6 +10,7 @@ use std::process::Command;
 const COMMANDS: &[(&str, &[&str])] = &[
     ("help", &["--help"]),
     ("help_run", &["run", "--help"]),
+    ("help_launch", &["launch", "--help"]),
     ("help_check", &["check", "--help"]),
     ("help_explain", &["explain", "--help"]),
     ("help_generate", &["generate", "--help"]),
@@ -24,9 +25,15 @@ const COMMANDS: &[(&str, &[&str])] = &[
         "no_time",
         &["run", "jobs/ventas.toml", "--as-of", "yesterday"],
     ),
-    ("several_processes", &["run", "jobs/ventas.toml", "-n", "2"]),
+    (
+        "several_processes",
+        &["run", "jobs/ventas.toml", "-n", "2", "-p", "2"],
+    ),
     ("process_index", &["run", "jobs/ventas.toml", "-p", "1"]),
-    ("host_file", &["run", "jobs/ventas.toml", "-h", "hosts"]),
+    (
+        "host_file",
+        &["run", "jobs/ventas.toml", "-n", "2", "-h", "no-hosts"],
+    ),
     ("short_h_is_no_help", &["check", "-h"]),
     ("check", &["check", "jobs/ventas.toml"]),
     ("explain", &["explain", "jobs/ventas.toml"]),

@@ -105,7 +105,7 @@ fn a_broken_chunk_is_one_refused_row() {
         ..column(0, "n", ColumnType::Int)
     }];
     let mut piece = (*chunk(b"\"1\n2\n", 1)).clone();
-    piece.broken = Some(("record_too_long", String::from("longer than 4 MiB")));
+    piece.broken = Some(("record_too_long".into(), String::from("longer than 4 MiB")));
     let format = Format::Csv(options());
     let draft = Decoder::new(&columns, &format, 1).decode(Arc::new(piece));
     assert_eq!(faults_of(&draft), ["0 record_too_long longer than 4 MiB"]);
@@ -332,7 +332,7 @@ fn a_decoder_goes_on_after_chunks_without_bytes_or_rows() {
     let format = Format::Csv(options());
     let mut decoder = Decoder::new(&columns, &format, 1);
     let mut refused = (*chunk(b"", 1)).clone();
-    refused.broken = Some(("duplicate_header", String::new()));
+    refused.broken = Some(("duplicate_header".into(), String::new()));
     for (piece, rows) in [
         (Arc::new(refused), 1),
         (chunk(b"a\nb\n", 1), 2),

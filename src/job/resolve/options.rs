@@ -1,11 +1,12 @@
 //! `[job]`: what concerns the job as a whole.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono_tz::Tz;
 
 use super::report::{Report, Wrong};
-use super::units::{read_percentage, read_size};
+use super::units::{read_duration, read_percentage, read_size};
 use super::words::read_time_zone;
 use crate::job::plan::{OnBadFile, Rerun};
 use crate::job::problems::quoted;
@@ -23,6 +24,15 @@ const EPOCH: u64 = 64 << 20;
 /// Bytes between readers and sinks in a process: several chunks for each of many workers, and far below what machines have.
 const IN_FLIGHT: u64 = 64 << 20;
 
+/// How long processes wait for each other: time to start the last one by hand, or for a slow node to pull an image.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a process may be silent: many times what a loaded machine takes to run a thread that only sends a few bytes.
+const PEER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Shortest time after which a process may be taken for lost.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Share of refused rows above which a run fails: more than half says that the job, not the data, is wrong.
 const MAX_REFUSED: f64 = 0.5;
 
@@ -37,6 +47,8 @@ pub(super) struct Options {
     pub(super) chunk_bytes: usize,
     pub(super) epoch_bytes: u64,
     pub(super) in_flight_bytes: u64,
+    pub(super) join_timeout: Duration,
+    pub(super) peer_timeout: Duration,
 }
 
 /// Reads `[job]` but for what needs columns and reasons; `folder` is that of the job file.
@@ -83,7 +95,26 @@ pub(super) fn read_options(report: &mut Report<'_>, spec: &JobSpec, folder: &Pat
         epoch_bytes: size(report, "epoch", spec.epoch.as_deref(), u64::MAX).unwrap_or(EPOCH),
         in_flight_bytes: size(report, "in_flight", spec.in_flight.as_deref(), u64::MAX)
             .unwrap_or(IN_FLIGHT),
+        join_timeout: timeout(report, "join_timeout", spec.join_timeout.as_deref())
+            .unwrap_or(JOIN_TIMEOUT),
+        peer_timeout: timeout(report, "peer_timeout", spec.peer_timeout.as_deref())
+            .unwrap_or(PEER_TIMEOUT),
     }
+}
+
+/// Reads a duration that processes wait for each other.
+fn timeout(report: &mut Report<'_>, option: &str, text: Option<&str>) -> Option<Duration> {
+    let text = text?;
+    let path = ["job", option];
+    let micros = report.take(&path, read_duration(text))?;
+    let timeout = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+    if timeout < LEAST_TIMEOUT {
+        let wrong = Wrong::new(format!("{} is out of range", quoted(text)))
+            .expected(format!("at least {} ms", LEAST_TIMEOUT.as_millis()));
+        report.add(&path, wrong);
+        return None;
+    }
+    Some(timeout)
 }
 
 /// Reads a size above zero.

@@ -406,13 +406,17 @@ fn days_of_windows_are_business_days() {
 fn options_are_read_with_their_units() {
     let text = changed(
         "output =",
-        "max_refused = \"100 %\"\nchunk = \"64 KiB\"\nepoch = \"1 MiB\"\nin_flight = \"2 MiB\"\non_bad_file = \"refuse\"\nrerun = \"replace\"\noutput =",
+        "max_refused = \"100 %\"\nchunk = \"64 KiB\"\nepoch = \"1 MiB\"\nin_flight = \"2 MiB\"\njoin_timeout = \"2 minutes\"\npeer_timeout = \"500 ms\"\non_bad_file = \"refuse\"\nrerun = \"replace\"\noutput =",
     );
     let plan = plan(&text);
     assert_eq!(format!("{}", plan.max_refused), "1");
     assert_eq!(
         (plan.chunk_bytes, plan.epoch_bytes, plan.in_flight_bytes),
         (64 << 10, 1 << 20, 2 << 20)
+    );
+    assert_eq!(
+        (plan.join_timeout.as_millis(), plan.peer_timeout.as_millis()),
+        (120_000, 500)
     );
     assert_eq!(plan.on_bad_file, OnBadFile::Refuse);
 }

@@ -1,0 +1,308 @@
+//! `caudal launch`: all processes of a run on this machine, started and watched as one.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::arguments::LaunchTyped;
+use super::stop::{FAILED, FINE, INTERRUPTED, Stop, WORLD, WRONG_WORDS};
+use super::{panic, print};
+
+/// The variable by which a process knows that it was launched: it ends when its standard input closes.
+pub(super) const LAUNCHED: &str = "CAUDAL_LAUNCHED";
+
+/// How often the processes are looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How long the others may take to end by themselves after one has failed. They notice within two seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Exit codes from worst to best: the worst of all processes is that of the launch.
+const WORST_FIRST: [u8; 6] = [
+    panic::EXIT_CODE,
+    WORLD,
+    WRONG_WORDS,
+    INTERRUPTED,
+    FAILED,
+    FINE,
+];
+
+/// Starts `-n` processes of a run, prefixes what they tell with their index, passes signals on, and gives the worst exit code.
+///
+/// # Errors
+/// Where the processes can't be started.
+pub(super) fn launch(typed: &LaunchTyped) -> Result<u8, Stop> {
+    let hosts = Hosts::write(usize::from(typed.processes)).map_err(Stop::Launch)?;
+    let asked = Arc::new(AtomicUsize::new(0));
+    hear_signals(&asked)?;
+    let token = match std::env::var("CAUDAL_TOKEN") {
+        Ok(token) => token,
+        Err(_) => random_token().map_err(Stop::Launch)?,
+    };
+    let mut processes = Vec::new();
+    for index in 0..typed.processes {
+        match Process::start(typed, index, &hosts.file, &token) {
+            Ok(process) => processes.push(process),
+            Err(error) => {
+                end_all(&mut processes, Signal::TERM);
+                for process in processes {
+                    process.end();
+                }
+                return Err(Stop::Launch(error));
+            }
+        }
+    }
+    watch(&mut processes, &asked).map_err(Stop::Launch)?;
+    let codes: Vec<u8> = processes.into_iter().map(Process::end).collect();
+    Ok(worst(&codes))
+}
+
+/// Waits until all have ended. Passes signals on; once one has failed, ends those that do not end by themselves.
+fn watch(processes: &mut [Process], asked: &AtomicUsize) -> io::Result<()> {
+    let mut passed_on = 0;
+    let mut failed: Option<Instant> = None;
+    loop {
+        let mut running = 0;
+        for process in processes.iter_mut() {
+            match process.look()? {
+                None => running += 1,
+                Some(status) if !status.success() => {
+                    failed.get_or_insert_with(Instant::now);
+                }
+                Some(_) => {}
+            }
+        }
+        if running == 0 {
+            return Ok(());
+        }
+        while passed_on < asked.load(Ordering::Acquire) {
+            passed_on += 1;
+            end_all(processes, Signal::TERM);
+        }
+        if let Some(since) = failed {
+            if since.elapsed() > PATIENCE * 2 {
+                end_all(processes, Signal::KILL);
+            } else if since.elapsed() > PATIENCE && passed_on == 0 {
+                passed_on += 1;
+                end_all(processes, Signal::TERM);
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// The worst of some exit codes; one that is none of ours is a failure of the world.
+fn worst(codes: &[u8]) -> u8 {
+    let rank = |code: u8| {
+        let code = if WORST_FIRST.contains(&code) {
+            code
+        } else {
+            WORLD
+        };
+        WORST_FIRST.iter().position(|known| *known == code)
+    };
+    codes
+        .iter()
+        .copied()
+        .min_by_key(|code| rank(*code))
+        .map_or(FINE, |code| {
+            if WORST_FIRST.contains(&code) {
+                code
+            } else {
+                WORLD
+            }
+        })
+}
+
+/// Counts SIGINT and SIGTERM, on a thread of its own.
+fn hear_signals(asked: &Arc<AtomicUsize>) -> Result<(), Stop> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Stop::Signals)?;
+    let asked = Arc::clone(asked);
+    let hear = move || {
+        for _ in &mut signals {
+            asked.fetch_add(1, Ordering::AcqRel);
+        }
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(hear)
+        .map(drop)
+        .map_err(Stop::Signals)
+}
+
+/// A secret for this run alone, so that nothing else on this machine can join it.
+fn random_token() -> io::Result<String> {
+    use std::fmt::Write;
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.iter().fold(String::new(), |mut token, byte| {
+        write!(token, "{byte:02x}").expect("a String takes everything");
+        token
+    }))
+}
+
+/// A host file of free ports of this machine, for as long as the run lasts.
+struct Hosts {
+    folder: PathBuf,
+    file: PathBuf,
+}
+
+impl Hosts {
+    /// The ports are free when they are chosen; one that something else takes before its process does is told by that process.
+    fn write(processes: usize) -> io::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("caudal-launch-{}", std::process::id()));
+        fs::create_dir(&folder)?;
+        let hosts = Self {
+            file: folder.join("hosts"),
+            folder,
+        };
+        let listeners = (0..processes)
+            .map(|_| TcpListener::bind("127.0.0.1:0"))
+            .collect::<io::Result<Vec<_>>>()?;
+        let mut text = String::new();
+        for listener in &listeners {
+            text += &format!("{}\n", listener.local_addr()?);
+        }
+        fs::write(&hosts.file, text)?;
+        Ok(hosts)
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        // What can't be removed from the folder of temporary files does no harm there.
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// One process of the run.
+struct Process {
+    child: Child,
+    status: Option<ExitStatus>,
+    teller: JoinHandle<()>,
+}
+
+impl Process {
+    fn start(typed: &LaunchTyped, index: u16, hosts: &Path, token: &str) -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("run").arg(&typed.job);
+        for (flag, number) in [
+            ("-n", typed.processes),
+            ("-p", index),
+            ("-w", typed.workers),
+        ] {
+            command.args([flag, &number.to_string()]);
+        }
+        command.arg("-h").arg(hosts);
+        if let Some(as_of) = &typed.as_of {
+            command.args(["--as-of", as_of]);
+        }
+        if let Some(limit) = typed.limit {
+            command.args(["--limit", &limit.to_string()]);
+        }
+        for (flag, given) in [("--json", typed.json), ("--quiet", typed.quiet)] {
+            if given {
+                command.arg(flag);
+            }
+        }
+        // In a process group of its own, so that Ctrl-C reaches it once: through the launch.
+        let mut child = command
+            .env(LAUNCHED, "1")
+            .env("CAUDAL_TOKEN", token)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let told = child.stderr.take().expect("it was asked for");
+        let teller = std::thread::Builder::new()
+            .name(format!("tell-{index}"))
+            .spawn(move || {
+                for line in BufReader::new(told).split(b'\n').map_while(Result::ok) {
+                    print::to_people(&format!("[{index}] {}", String::from_utf8_lossy(&line)));
+                }
+            })?;
+        Ok(Self {
+            child,
+            status: None,
+            teller,
+        })
+    }
+
+    fn look(&mut self) -> io::Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait()?;
+        }
+        Ok(self.status)
+    }
+
+    /// Waits for the end of the process and of what it told; gives its exit code, 3 where a signal ended it.
+    fn end(mut self) -> u8 {
+        let status = match self.status {
+            Some(status) => Ok(status),
+            None => self.child.wait(),
+        };
+        // A teller that panicked has told what it could.
+        drop(self.teller.join());
+        match status {
+            Ok(status) if status.signal().is_some() => WORLD,
+            Ok(status) => status
+                .code()
+                .and_then(|code| u8::try_from(code).ok())
+                .unwrap_or(WORLD),
+            Err(_) => WORLD,
+        }
+    }
+}
+
+/// Sends a signal to those that run still.
+fn end_all(processes: &mut [Process], signal: Signal) {
+    for process in processes
+        .iter_mut()
+        .filter(|process| process.status.is_none())
+    {
+        let id = i32::try_from(process.child.id())
+            .ok()
+            .and_then(Pid::from_raw);
+        // One that has just ended by itself can't be reached, and need not be.
+        id.map(|id| kill_process(id, signal));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_exit_code_counts() {
+        for (codes, expected) in [
+            (&[0, 0][..], 0),
+            (&[0, 1], 1),
+            (&[1, 130], 130),
+            (&[130, 2], 2),
+            (&[2, 3, 0], 3),
+            (&[3, 101, 130], 101),
+            (&[0, 77], 3),
+            (&[], 0),
+        ] {
+            assert_eq!(worst(codes), expected, "{codes:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_differ() {
+        let token = random_token().unwrap();
+        assert_eq!(token.len(), 32);
+        assert_ne!(token, random_token().unwrap());
+    }
+}

@@ -1,0 +1,123 @@
+//! How a run goes: on, failed, or ended by process 0. One for each process, shared by all its threads.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::frame::Begin;
+use super::{Interrupt, RunError};
+
+/// How long who waits sleeps before it looks whether someone interrupts.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The fate of a run. The first failure counts; who waits is woken by whatever changes.
+#[derive(Debug)]
+pub struct Fate {
+    interrupt: Arc<Interrupt>,
+    failed: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failure: Option<RunError>,
+    /// What process 0 has decided, on the others.
+    begin: Option<Begin>,
+    /// Workers of this process that have done all their work.
+    done_workers: usize,
+    /// The exit code by which process 0 ends the run, on the others.
+    ended: Option<u8>,
+}
+
+impl Fate {
+    /// The fate of a run that `interrupt` may end.
+    pub fn new(interrupt: &Arc<Interrupt>) -> Self {
+        Self {
+            interrupt: Arc::clone(interrupt),
+            failed: AtomicBool::new(false),
+            state: Mutex::new(State::default()),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Ends the run with this error; the first one counts.
+    pub fn fail(&self, error: RunError) {
+        self.change(|state| {
+            state.failure.get_or_insert(error);
+        });
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// Whether workers should stop now.
+    pub fn is_over(&self) -> bool {
+        if self.interrupt.is_asked() && !self.failed.load(Ordering::Acquire) {
+            self.fail(RunError::Interrupted);
+        }
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// The failure, if any; taken once.
+    pub fn take_failure(&self) -> Option<RunError> {
+        self.lock().failure.take()
+    }
+
+    /// Says that a worker has done all its work.
+    pub(super) fn worker_done(&self) {
+        self.change(|state| state.done_workers += 1);
+    }
+
+    /// Says what process 0 decided.
+    pub(super) fn begin(&self, begin: Begin) {
+        self.change(|state| state.begin = Some(begin));
+    }
+
+    /// Says that process 0 ended the run.
+    pub(super) fn end(&self, exit_code: u8) {
+        self.change(|state| state.ended = Some(exit_code));
+    }
+
+    /// Waits for what process 0 decides.
+    pub(super) fn wait_begin(&self) -> Result<Begin, RunError> {
+        self.wait(|state| state.begin.clone())
+    }
+
+    /// Waits until `workers` are done.
+    pub(super) fn wait_workers(&self, workers: usize) -> Result<(), RunError> {
+        self.wait(|state| (state.done_workers == workers || state.ended.is_some()).then_some(()))
+    }
+
+    /// Waits for the exit code by which process 0 ends the run.
+    pub(super) fn wait_end(&self) -> Result<u8, RunError> {
+        self.wait(|state| state.ended)
+    }
+
+    fn wait<T>(&self, mut until: impl FnMut(&State) -> Option<T>) -> Result<T, RunError> {
+        let mut state = self.lock();
+        loop {
+            if let Some(found) = until(&state) {
+                return Ok(found);
+            }
+            if let Some(failure) = state.failure.take() {
+                return Err(failure);
+            }
+            if self.interrupt.is_asked() {
+                return Err(RunError::Interrupted);
+            }
+            state = self
+                .changed
+                .wait_timeout(state, LOOK)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

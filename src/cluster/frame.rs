@@ -1,0 +1,137 @@
+//! What processes say to each other besides rows: before timely takes the sockets, and on a socket of its own while it runs.
+//!
+//! A message is its length (32 bits, big-endian) and JSON. A connection begins with [`MAGIC`], so that whatever else finds the
+//! port (a scanner, a browser, another program) is known by its first bytes.
+
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+/// First bytes of every connection; the last one is the version of the handshake.
+pub(super) const MAGIC: [u8; 8] = *b"caudal\0\x01";
+
+/// Longest message in bytes: far above what any needs, and nothing for who sends a wrong length to gain.
+const MOST_BYTES: usize = 64 << 10;
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Purpose {
+    /// Rows and progress, by timely.
+    Rows,
+    /// Life signs, failures and the end of the run; to process 0 only.
+    Control,
+}
+
+/// What a process says of itself when it connects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Hello {
+    /// What for.
+    pub(super) purpose: Purpose,
+    /// Name of the job.
+    pub(super) job: String,
+    /// Hash of the job file's text.
+    pub(super) plan: u64,
+    /// Hash of the program.
+    pub(super) build: u64,
+    /// Number of processes.
+    pub(super) processes: usize,
+    /// Worker threads of each.
+    pub(super) workers: usize,
+    /// Which one this is.
+    pub(super) index: usize,
+    /// The shared secret, where the cluster has one.
+    pub(super) token: Option<String>,
+}
+
+/// The answer to a [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Answer {
+    /// It belongs here.
+    Welcome,
+    /// It doesn't, and why.
+    Refused(String),
+}
+
+/// What is said on a control connection once all processes are there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Message {
+    /// Process 0: the run begins, with what it has decided for all.
+    Begin(Begin),
+    /// I am alive; and how far I am, for people.
+    Alive {
+        rows_in: u64,
+        clean: u64,
+        refused: u64,
+        bytes: u64,
+    },
+    /// This process failed.
+    Failed { exit_code: u8, words: String },
+    /// Process 0: the run is over without a result, and why.
+    Over { exit_code: u8, words: String },
+    /// Process 0: the run is over, and all processes end with this exit code.
+    End { exit_code: u8 },
+    /// I heard the end and expect nothing more.
+    Ended,
+}
+
+/// What process 0 decides for all.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Begin {
+    /// Wall time bound to the run, in microseconds since 1970.
+    pub(super) now: i64,
+    /// The time freshness is judged at.
+    pub(super) as_of: Option<i64>,
+    /// Name of the folder below the output root in which files are staged, where the job writes any.
+    pub(super) stage: Option<String>,
+    /// What a file in that folder says, by which other processes know that it is the same one.
+    pub(super) mark: String,
+}
+
+/// Writes one message.
+pub(super) fn write<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
+    let body = serde_json::to_vec(message).map_err(io::Error::other)?;
+    let length = u32::try_from(body.len()).map_err(io::Error::other)?;
+    // One write, so that a message is one packet where it can be.
+    let mut bytes = length.to_be_bytes().to_vec();
+    bytes.extend(body);
+    to.write_all(&bytes)?;
+    to.flush()
+}
+
+/// Reads one message; an error where the other side closed, is silent beyond the socket's time-out, or talks something else.
+pub(super) fn read<T: for<'de> Deserialize<'de>>(from: &mut impl Read) -> io::Result<T> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = usize::try_from(u32::from_be_bytes(length)).map_err(io::Error::other)?;
+    if length > MOST_BYTES {
+        let words = format!("a message of {length} bytes, at most {MOST_BYTES} are expected");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+    }
+    let mut body = vec![0; length];
+    from.read_exact(&mut body)?;
+    serde_json::from_slice(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_back_and_long_or_foreign_ones_are_errors() {
+        let message = Message::Failed {
+            exit_code: 3,
+            words: "disk full".to_owned(),
+        };
+        let mut bytes = Vec::new();
+        write(&mut bytes, &message).unwrap();
+        assert_eq!(read::<Message>(&mut bytes.as_slice()).unwrap(), message);
+        assert_eq!(
+            read::<Message>(&mut &b"GET / HTTP/1.1\r\n"[..])
+                .unwrap_err()
+                .kind(),
+            io::ErrorKind::InvalidData
+        );
+        assert!(read::<Message>(&mut &bytes[..bytes.len() - 1]).is_err());
+        assert!(read::<Message>(&mut &b"\0\0\0\x02{}"[..]).is_err());
+    }
+}

@@ -1,0 +1,287 @@
+//! Reading with several processes: worker 0 cuts the input, and tells every worker which pieces to read.
+//!
+//! ```text
+//! worker 0                                              every worker
+//! sources:cut   the feed's next piece, without its ──>  sources:read   reads the bytes at their place,
+//!               bytes where they lie in a file                         under a lease of its own process
+//! ```
+//!
+//! Who reads a piece follows from its number, so it is the same in every run, and pieces, lines and epochs are those of a run in one
+//! process. Cutting scans all input once, a small part of what decoding costs; in return records, quotes and limits are
+//! judged in one place. Bytes that only the cutter can have (compressed or generated ones) travel with the piece.
+//!
+//! Memory: queues between processes have no bound, so the cutter stays within [`EPOCHS_AHEAD`] of the epoch that all rows have
+//! gone beyond. A process that stands still lets the others run dry, not over.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::generic::operator::source;
+use timely::dataflow::operators::{Capability, probe};
+use timely::dataflow::{Scope, Stream};
+
+use super::feed::{Claim, RowGroup, length, owner};
+use super::files::{SourceError, io};
+use super::read::FULL_REST;
+use super::table::{Given, Table};
+use crate::cluster::Run;
+use crate::record::{Chunk, Epoch, HeaderBinding, Piece};
+
+/// Epochs that may be cut beyond the one that all rows have passed. Fewer, and workers wait for each other; more, and more
+/// memory is held when one process is slow: this many times the input of an epoch, in all processes together.
+const EPOCHS_AHEAD: u64 = 3;
+
+/// Pieces cut at each activation, for each worker: enough that none waits for the cutter, which decodes, too.
+const PIECES_A_WORKER: usize = 2;
+
+/// What one worker has to read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Task {
+    number: u64,
+    what: What,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum What {
+    Text(Box<Text>),
+    RowGroup(RowGroup),
+}
+
+/// A chunk on its way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Text {
+    source: usize,
+    file: PathBuf,
+    offset: u64,
+    line: u64,
+    header: HeaderBinding,
+    epoch: Epoch,
+    broken: Option<(Cow<'static, str>, String)>,
+    bytes: Bytes,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Bytes {
+    /// As many, at the chunk's offset in its file.
+    InPlace(usize),
+    /// These.
+    Here(Vec<u8>),
+}
+
+/// Reads the run's input as told by worker 0.
+pub(super) fn read<'scope>(
+    scope: Scope<'scope, Epoch>,
+    run: &Arc<Run>,
+    passed: &probe::Handle<Epoch>,
+) -> Stream<'scope, Epoch, Piece> {
+    read_tasks(cut(scope, run, passed), run)
+}
+
+/// Cuts the input, on worker 0.
+fn cut<'scope>(
+    scope: Scope<'scope, Epoch>,
+    run: &Arc<Run>,
+    passed: &probe::Handle<Epoch>,
+) -> Stream<'scope, Epoch, Vec<Task>> {
+    let (run, passed) = (Arc::clone(run), passed.clone());
+    let is_first = scope.index() == 0;
+    let most = scope.peers() * PIECES_A_WORKER;
+    source::<_, CapacityContainerBuilder<Vec<Task>>, _, _>(
+        scope,
+        "sources:cut",
+        move |capability, info| {
+            let activator = scope.activator_for(info.address);
+            let mut capability = is_first.then_some(capability);
+            let mut number = 0;
+            move |output| {
+                for _ in 0..most {
+                    let (Some(held), Some(feed)) = (capability.as_mut(), &run.feed) else {
+                        return;
+                    };
+                    let epoch = feed.epoch();
+                    if *held.time() < epoch {
+                        held.downgrade(&epoch);
+                    }
+                    if passed.less_than(&epoch.saturating_sub(EPOCHS_AHEAD)) {
+                        activator.activate_after(FULL_REST);
+                        return;
+                    }
+                    let (epoch, what) = match feed.claim() {
+                        Ok(Claim::Text { chunk, in_place }) => (
+                            chunk.epoch,
+                            What::Text(Box::new(Text::new(*chunk, in_place))),
+                        ),
+                        Ok(Claim::RowGroup(group)) => (group.epoch, What::RowGroup(group)),
+                        Ok(Claim::Full) => {
+                            activator.activate_after(FULL_REST);
+                            return;
+                        }
+                        Ok(Claim::Done) => {
+                            capability = None;
+                            return;
+                        }
+                        Err(error) => {
+                            run.fail(error.into());
+                            capability = None;
+                            return;
+                        }
+                    };
+                    if *held.time() < epoch {
+                        held.downgrade(&epoch);
+                    }
+                    output.session(held).give(Task { number, what });
+                    number += 1;
+                }
+                activator.activate();
+            }
+        },
+    )
+}
+
+/// Reads what this worker is told to, one piece at each activation.
+fn read_tasks<'scope>(
+    tasks: Stream<'scope, Epoch, Vec<Task>>,
+    run: &Arc<Run>,
+) -> Stream<'scope, Epoch, Piece> {
+    let run = Arc::clone(run);
+    let scope = tasks.scope();
+    tasks.unary::<CapacityContainerBuilder<Piece>, _, _, _>(
+        Exchange::new(|task: &Task| task.number),
+        "sources:read",
+        move |_, info| {
+            let activator = scope.activator_for(info.address);
+            let mut waiting: VecDeque<(Capability<Epoch>, What)> = VecDeque::new();
+            let mut reader = Reader::default();
+            move |input, output| {
+                input.for_each(|capability, tasks| {
+                    let Some(capability) = capability.retain_least(output.output_index()) else {
+                        return;
+                    };
+                    let tasks = tasks.drain(..);
+                    waiting.extend(tasks.map(|task| (capability.clone(), task.what)));
+                });
+                let Some((capability, what)) = waiting.front_mut() else {
+                    return;
+                };
+                match reader.next(&run, what) {
+                    Ok(Given::Piece(mut piece)) => {
+                        output.session(capability).give_container(&mut piece);
+                        if matches!(what, What::Text(_)) {
+                            waiting.pop_front();
+                        }
+                        activator.activate();
+                    }
+                    Ok(Given::Full) => activator.activate_after(FULL_REST),
+                    Ok(Given::End) => {
+                        waiting.pop_front();
+                        activator.activate();
+                    }
+                    Err(error) => {
+                        run.fail(error.into());
+                        waiting.clear();
+                    }
+                }
+            }
+        },
+    )
+}
+
+impl Text {
+    fn new(chunk: Chunk, in_place: bool) -> Self {
+        Self {
+            source: chunk.source,
+            file: chunk.file.to_path_buf(),
+            offset: chunk.offset,
+            line: chunk.line,
+            header: HeaderBinding::clone(&chunk.header),
+            epoch: chunk.epoch,
+            broken: chunk.broken,
+            bytes: if in_place {
+                Bytes::InPlace(chunk.bytes.len())
+            } else {
+                Bytes::Here(chunk.bytes)
+            },
+        }
+    }
+}
+
+/// What a worker has open.
+#[derive(Default)]
+struct Reader {
+    table: Option<Table>,
+    file: Option<(PathBuf, File)>,
+}
+
+impl Reader {
+    /// The next piece of a task; a text is one piece.
+    fn next(&mut self, run: &Run, what: &mut What) -> Result<Given, SourceError> {
+        let text = match what {
+            What::Text(text) => text,
+            What::RowGroup(group) => {
+                let table = match &mut self.table {
+                    Some(table) => table,
+                    None => self.table.insert(Table::open(run, group.clone())?),
+                };
+                let given = table.next(run)?;
+                if matches!(given, Given::End) {
+                    self.table = None;
+                }
+                return Ok(given);
+            }
+        };
+        let bytes = match &text.bytes {
+            Bytes::InPlace(bytes) => *bytes,
+            Bytes::Here(bytes) => bytes.len(),
+        };
+        let Some(lease) = run.budget.take(length(bytes)) else {
+            return Ok(Given::Full);
+        };
+        let read = match &mut text.bytes {
+            Bytes::InPlace(bytes) => {
+                let owner = owner(&run.plan.sources[text.source]);
+                self.read_in_place(&owner, &text.file, text.offset, *bytes)?
+            }
+            Bytes::Here(bytes) => std::mem::take(bytes),
+        };
+        run.progress.add_bytes(length(bytes));
+        Ok(Given::Piece(Piece::Text(Arc::new(Chunk {
+            source: text.source,
+            file: Arc::new(std::mem::take(&mut text.file)),
+            bytes: read,
+            offset: text.offset,
+            line: text.line,
+            header: Arc::new(text.header.clone()),
+            epoch: text.epoch,
+            broken: text.broken.take(),
+            lease: Some(lease),
+        }))))
+    }
+
+    fn read_in_place(
+        &mut self,
+        owner: &str,
+        path: &PathBuf,
+        offset: u64,
+        bytes: usize,
+    ) -> Result<Vec<u8>, SourceError> {
+        let file = match &mut self.file {
+            Some((open, file)) if open == path => file,
+            other => {
+                let file = File::open(path).map_err(|error| io(owner, path, "opened", 0, error))?;
+                &mut other.insert((path.clone(), file)).1
+            }
+        };
+        let mut read = vec![0; bytes];
+        file.read_exact_at(&mut read, offset)
+            .map_err(|error| io(owner, path, "read", offset, error))?;
+        Ok(read)
+    }
+}
