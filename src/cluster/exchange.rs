@@ -70,11 +70,7 @@ pub fn by_bin<'scope>(
     if key.is_empty() {
         return rows;
     }
-    let pact = DistributorPact(move |peers| ByBin {
-        key,
-        table: table(peers),
-        peers,
-    });
+    let pact = DistributorPact(move |peers| ByBin::new(key, peers));
     rows.unary::<CapacityContainerBuilder<Batch>, _, _, _>(pact, "exchange:by_bin", |_, _| {
         |input, output| {
             input.for_each(|capability, batch| output.session(&capability).give_container(batch));
@@ -83,10 +79,23 @@ pub fn by_bin<'scope>(
 }
 
 /// Cuts batches by the owner of each row.
-struct ByBin {
+///
+/// Cost: one pass to hash and count, and one copy of every row, unless all rows of a batch have one owner.
+pub struct ByBin {
     key: Vec<usize>,
     table: Vec<usize>,
     peers: usize,
+}
+
+impl ByBin {
+    /// For rows whose key is the columns with these ids, and so many workers.
+    pub fn new(key: Vec<usize>, peers: usize) -> Self {
+        Self {
+            key,
+            table: table(peers),
+            peers,
+        }
+    }
 }
 
 impl Distributor<Batch> for ByBin {
