@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod cases;
+mod dependencies;
 mod deployment;
 mod oracle;
 mod reading;
