@@ -77,13 +77,7 @@ pub fn by_bin<'scope>(
         return rows;
     }
     let worker = rows.scope().index();
-    let pact = DistributorPact(move |peers| ByBin {
-        key,
-        table: table(peers),
-        hot: Hot::new(peers),
-        worker,
-        peers,
-    });
+    let pact = DistributorPact(move |peers| ByBin::new(key, worker, peers));
     rows.unary::<CapacityContainerBuilder<Batch>, _, _, _>(pact, "exchange:by_bin", |_, _| {
         |input, output| {
             input.for_each(|capability, batch| output.session(&capability).give_container(batch));
@@ -134,12 +128,27 @@ impl Hot {
 }
 
 /// Cuts batches by where each row goes.
-struct ByBin {
+///
+/// Cost: one pass to hash and count, and one copy of every row, unless all rows of a batch have one owner.
+pub struct ByBin {
     key: Vec<usize>,
     table: Vec<usize>,
     hot: Hot,
     worker: usize,
     peers: usize,
+}
+
+impl ByBin {
+    /// For rows that `worker` of `peers` has read, whose key is the columns with these ids.
+    pub fn new(key: Vec<usize>, worker: usize, peers: usize) -> Self {
+        Self {
+            key,
+            table: table(peers),
+            hot: Hot::new(peers),
+            worker,
+            peers,
+        }
+    }
 }
 
 impl Distributor<Batch> for ByBin {

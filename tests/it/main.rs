@@ -10,6 +10,8 @@
 mod bad_input;
 mod cases;
 mod cluster;
+mod dependencies;
+mod deployment;
 mod oracle;
 mod reading;
 mod real;
