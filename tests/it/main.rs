@@ -15,4 +15,5 @@ mod reading;
 mod real;
 mod tables;
 mod ventas;
+mod ventas_json;
 mod words;
