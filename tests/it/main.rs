@@ -10,6 +10,7 @@
 mod bad_input;
 mod cases;
 mod oracle;
+mod parquet_types;
 mod random_jobs;
 mod reading;
 mod real;
