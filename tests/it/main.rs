@@ -11,6 +11,7 @@ mod bad_input;
 mod cases;
 mod oracle;
 mod parquet_types;
+mod partitions;
 mod random_jobs;
 mod reading;
 mod real;
