@@ -112,7 +112,7 @@ csv = {}
             run(&plan).map(|_| ())
         });
         assert_eq!(
-            end.recv_timeout(Duration::from_secs(60)),
+            end.recv_timeout(Duration::from_mins(1)),
             Err(RecvTimeoutError::Disconnected),
             "no worker waits for the one that is gone"
         );

@@ -14,6 +14,7 @@ mod parquet_types;
 mod partitions;
 mod random_jobs;
 mod reading;
+mod readme;
 mod real;
 mod tables;
 mod ventas;

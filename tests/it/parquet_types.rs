@@ -35,14 +35,18 @@ columns = { row = "byte", reason = "reason" }
 [sources.sales.columns]
 "#;
 
-/// Writes a file of one row group; `fill` writes its columns in order.
-fn write(place: &Path, schema: &str, fill: impl FnOnce(&mut SerializedRowGroupWriter<'_, File>)) {
+/// Writes a file of one row group; `columns` writes them in order.
+fn write(
+    place: &Path,
+    schema: &str,
+    columns: impl FnOnce(&mut SerializedRowGroupWriter<'_, File>),
+) {
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let file = File::create(place.join("input.parquet")).unwrap();
     let properties = Arc::new(WriterProperties::builder().build());
     let mut writer = SerializedFileWriter::new(file, schema, properties).unwrap();
     let mut group = writer.next_row_group().unwrap();
-    fill(&mut group);
+    columns(&mut group);
     group.close().unwrap();
     writer.close().unwrap();
 }

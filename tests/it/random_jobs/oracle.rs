@@ -316,7 +316,6 @@ impl Judged {
             (Derived::Amount(digits), _) => product(digits),
             (Derived::Priced, _) => product(9),
             (Derived::Net, Cell::Decimal(units, 2)) => Some(decimal_cell(units + 150, 2)),
-            (Derived::Net, _) => Some(Cell::Null),
             (Derived::Folded, seg) => Some(folded(seg)),
             (Derived::Filled, Cell::Null) => Some(Cell::Whole(0)),
             (Derived::Filled, q) => Some(q.clone()),
@@ -325,7 +324,7 @@ impl Judged {
             (Derived::OnDay, Cell::Whole(micros)) => {
                 Some(Cell::Whole(micros.div_euclid(86_400_000_000)))
             }
-            (Derived::OnDay, _) => Some(Cell::Null),
+            (Derived::Net | Derived::OnDay, _) => Some(Cell::Null),
         };
         let name = derived.name().to_owned();
         if value.is_none() && !is_faulty {
@@ -389,7 +388,7 @@ fn holds(test: &Test, row: &Row) -> Option<bool> {
     };
     let order = match &row[column] {
         Cell::Null => return None,
-        Cell::Text(text) => text.as_str().cmp(literal.trim_matches('\'')),
+        Cell::Text(value) => value.as_str().cmp(literal.trim_matches('\'')),
         number => {
             let literal = match literal.strip_prefix("date ") {
                 Some(day) => Kind::Date.read(day.trim_matches('\''), false).unwrap(),
