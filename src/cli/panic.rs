@@ -55,3 +55,114 @@ fn message(panic: &PanicHookInfo<'_>) -> String {
         env!("CARGO_PKG_VERSION")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+    use std::sync::Arc;
+    use std::sync::mpsc::{self, RecvTimeoutError};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cluster::outcome::RunOptions;
+    use crate::cluster::{self, RunError};
+    use crate::job::plan::Plan;
+
+    const JOB: &str = r#"format = 1
+[job]
+name = "case"
+output = "out"
+[sources.sales]
+files = { paths = ["sales.csv"] }
+csv = {}
+columns = { id = "int not null" }
+[derive]
+twice = "id * 2"
+[rules.known]
+expect = "id is not null"
+[sinks.rows]
+files = { path = "rows" }
+csv = {}
+"#;
+
+    /// Set for the process that shows what a bug looks like: the folder of its job.
+    const PLACE: &str = "CAUDAL_TEST_PANIC_PLACE";
+
+    /// A job whose plan breaks what the resolver promises: the rule's condition is a number. The worker that gets the one
+    /// chunk of rows finds out; the others have nothing to do but wait.
+    fn spoiled_plan(place: &Path) -> Arc<Plan> {
+        std::fs::write(place.join("job.toml"), JOB).unwrap();
+        std::fs::write(place.join("sales.csv"), "id\n1\n2\n").unwrap();
+        let mut plan = super::super::load::job(&place.join("job.toml")).unwrap();
+        let changed = Arc::make_mut(&mut plan);
+        changed.rules[0].expect = changed.derived[0].expression.clone();
+        plan
+    }
+
+    fn run(plan: &Arc<Plan>) -> Result<cluster::Ended, RunError> {
+        let options = RunOptions {
+            workers: 3,
+            ..RunOptions::default()
+        };
+        cluster::run(plan, &options)
+    }
+
+    #[test]
+    fn a_worker_that_panics_ends_the_others() {
+        let place = tempfile::tempdir().unwrap();
+        let plan = spoiled_plan(place.path());
+        let (ended, end) = mpsc::channel::<()>();
+        let runner = std::thread::spawn(move || {
+            // Dropped at the end, whatever that is.
+            let _ended = ended;
+            run(&plan).map(|_| ())
+        });
+        assert_eq!(
+            end.recv_timeout(Duration::from_mins(1)),
+            Err(RecvTimeoutError::Disconnected),
+            "no worker waits for the one that is gone"
+        );
+        assert!(runner.join().is_err(), "whoever started the run is told");
+        assert!(
+            !place.path().join("out/rows").exists(),
+            "nothing is visible"
+        );
+    }
+
+    #[test]
+    fn a_bug_ends_the_process_with_its_own_exit_code_and_message() {
+        if let Some(place) = std::env::var_os(PLACE) {
+            install();
+            drop(run(&spoiled_plan(Path::new(&place))));
+            return;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let name = "cli::panic::tests::a_bug_ends_the_process_with_its_own_exit_code_and_message";
+        let output = Command::new("timeout")
+            .arg("60")
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(PLACE, place.path())
+            .env_remove("RUST_BACKTRACE")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(101), "{told}");
+        // The test runner ends with 101, too, but not without a word.
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("running 1 test"), "{said}");
+        assert!(!said.contains("test result"), "{said}");
+        for piece in [
+            "a bug at ",
+            "now: the run ends with exit code 101, nothing of it is visible",
+            "hint: please report",
+        ] {
+            assert!(told.contains(piece), "{piece:?} is not in:\n{told}");
+        }
+        assert!(
+            !place.path().join("out/rows").exists(),
+            "nothing is visible"
+        );
+    }
+}

@@ -10,7 +10,8 @@ use super::tables::{self, Cell, Row};
 
 const SAMPLE_JOB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/ventas.toml");
 const SAMPLE_DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/ventas");
-const BENCH_JOB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/ventas/ventas.toml");
+pub(super) const BENCH_JOB: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/benches/ventas/ventas.toml");
 
 #[test]
 fn the_sample_job_gives_the_rows_of_the_oracle_with_any_number_of_threads_and_processes() {
@@ -154,7 +155,8 @@ fn dirty_csv(part: u64, rows: u64) -> String {
     csv
 }
 
-fn caudal(arguments: &[&str], environment: &[(&str, &Path)]) -> Output {
+/// Runs the program with these variables set.
+pub(super) fn caudal(arguments: &[&str], environment: &[(&str, &Path)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_caudal"));
     command.args(arguments);
     for (name, value) in environment {

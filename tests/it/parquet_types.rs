@@ -1,0 +1,293 @@
+//! Parquet as others write it: INT96 and every unit of time, dictionaries, decimals of each physical type, columns that are
+//! missing or that nobody asked for. Files are written column by column, below Arrow.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use parquet::basic::Encoding;
+use parquet::data_type::{
+    ByteArray, ByteArrayType, DataType, FixedLenByteArray, FixedLenByteArrayType, Int32Type,
+    Int64Type, Int96, Int96Type,
+};
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+
+const HEAD: &str = r#"format = 1
+[job]
+name = "case"
+output = "out"
+max_refused = "100 %"
+[sources.sales]
+files = { paths = ["input.parquet"] }
+parquet = {}
+[sinks.rows]
+files = { path = "rows" }
+csv = {}
+[sinks.refused]
+from = "refused"
+files = { path = "refused" }
+csv = {}
+columns = { row = "byte", reason = "reason" }
+[sources.sales.columns]
+"#;
+
+/// Writes a file of one row group; `columns` writes them in order.
+fn write(
+    place: &Path,
+    schema: &str,
+    columns: impl FnOnce(&mut SerializedRowGroupWriter<'_, File>),
+) {
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let file = File::create(place.join("input.parquet")).unwrap();
+    let properties = Arc::new(WriterProperties::builder().build());
+    let mut writer = SerializedFileWriter::new(file, schema, properties).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    columns(&mut group);
+    group.close().unwrap();
+    writer.close().unwrap();
+}
+
+/// Writes the next column; `None` is null, in an optional column.
+fn column<T: DataType>(group: &mut SerializedRowGroupWriter<'_, File>, values: &[Option<T::T>]) {
+    let mut column = group.next_column().unwrap().expect("the schema has it");
+    let present: Vec<T::T> = values.iter().flatten().cloned().collect();
+    let levels: Vec<i16> = values
+        .iter()
+        .map(|value| i16::from(value.is_some()))
+        .collect();
+    let levels = (present.len() < values.len()).then_some(&levels[..]);
+    let written = column
+        .typed::<T>()
+        .write_batch(&present, levels, None)
+        .unwrap();
+    assert_eq!(written, present.len());
+    column.close().unwrap();
+}
+
+fn some<T: Clone>(values: &[T]) -> Vec<Option<T>> {
+    values.iter().cloned().map(Some).collect()
+}
+
+fn run(place: &Path, columns: &str) -> Output {
+    fs::write(place.join("job.toml"), format!("{HEAD}{columns}")).unwrap();
+    Command::new("timeout")
+        .args(["60", env!("CARGO_BIN_EXE_caudal")])
+        .args(["run", "job.toml", "--json", "--quiet", "-w", "2"])
+        .current_dir(place)
+        .output()
+        .unwrap()
+}
+
+/// The lines of a sink, header first.
+fn lines(output: &Output, place: &Path, sink: &str) -> Vec<String> {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let mut lines = Vec::new();
+    for file in super::tables::visible_files(&place.join("out").join(sink)) {
+        let text = fs::read_to_string(file).unwrap();
+        lines.extend(text.lines().map(str::to_owned));
+    }
+    lines[1..].sort();
+    lines
+}
+
+/// A time as INT96 has it: nanoseconds of a Julian day.
+fn int96(days_since_1970: i64, nanos: u64) -> Int96 {
+    let day = u32::try_from(days_since_1970 + 2_440_588).unwrap();
+    let mut value = Int96::new();
+    let low = u32::try_from(nanos & 0xFFFF_FFFF).unwrap();
+    value.set_data(low, u32::try_from(nanos >> 32).unwrap(), day);
+    value
+}
+
+const HOUR: u64 = 3_600_000_000_000;
+
+#[test]
+fn int96_is_a_time_or_a_refused_row() {
+    let place = tempfile::tempdir().unwrap();
+    let schema = "message m { required int32 id; optional int96 ts; }";
+    let times = [
+        Some(int96(0, 0)),
+        // 2026-03-14.
+        Some(int96(20_526, 10 * HOUR + 123_456_000)),
+        None,
+        Some(int96(-1, 23 * HOUR)),
+        // 9999-12-31 and 1600-01-01, as some writers mark "for ever" and "never": the parquet crate reads INT96 as 64 bits
+        // of nanoseconds, which end in 2262 and wrap. A wrapped time has odd nanoseconds (2^64 is no multiple of 1000), so
+        // that its row is refused and never wrong; its reason is that of odd nanoseconds.
+        Some(int96(2_932_896, 12 * HOUR)),
+        Some(int96(-135_140, 0)),
+        // A nanosecond that microseconds can't hold.
+        Some(int96(20_526, 1)),
+    ];
+    write(place.path(), schema, |group| {
+        column::<Int32Type>(group, &some(&[1, 2, 3, 4, 5, 6, 7]));
+        column::<Int96Type>(group, &times);
+    });
+    let output = run(place.path(), "id = \"int not null\"\nts = \"timestamp\"\n");
+    assert_eq!(
+        lines(&output, place.path(), "rows"),
+        [
+            "id,ts",
+            "1,1970-01-01T00:00:00.000Z",
+            "2,2026-03-14T10:00:00.123456Z",
+            "3,",
+            "4,1969-12-31T23:00:00.000Z",
+        ]
+    );
+    assert_eq!(
+        lines(&output, place.path(), "refused"),
+        ["row,reason", "4,scale_loss", "5,scale_loss", "6,scale_loss"]
+    );
+}
+
+#[test]
+fn every_unit_of_time_is_the_same_time() {
+    let place = tempfile::tempdir().unwrap();
+    let schema = "message m {
+        required int64 ms (TIMESTAMP(MILLIS,true));
+        required int64 us (TIMESTAMP(MICROS,true));
+        required int64 ns (TIMESTAMP(NANOS,true));
+        required int64 local (TIMESTAMP(MILLIS,false));
+        required int64 old_ms (TIMESTAMP_MILLIS);
+        required int64 seconds;
+        required int32 day (DATE);
+    }";
+    // 2026-03-14T10:00:00.250Z, and a moment before 1970.
+    let millis = [1_773_482_400_250, -1];
+    let times = |unit: i64| some(&millis.map(|time| time * unit));
+    write(place.path(), schema, |group| {
+        column::<Int64Type>(group, &times(1));
+        column::<Int64Type>(group, &times(1000));
+        column::<Int64Type>(group, &times(1_000_000));
+        column::<Int64Type>(group, &times(1));
+        column::<Int64Type>(group, &times(1));
+        column::<Int64Type>(group, &some(&[1_773_482_400, 0]));
+        column::<Int32Type>(group, &some(&[20_526, -1]));
+    });
+    // A number of seconds is a time where the job says so: Parquet has no such type. The third time has a zone of its own.
+    let columns = "ms = \"timestamp\"\nus = \"timestamp\"\nns = \"timestamp\"
+        local = { type = \"timestamp\", time_zone = \"Europe/Madrid\" }\nold_ms = \"timestamp\"
+        seconds = { type = \"timestamp\", unit = \"seconds\" }\nday = \"date\"\n";
+    let output = run(place.path(), columns);
+    let (new, old) = ("2026-03-14T10:00:00.250Z", "1969-12-31T23:59:59.999Z");
+    let (new_local, old_local) = ("2026-03-14T09:00:00.250Z", "1969-12-31T22:59:59.999Z");
+    assert_eq!(
+        lines(&output, place.path(), "rows"),
+        [
+            "ms,us,ns,local,old_ms,seconds,day".to_owned(),
+            format!("{old},{old},{old},{old_local},{old},1970-01-01T00:00:00.000Z,1969-12-31"),
+            format!("{new},{new},{new},{new_local},{new},2026-03-14T10:00:00.000Z,2026-03-14"),
+        ]
+    );
+}
+
+#[test]
+fn decimals_of_every_physical_type_are_exact() {
+    let place = tempfile::tempdir().unwrap();
+    let schema = "message m {
+        required int32 small (DECIMAL(9,2));
+        required int64 middle (DECIMAL(18,4));
+        required fixed_len_byte_array(16) wide (DECIMAL(38,6));
+        required fixed_len_byte_array(3) short (DECIMAL(6,2));
+        required binary bytes (DECIMAL(20,1));
+        required int64 finer (DECIMAL(18,4));
+    }";
+    let wide = [10_i128.pow(38) - 1, -1];
+    let fixed = |bytes: &[u8]| FixedLenByteArray::from(bytes.to_vec());
+    write(place.path(), schema, |group| {
+        column::<Int32Type>(group, &some(&[999_999_999, -1]));
+        column::<Int64Type>(group, &some(&[999_999_999_999_999_999, -1]));
+        column::<FixedLenByteArrayType>(
+            group,
+            &some(&wide.map(|units| fixed(&units.to_be_bytes()))),
+        );
+        // Three bytes of two's complement: 1234.56, −0.01.
+        column::<FixedLenByteArrayType>(
+            group,
+            &some(&[fixed(&[0x01, 0xE2, 0x40]), fixed(&[0xFF; 3])]),
+        );
+        column::<ByteArrayType>(
+            group,
+            &some(&[ByteArray::from(vec![0x0C]), ByteArray::from(vec![0xFF])]),
+        );
+        // 1.2500 is a decimal of two places, 0.0001 is not.
+        column::<Int64Type>(group, &some(&[12_500, 1]));
+    });
+    let columns = "small = \"decimal(9,2)\"\nmiddle = \"decimal(20,4)\"\nwide = \"decimal(38,6)\"
+        short = \"decimal(12,2)\"\nbytes = \"decimal(20,1)\"\nfiner = { type = \"decimal(18,2)\", on_bad = \"null\" }\n";
+    let output = run(place.path(), columns);
+    let nines = "9".repeat(32);
+    assert_eq!(
+        lines(&output, place.path(), "rows"),
+        [
+            "small,middle,wide,short,bytes,finer".to_owned(),
+            "-0.01,-0.0001,-0.000001,-0.01,-0.1,".to_owned(),
+            format!("9999999.99,99999999999999.9999,{nines}.999999,1234.56,1.2,1.25"),
+        ]
+    );
+}
+
+#[test]
+fn dictionaries_and_columns_nobody_asked_for() {
+    let place = tempfile::tempdir().unwrap();
+    let schema = "message m {
+        required binary nobody_asked (UTF8);
+        optional binary region (UTF8);
+        required group nested { required int32 inner; }
+        required int32 id;
+    }";
+    let names = ["ES", "FR", "ñandú"].map(|name| Some(ByteArray::from(name)));
+    let regions: Vec<Option<ByteArray>> = (0..3000)
+        .map(|row| names.get(row % 4).cloned().flatten())
+        .collect();
+    let ids: Vec<i32> = (0..3000).collect();
+    write(place.path(), schema, |group| {
+        column::<ByteArrayType>(group, &some(&vec![ByteArray::from("x"); 3000]));
+        column::<ByteArrayType>(group, &regions);
+        column::<Int32Type>(group, &some(&ids));
+        column::<Int32Type>(group, &some(&ids));
+    });
+    let file = SerializedFileReader::new(File::open(place.path().join("input.parquet")).unwrap());
+    let file = file.unwrap();
+    let encodings = file.metadata().row_group(0).column(1).encodings();
+    let encodings: Vec<Encoding> = encodings.collect();
+    assert!(
+        encodings.contains(&Encoding::RLE_DICTIONARY),
+        "the file has a dictionary: {encodings:?}"
+    );
+    let output = run(
+        place.path(),
+        "id = \"int not null\"\nregion = \"varchar\"\n",
+    );
+    let mut expected: Vec<String> = (0..3000)
+        .map(|row| format!("{row},{}", ["ES", "FR", "ñandú", ""][row % 4]))
+        .collect();
+    expected.sort();
+    expected.insert(0, "id,region".to_owned());
+    assert_eq!(lines(&output, place.path(), "rows"), expected);
+}
+
+#[test]
+fn a_missing_column_is_told_with_the_nearest_name() {
+    let place = tempfile::tempdir().unwrap();
+    write(
+        place.path(),
+        "message m { required int32 id; required int32 quantitty; }",
+        |group| {
+            column::<Int32Type>(group, &some(&[1]));
+            column::<Int32Type>(group, &some(&[1]));
+        },
+    );
+    let output = run(place.path(), "id = \"int\"\nquantity = \"int\"\n");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    for piece in ["input.parquet", "quantity", "\"quantitty\""] {
+        assert!(told.contains(piece), "{piece:?} is not in:\n{told}");
+    }
+    assert!(super::tables::visible_files(&place.path().join("out")).is_empty());
+}
