@@ -19,8 +19,8 @@ mod numbers;
 mod panic;
 mod print;
 mod progress;
-mod resources;
 mod run;
+mod status;
 mod stop;
 mod summary;
 
@@ -54,7 +54,7 @@ fn command_line(words: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(arguments) => match dispatch(arguments.command) {
             Ok(code) => code,
             Err(stop) => {
-                print::to_people(&stop.to_string());
+                print::failure(&stop.to_string());
                 stop.exit_code()
             }
         },
@@ -77,6 +77,7 @@ fn dispatch(typed: Typed) -> Result<u8, Stop> {
         Typed::Explain {
             job, mermaid, json, ..
         } => explain::explain(&job, explain::Style::of(mermaid, json)),
+        Typed::Status { job, json, .. } => status::status(&job, json),
         Typed::Generate {
             set: arguments::DataSet::Ventas(typed),
             ..

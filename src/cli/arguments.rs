@@ -23,6 +23,7 @@ Examples:
   caudal explain jobs/ventas.toml            what would run
   caudal run jobs/ventas.toml -w 4           run it on four threads
   caudal run jobs/ventas.toml --json | jq    the summary for machines
+  caudal status jobs/ventas.toml             where its run stands (run --status)
   caudal generate ventas --rows 1000000 --seed 1 --out data";
 
 const RUN_EXAMPLES: &str = "\
@@ -32,9 +33,19 @@ Examples:
   caudal run jobs/ventas.toml --limit 1000        1000 rows, to try a job
   caudal run jobs/ventas.toml --as-of 2026-03-15  freshness at that midnight UTC
   caudal run jobs/ventas.toml --json --quiet      only one line of JSON
+  caudal run jobs/ventas.toml --status 127.0.0.1:0  a look inside while it runs
 
 A bounded run is all or nothing: its outputs replace those of the run before
 as a whole at the end, or nothing changes. The summary goes to standard error.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  caudal run jobs/ventas.toml --status 127.0.0.1:0 &
+  caudal status jobs/ventas.toml
+  caudal status jobs/ventas.toml --json | jq .rows
+
+Exits with 3 where no run answers. With CAUDAL_STATUS_TOKEN set the run asks for
+that token, and `status` gives it.";
 
 const CHECK_EXAMPLES: &str = "\
 Prints `ok` and the columns of every sink; or every fault of the job file with
@@ -110,6 +121,17 @@ pub(super) enum Typed {
         #[arg(long)]
         json: bool,
     },
+    /// Print where a running job stands
+    #[command(disable_help_flag = true, after_help = STATUS_EXAMPLES)]
+    Status {
+        #[command(flatten)]
+        help: Help,
+        /// The job file
+        job: PathBuf,
+        /// As one line of JSON for each process
+        #[arg(long)]
+        json: bool,
+    },
     /// Write a generated data set
     #[command(disable_help_flag = true, disable_help_subcommand = true)]
     Generate {
@@ -157,6 +179,15 @@ pub(super) struct RunTyped {
     /// End the input after this many rows
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
+    /// Show metrics and status over HTTP while it runs, at this address (port 0: any free one)
+    ///
+    /// Paths: /metrics (Prometheus), /status (JSON), /healthz, /readyz. With CAUDAL_STATUS_TOKEN set, /metrics and /status ask
+    /// for that token; an address that other machines reach needs one. `caudal status JOB` finds the address by itself.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) status: Option<String>,
+    /// Log the life of the run on standard error instead of progress and summary (json: with ECS field names)
+    #[arg(long, value_enum, value_name = "SHAPE")]
+    pub(super) log: Option<LogTyped>,
     /// Print the summary as one line of JSON on standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -191,6 +222,12 @@ pub(super) struct VentasTyped {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogTyped {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum OneFormat {
     Csv,
     Json,
@@ -214,6 +251,7 @@ mod tests {
             &["caudal", "run", "--help"],
             &["caudal", "check", "--help"],
             &["caudal", "explain", "--help"],
+            &["caudal", "status", "--help"],
             &["caudal", "generate", "--help"],
             &["caudal", "generate", "ventas", "--help"],
             &["caudal", "completions", "--help"],

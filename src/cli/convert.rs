@@ -1,12 +1,14 @@
 //! From what was typed to what a run needs.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
 
-use super::arguments::RunTyped;
+use super::arguments::{LogTyped, RunTyped};
 use super::stop::Stop;
 use crate::job::problems::quoted;
+use crate::observe::log::Shape;
 
 /// What `caudal run` needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +25,24 @@ pub(super) struct RunCommand {
     pub(super) json: bool,
     /// Neither progress nor summary for people.
     pub(super) quiet: bool,
+    /// Where the status is served.
+    pub(super) status: Option<StatusCommand>,
+    /// How events are written.
+    pub(super) log: Shape,
+}
+
+/// Where the status is served, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StatusCommand {
+    /// The address; port 0 takes any.
+    pub(super) address: SocketAddr,
+    /// What has to be shown to see it.
+    pub(super) token: Option<String>,
 }
 
 impl RunTyped {
     /// # Errors
-    /// Where the words contradict each other, name no time, or ask for more than one process.
+    /// Where the words contradict each other, name no time or address, or ask for more than one process.
     pub(super) fn convert(self) -> Result<RunCommand, Stop> {
         if self.processes > 1 {
             return Err(one_process(&format!("-n {}", self.processes)));
@@ -45,8 +60,57 @@ impl RunTyped {
             limit: self.limit,
             json: self.json,
             quiet: self.quiet,
+            status: self.status.as_deref().map(status).transpose()?,
+            log: match self.log {
+                None => Shape::Warnings,
+                Some(LogTyped::Human) => Shape::People,
+                Some(LogTyped::Json) => Shape::Json,
+            },
         })
     }
+}
+
+/// The environment's name of the token that the status asks for.
+pub(super) const TOKEN: &str = "CAUDAL_STATUS_TOKEN";
+
+/// The token of the environment; none where it is not set.
+///
+/// # Errors
+/// Where it can't be the value of a header: then it could never be given.
+pub(super) fn token() -> Result<Option<String>, Stop> {
+    let Some(token) = std::env::var_os(TOKEN) else {
+        return Ok(None);
+    };
+    token
+        .into_string()
+        .ok()
+        .filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()))
+        .map(Some)
+        .ok_or_else(|| {
+            Stop::Words(format!(
+                "{TOKEN}: it is no token\n  expected: one or more ASCII letters, digits and signs, without blanks\n  \
+                 now: nothing was started\n  hint: unset it where no token is wanted"
+            ))
+        })
+}
+
+/// Reads where the status is served.
+fn status(text: &str) -> Result<StatusCommand, Stop> {
+    let address: SocketAddr = text.parse().map_err(|_| {
+        Stop::Words(format!(
+            "--status: {} is not an address with a port\n  expected: 127.0.0.1:9100, [::1]:9100, or port 0 for any that is free\n  \
+             now: nothing was started",
+            quoted(text)
+        ))
+    })?;
+    let token = token()?;
+    if token.is_none() && !address.ip().is_loopback() {
+        return Err(Stop::Words(format!(
+            "--status: {address} is reached from other machines, and everyone there could look\n  expected: an address of this \
+             machine alone (127.0.0.1), or a token in {TOKEN}\n  now: nothing was started"
+        )));
+    }
+    Ok(StatusCommand { address, token })
 }
 
 fn one_process(what: &str) -> Stop {
@@ -99,6 +163,21 @@ mod tests {
         }
         assert_eq!(moment("2026-03-14").unwrap(), noon - 12 * 3_600_000_000);
         assert_eq!(moment("2026-03-14T12:00:00.000001Z").unwrap(), noon + 1);
+    }
+
+    #[test]
+    fn a_status_for_other_machines_needs_a_token() {
+        // The environment of the tests has no token.
+        assert!(status("127.0.0.1:0").is_ok() && status("[::1]:9100").is_ok());
+        for (wrong, told) in [
+            ("9100", "--status: \"9100\" is not an address with a port"),
+            ("localhost", "--status: \"localhost\" is not"),
+            ("0.0.0.0:9100", "--status: 0.0.0.0:9100 is reached from"),
+        ] {
+            let stop = status(wrong).unwrap_err();
+            assert_eq!(stop.exit_code(), 2);
+            assert!(stop.to_string().starts_with(told), "{stop}");
+        }
     }
 
     #[test]

@@ -20,9 +20,9 @@ pub(super) fn happened() -> bool {
 pub(super) fn install() {
     std::panic::set_hook(Box::new(|panic| {
         if !HAPPENED.swap(true, Ordering::AcqRel) {
-            print::to_people(&message(panic));
+            print::failure(&message(panic));
             if std::env::var_os("RUST_BACKTRACE").is_some() {
-                print::to_people(&std::backtrace::Backtrace::force_capture().to_string());
+                print::failure(&std::backtrace::Backtrace::force_capture().to_string());
             }
             // Other workers would wait for the one that is gone: the process ends here, and what it staged is never read.
             std::process::exit(i32::from(EXIT_CODE));

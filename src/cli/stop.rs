@@ -6,6 +6,7 @@ use std::fmt;
 use crate::cluster::RunError;
 use crate::job::document::JobError;
 use crate::job::problems::Problems;
+use crate::observe::http::ServeError;
 use crate::sources::generate::GenerateError;
 
 /// Exit code of a command that did what it was asked.
@@ -30,6 +31,10 @@ pub(super) enum Stop {
     Run(RunError),
     /// Nothing was generated.
     Generate(GenerateError),
+    /// The status can't be served.
+    Serve(ServeError),
+    /// No run could be asked how it stands.
+    NoRun(String),
     /// Standard output is full or gone.
     Output(std::io::Error),
     /// Signals can't be heard.
@@ -45,7 +50,12 @@ impl Stop {
             Self::Run(RunError::Enrich(_) | RunError::Split(_) | RunError::Panicked) => {
                 super::panic::EXIT_CODE
             }
-            Self::Run(_) | Self::Generate(_) | Self::Output(_) | Self::Signals(_) => WORLD,
+            Self::Run(_)
+            | Self::Generate(_)
+            | Self::Serve(_)
+            | Self::NoRun(_)
+            | Self::Output(_)
+            | Self::Signals(_) => WORLD,
         }
     }
 }
@@ -65,7 +75,8 @@ impl From<Problems> for Stop {
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Words(message) => f.write_str(message),
+            Self::Words(message) | Self::NoRun(message) => f.write_str(message),
+            Self::Serve(error) => f.write_str(&chain(error)),
             Self::Job(error) => f.write_str(&chain(error)),
             Self::Run(error) => f.write_str(&chain(error)),
             Self::Generate(error) => f.write_str(&chain(error)),

@@ -75,9 +75,15 @@ pub fn by_bin<'scope>(
         table: table(peers),
         peers,
     });
+    let (observer, worker) = (Arc::clone(&run.observer), rows.scope().index());
     rows.unary::<CapacityContainerBuilder<Batch>, _, _, _>(pact, "exchange:by_bin", |_, _| {
-        |input, output| {
-            input.for_each(|capability, batch| output.session(&capability).give_container(batch));
+        move |input, output| {
+            input.for_each(|capability, batch| {
+                if let Some(rows) = &batch.rows {
+                    observer.exchanged(worker, rows.num_rows(), rows.get_array_memory_size());
+                }
+                output.session(&capability).give_container(batch);
+            });
         }
     })
 }

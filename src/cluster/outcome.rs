@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::Interrupt;
+use crate::observe::Observer;
 use crate::record::RowCounts;
 
 /// How a job is run.
@@ -23,6 +24,8 @@ pub struct RunOptions {
     pub progress: Arc<Progress>,
     /// Set from outside to end the run with nothing visible.
     pub interrupt: Arc<Interrupt>,
+    /// What the run shows of itself. Held by the workers, which tell it what they counted, and by whoever looks.
+    pub observer: Arc<Observer>,
 }
 
 /// What a run is doing.
@@ -34,6 +37,17 @@ pub enum Phase {
     Running,
     /// Outputs are made visible.
     Publishing,
+}
+
+impl Phase {
+    /// The phase in one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Running => "running",
+            Self::Publishing => "publishing",
+        }
+    }
 }
 
 /// Counters for people: they lag behind and are never decided upon.
@@ -56,6 +70,11 @@ impl Progress {
             Phase::Publishing => 2,
         };
         self.phase.store(code, Ordering::Relaxed);
+        tracing::info!(
+            action = "phase-changed",
+            phase = phase.word(),
+            "the run has come to its next phase"
+        );
     }
 
     /// Sets the bytes of all input.
@@ -122,13 +141,14 @@ pub struct Teller {
 }
 
 impl Teller {
-    /// Tells the worker's counts since the start of the run; only what is new is added.
-    pub fn tell(&mut self, counts: &RowCounts) {
-        let now = Rows {
-            rows_in: counts.rows_in,
-            clean: counts.clean,
-            refused: counts.refused,
-        };
+    /// Tells the worker's counts of each source since the start of the run; only what is new is added.
+    pub fn tell(&mut self, counts: &[RowCounts]) {
+        let mut now = Rows::default();
+        for counts in counts {
+            now.rows_in += counts.rows_in;
+            now.clean += counts.clean;
+            now.refused += counts.refused;
+        }
         let progress = &self.progress;
         for (total, now, told) in [
             (&progress.rows_in, now.rows_in, self.told.rows_in),
@@ -216,12 +236,12 @@ mod tests {
             refused,
             ..RowCounts::default()
         };
-        one.tell(&counts(10, 9, 1));
-        two.tell(&counts(5, 5, 0));
-        one.tell(&counts(12, 10, 2));
-        one.tell(&counts(12, 10, 2));
+        one.tell(&[counts(8, 8, 0), counts(2, 1, 1)]);
+        two.tell(&[counts(5, 5, 0)]);
+        one.tell(&[counts(12, 10, 2)]);
+        one.tell(&[counts(12, 10, 2)]);
         // A worker that has handed its counts over starts again; nothing is taken back.
-        one.tell(&RowCounts::default());
+        one.tell(&[RowCounts::default()]);
         assert_eq!(
             progress.rows(),
             Rows {

@@ -7,6 +7,7 @@ use super::Interrupt;
 use super::outcome::{Progress, RunOptions};
 use crate::job::plan::{Measure, Plan, SinkFrom};
 use crate::lookup::{EnrichError, Loaded, LookupError};
+use crate::observe::Observer;
 use crate::record::Note;
 use crate::sinks::SinkError;
 use crate::sources::{Feed, SourceError};
@@ -23,6 +24,8 @@ pub struct Run {
     pub references: Vec<Loaded>,
     /// Counters for people.
     pub progress: Arc<Progress>,
+    /// What the run shows of itself.
+    pub observer: Arc<Observer>,
     /// For each column id, whether anything behind the split needs it.
     pub needed: Vec<bool>,
     /// Wall time bound to the run, in microseconds since 1970: what `now()` is.
@@ -86,6 +89,7 @@ impl Run {
             feed,
             references,
             progress: Arc::clone(&options.progress),
+            observer: Arc::clone(&options.observer),
             now,
             as_of: options.as_of,
             stage,

@@ -32,6 +32,7 @@ pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Outcome, RunError> 
         .iter()
         .any(|sink| matches!(sink.to, SinkTo::Files { .. }));
     let feed_budget = Budget::new(plan.in_flight_bytes);
+    options.observer.watch_budget(&feed_budget);
     let feed = Feed::new(plan, &feed_budget, options.limit)?;
     options.progress.set_total_bytes(feed.total_bytes);
     options.progress.set_phase(Phase::Loading);
@@ -45,7 +46,11 @@ pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Outcome, RunError> 
     } else {
         None
     };
+    let announced = root
+        .as_ref()
+        .and_then(|root| options.observer.announce(root.path()));
     let outcome = attempt(plan, options, feed, references, root.as_mut());
+    drop(announced);
     if let Some(root) = root {
         let cleaned = root.clean();
         // What failed first is told; what could not be cleaned up is by the next run.
@@ -123,7 +128,7 @@ fn execute(run: &Arc<Run>, workers: usize) -> Result<BTreeMap<String, f64>, RunE
     let config = timely::Config::process(workers);
     let guards = timely::execute(config, move |worker| {
         let _over = OverIfPanicking(&shared);
-        let log = Busy::listen(worker);
+        let log = Busy::listen(worker, &shared.observer);
         let dataflow = worker.next_dataflow_index();
         flow::build(worker, &shared);
         while worker.has_dataflows() {

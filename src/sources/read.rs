@@ -29,6 +29,7 @@ const FULL_REST: Duration = Duration::from_micros(500);
 /// when there is no more input or the run has failed.
 pub fn read<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Stream<'scope, Epoch, Piece> {
     let run = Arc::clone(run);
+    let worker = scope.index();
     source::<_, CapacityContainerBuilder<Piece>, _, _>(
         scope,
         "sources:read",
@@ -45,6 +46,7 @@ pub fn read<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Stream<'scop
                         if *held.time() < epoch {
                             held.downgrade(&epoch);
                         }
+                        run.observer.reader_at(worker, Some(epoch));
                         output.session(held).give_container(&mut piece);
                         activator.activate();
                     }
@@ -52,9 +54,13 @@ pub fn read<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Stream<'scop
                         if *held.time() < epoch {
                             held.downgrade(&epoch);
                         }
+                        run.observer.reader_at(worker, Some(epoch));
                         activator.activate_after(FULL_REST);
                     }
-                    Ok(Next::Done) => capability = None,
+                    Ok(Next::Done) => {
+                        run.observer.reader_at(worker, None);
+                        capability = None;
+                    }
                     Err(error) => {
                         run.fail(error.into());
                         capability = None;
@@ -84,7 +90,9 @@ fn next_piece(run: &Run, table: &mut Option<Table>) -> Result<Next, SourceError>
         }
         match run.feed.claim()? {
             Claim::Text(chunk) => {
-                run.progress.add_bytes(length(chunk.bytes.len()));
+                let bytes = length(chunk.bytes.len());
+                run.progress.add_bytes(bytes);
+                run.observer.read(chunk.source, bytes, chunk.epoch);
                 return Ok(Next::Piece(chunk.epoch, Piece::Text(Arc::new(*chunk))));
             }
             Claim::RowGroup(group) => *table = Some(Table::open(run, group)?),
@@ -155,8 +163,10 @@ impl Table {
         })?;
         self.batch_bytes = length(batch.get_array_memory_size());
         lease.grow_to(self.batch_bytes);
-        run.progress
-            .add_bytes(self.group.row_bytes * length(batch.num_rows()));
+        let bytes = self.group.row_bytes * length(batch.num_rows());
+        run.progress.add_bytes(bytes);
+        run.observer
+            .read(self.group.source, bytes, self.group.epoch);
         let first_row = self.next_row;
         self.next_row += length(batch.num_rows());
         Ok(Given::Piece(Piece::Table {

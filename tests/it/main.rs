@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod cases;
+mod observe;
 mod oracle;
 mod reading;
 mod real;

@@ -10,6 +10,7 @@ use std::process::Command;
 const COMMANDS: &[(&str, &[&str])] = &[
     ("help", &["--help"]),
     ("help_run", &["run", "--help"]),
+    ("help_status", &["status", "--help"]),
     ("help_check", &["check", "--help"]),
     ("help_explain", &["explain", "--help"]),
     ("help_generate", &["generate", "--help"]),
@@ -23,6 +24,18 @@ const COMMANDS: &[(&str, &[&str])] = &[
     (
         "no_time",
         &["run", "jobs/ventas.toml", "--as-of", "yesterday"],
+    ),
+    (
+        "status_without_a_run",
+        &["status", "jobs/ventas.toml"],
+    ),
+    (
+        "status_nowhere",
+        &["run", "jobs/ventas.toml", "--status", "9100"],
+    ),
+    (
+        "status_for_all",
+        &["run", "jobs/ventas.toml", "--status", "0.0.0.0:9100"],
     ),
     ("several_processes", &["run", "jobs/ventas.toml", "-n", "2"]),
     ("process_index", &["run", "jobs/ventas.toml", "-p", "1"]),
@@ -67,6 +80,7 @@ fn told(words: &[&str]) -> String {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env_remove("COLUMNS")
         .env_remove("CAUDAL_OUT")
+        .env_remove("CAUDAL_STATUS_TOKEN")
         .output()
         .unwrap();
     format!(
