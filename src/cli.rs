@@ -20,8 +20,8 @@ mod numbers;
 mod panic;
 mod print;
 mod progress;
-mod resources;
 mod run;
+mod status;
 mod stop;
 mod summary;
 
@@ -55,7 +55,7 @@ fn command_line(words: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(arguments) => match dispatch(arguments.command) {
             Ok(code) => code,
             Err(stop) => {
-                print::to_people(&stop.to_string());
+                print::failure(&stop.to_string());
                 stop.exit_code()
             }
         },
@@ -79,6 +79,7 @@ fn dispatch(typed: Typed) -> Result<u8, Stop> {
         Typed::Explain {
             job, mermaid, json, ..
         } => explain::explain(&job, explain::Style::of(mermaid, json)),
+        Typed::Status { job, json, .. } => status::status(&job, json),
         Typed::Generate {
             set: arguments::DataSet::Ventas(typed),
             ..

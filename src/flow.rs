@@ -32,8 +32,8 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
         let clean = exchange::by_bin(split.clean, run).probe_with(&passed);
 
         // Checks: statistics as differences, applied and judged where their segment lives.
-        let judged = checks::tally(&clean, &run.plan, run.as_of, run.now);
-        let verdicts = epoch::verdict_notes(&judged.verdicts, &run.plan);
+        let judged = checks::tally(&clean, &run.plan, &run.observer, run.as_of, run.now);
+        let verdicts = epoch::verdict_notes(&judged.verdicts, run);
 
         // Outputs: staged here, published when all of the run is good.
         let staged = sinks::stage(clean, split.refused, judged.windows, judged.verdicts, run);

@@ -23,4 +23,6 @@ pub mod epoch;
 
 pub mod cluster;
 
+pub mod observe;
+
 pub mod cli;

@@ -26,6 +26,7 @@ use timely::dataflow::{Scope, Stream, StreamVec};
 
 use crate::cluster::exchange;
 use crate::job::plan::{Measure, Plan};
+use crate::observe::Observer;
 use crate::record::{Batch, Epoch};
 
 use super::freshness::Freshness;
@@ -52,6 +53,7 @@ pub struct Tallied<'scope> {
 pub fn tally<'scope>(
     clean: &Stream<'scope, Epoch, Batch>,
     plan: &Plan,
+    observer: &Arc<Observer>,
     as_of: Option<i64>,
     now: i64,
 ) -> Tallied<'scope> {
@@ -60,14 +62,16 @@ pub fn tally<'scope>(
     for index in 0..plan.windows.len() {
         let layout = Arc::new(Layout::of_window(plan, index));
         let partials = by_segment(reduce(clean.clone(), &layout, now));
-        let (rows, judged) = tally_window(partials, &layout);
+        let (rows, judged) = tally_window(partials, &layout, observer);
         windows.push(rows);
         verdicts.push(judged);
     }
     for (layout, freshness) in freshness_checks(plan) {
         let layout = Arc::new(layout);
         let partials = on_one_worker(reduce(clean.clone(), &layout, now));
-        verdicts.push(tally_freshness(partials, &layout, freshness, as_of));
+        verdicts.push(tally_freshness(
+            partials, &layout, observer, freshness, as_of,
+        ));
     }
     let scope: Scope<'scope, Epoch> = clean.scope();
     Tallied {
@@ -232,11 +236,13 @@ fn consolidate(partials: Partials<'_>, owner: impl Fn(&Group) -> usize + 'static
 pub fn tally_window<'scope>(
     partials: Partials<'scope>,
     layout: &Arc<Layout>,
+    observer: &Arc<Observer>,
 ) -> (Stream<'scope, Epoch, Batch>, Stream<'scope, Epoch, Batch>) {
     let tally = Tally::new(Arc::clone(layout));
     at_the_end(
         partials,
         format!("checks:tally {}", layout.name),
+        Watched::new(layout, observer),
         tally,
         |tally| {
             let closed = tally.close();
@@ -249,6 +255,7 @@ pub fn tally_window<'scope>(
 pub fn tally_freshness<'scope>(
     partials: Partials<'scope>,
     layout: &Arc<Layout>,
+    observer: &Arc<Observer>,
     freshness: Freshness,
     as_of: Option<i64>,
 ) -> Stream<'scope, Epoch, Batch> {
@@ -256,10 +263,31 @@ pub fn tally_freshness<'scope>(
     let (_, verdicts) = at_the_end(
         partials,
         format!("checks:freshness {}", layout.name),
+        Watched::new(layout, observer),
         tally,
         move |tally| (Vec::new(), tally.close_freshness(&freshness, as_of)),
     );
     verdicts
+}
+
+/// How much of a tally is open, for whoever looks.
+struct Watched {
+    name: String,
+    observer: Arc<Observer>,
+}
+
+impl Watched {
+    fn new(layout: &Layout, observer: &Arc<Observer>) -> Self {
+        Self {
+            name: layout.name.clone(),
+            observer: Arc::clone(observer),
+        }
+    }
+
+    fn tell(&self, worker: usize, tally: &Tally) {
+        let (segments, windows) = tally.open();
+        self.observer.windows(&self.name, worker, segments, windows);
+    }
 }
 
 /// Applies partials as they come and sends what `close` gives at the last epoch.
@@ -268,9 +296,11 @@ pub fn tally_freshness<'scope>(
 fn at_the_end(
     partials: Partials<'_>,
     name: String,
+    watched: Watched,
     mut tally: Tally,
     close: impl Fn(&mut Tally) -> (Vec<RecordBatch>, RecordBatch) + 'static,
 ) -> (Stream<'_, Epoch, Batch>, Stream<'_, Epoch, Batch>) {
+    let worker = partials.inner.scope().index();
     let mut builder = OperatorBuilder::new(name, partials.inner.scope());
     let mut input = builder.new_input(partials.inner, Pipeline);
     let (windows_output, windows) = builder.new_output::<Batch>();
@@ -290,6 +320,7 @@ fn at_the_end(
             let Some(capabilities) = &mut held else {
                 return;
             };
+            watched.tell(worker, &tally);
             if let Some(epoch) = frontiers[0].frontier().as_option() {
                 for capability in capabilities.iter_mut() {
                     capability.downgrade(epoch);
@@ -311,6 +342,7 @@ fn at_the_end(
                 }
             }
             held = None;
+            watched.tell(worker, &tally);
         }
     });
     (windows, verdicts)

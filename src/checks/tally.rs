@@ -33,6 +33,8 @@ pub struct Tally {
     layout: Arc<Layout>,
     schema: SchemaRef,
     segments: BTreeMap<Segment, BTreeMap<i64, Window>>,
+    /// Windows of all segments.
+    windows: usize,
 }
 
 /// A window's statistics, and the newest epoch that added to them.
@@ -84,7 +86,13 @@ impl Tally {
             schema: window_schema(&layout),
             layout,
             segments: BTreeMap::new(),
+            windows: 0,
         }
+    }
+
+    /// Segments and windows that are open.
+    pub fn open(&self) -> (usize, usize) {
+        (self.segments.len(), self.windows)
     }
 
     /// Adds a difference to the window of `segment` that starts at `start`.
@@ -96,9 +104,11 @@ impl Tally {
                 window.epoch = window.epoch.max(epoch);
                 if window.partial.is_zero() {
                     windows.remove(&start);
+                    self.windows -= 1;
                 }
             }
             None => {
+                self.windows += 1;
                 windows.insert(start, Window { partial, epoch });
             }
         }
@@ -109,6 +119,7 @@ impl Tally {
         let mut verdicts = VerdictBuilder::default();
         let mut table = WindowTable::new(&self.layout);
         let mut windows = Vec::new();
+        self.windows = 0;
         for (segment, state) in std::mem::take(&mut self.segments) {
             let text = segment.text(
                 self.layout
@@ -181,6 +192,7 @@ impl Tally {
                 panic!("a partial of a freshness check holds {other:?} instead of the newest event")
             }
         };
+        self.windows = 0;
         let found: Vec<(Segment, i64, Epoch)> = std::mem::take(&mut self.segments)
             .into_iter()
             .flat_map(|(segment, windows)| {

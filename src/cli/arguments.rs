@@ -25,6 +25,7 @@ Examples:
   caudal run jobs/ventas.toml -w 4           run it on four threads
   caudal run jobs/ventas.toml --json | jq    the summary for machines
   caudal launch jobs/ventas.toml -n 4        run it in four processes
+  caudal status jobs/ventas.toml             where its run stands (run --status)
   caudal generate ventas --rows 1000000 --seed 1 --out data";
 
 const RUN_EXAMPLES: &str = "\
@@ -35,6 +36,7 @@ Examples:
   caudal run jobs/ventas.toml --as-of 2026-03-15  freshness at that midnight UTC
   caudal run jobs/ventas.toml --json --quiet      only one line of JSON
   caudal run jobs/ventas.toml -n 3 -p 0 -h hosts  the first of three processes
+  caudal run jobs/ventas.toml --status 127.0.0.1:0  a look inside while it runs
 
 A bounded run is all or nothing: its outputs replace those of the run before
 as a whole at the end, or nothing changes. The summary goes to standard error.";
@@ -46,6 +48,15 @@ Example:
 Each line that a process tells begins with its index. The exit code is the
 worst of all: 101, 3 (also: ended by a signal), 2, 130, 1, 0.
 On several machines start `caudal run JOB -n N -p I -h HOSTFILE` on each.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  caudal run jobs/ventas.toml --status 127.0.0.1:0 &
+  caudal status jobs/ventas.toml
+  caudal status jobs/ventas.toml --json | jq .rows
+
+Exits with 3 where no run answers. With CAUDAL_STATUS_TOKEN set the run asks for
+that token, and `status` gives it.";
 
 const CHECK_EXAMPLES: &str = "\
 Prints `ok` and the columns of every sink; or every fault of the job file with
@@ -124,6 +135,17 @@ pub(super) enum Typed {
         #[arg(long)]
         json: bool,
     },
+    /// Print where a running job stands
+    #[command(disable_help_flag = true, after_help = STATUS_EXAMPLES)]
+    Status {
+        #[command(flatten)]
+        help: Help,
+        /// The job file
+        job: PathBuf,
+        /// As one line of JSON for each process
+        #[arg(long)]
+        json: bool,
+    },
     /// Write a generated data set
     #[command(disable_help_flag = true, disable_help_subcommand = true)]
     Generate {
@@ -171,6 +193,15 @@ pub(super) struct RunTyped {
     /// End the input after this many rows
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
+    /// Show metrics and status over HTTP while it runs, at this address (port 0: any free one)
+    ///
+    /// Paths: /metrics (Prometheus), /status (JSON), /healthz, /readyz. With CAUDAL_STATUS_TOKEN set, /metrics and /status ask
+    /// for that token; an address that other machines reach needs one. `caudal status JOB` finds the address by itself.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) status: Option<String>,
+    /// Log the life of the run on standard error instead of progress and summary (json: with ECS field names)
+    #[arg(long, value_enum, value_name = "SHAPE")]
+    pub(super) log: Option<LogTyped>,
     /// Print the summary as one line of JSON on standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -231,6 +262,12 @@ pub(super) struct VentasTyped {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogTyped {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum OneFormat {
     Csv,
     Json,
@@ -255,6 +292,7 @@ mod tests {
             &["caudal", "launch", "--help"],
             &["caudal", "check", "--help"],
             &["caudal", "explain", "--help"],
+            &["caudal", "status", "--help"],
             &["caudal", "generate", "--help"],
             &["caudal", "generate", "ventas", "--help"],
             &["caudal", "completions", "--help"],

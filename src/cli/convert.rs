@@ -1,13 +1,15 @@
 //! From what was typed to what a run needs.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
 
-use super::arguments::RunTyped;
+use super::arguments::{LogTyped, RunTyped};
 use super::stop::Stop;
 use crate::cluster::{Cluster, read_hosts};
 use crate::job::problems::quoted;
+use crate::observe::log::Shape;
 
 /// What `caudal run` needs to know.
 #[derive(Debug, Clone)]
@@ -26,6 +28,19 @@ pub(super) struct RunCommand {
     pub(super) quiet: bool,
     /// This process among others.
     pub(super) cluster: Option<Cluster>,
+    /// Where the status is served.
+    pub(super) status: Option<StatusCommand>,
+    /// How events are written.
+    pub(super) log: Shape,
+}
+
+/// Where the status is served, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StatusCommand {
+    /// The address; port 0 takes any.
+    pub(super) address: SocketAddr,
+    /// What has to be shown to see it.
+    pub(super) token: Option<String>,
 }
 
 /// First port of processes without a host file, all on this machine; as in every timely program.
@@ -33,7 +48,7 @@ const FIRST_PORT: u32 = 2101;
 
 impl RunTyped {
     /// # Errors
-    /// Where the words contradict each other, name no time, or the host file does not fit them.
+    /// Where the words contradict each other, name no time or address, or the host file does not fit them.
     pub(super) fn convert(self) -> Result<RunCommand, Stop> {
         Ok(RunCommand {
             cluster: self.cluster()?,
@@ -43,6 +58,12 @@ impl RunTyped {
             limit: self.limit,
             json: self.json,
             quiet: self.quiet,
+            status: self.status.as_deref().map(status).transpose()?,
+            log: match self.log {
+                None => Shape::Warnings,
+                Some(LogTyped::Human) => Shape::People,
+                Some(LogTyped::Json) => Shape::Json,
+            },
         })
     }
 
@@ -70,6 +91,49 @@ impl RunTyped {
             token: std::env::var("CAUDAL_TOKEN").ok(),
         }))
     }
+}
+
+/// The environment's name of the token that the status asks for.
+pub(super) const TOKEN: &str = "CAUDAL_STATUS_TOKEN";
+
+/// The token of the environment; none where it is not set.
+///
+/// # Errors
+/// Where it can't be the value of a header: then it could never be given.
+pub(super) fn token() -> Result<Option<String>, Stop> {
+    let Some(token) = std::env::var_os(TOKEN) else {
+        return Ok(None);
+    };
+    token
+        .into_string()
+        .ok()
+        .filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()))
+        .map(Some)
+        .ok_or_else(|| {
+            Stop::Words(format!(
+                "{TOKEN}: it is no token\n  expected: one or more ASCII letters, digits and signs, without blanks\n  \
+                 now: nothing was started\n  hint: unset it where no token is wanted"
+            ))
+        })
+}
+
+/// Reads where the status is served.
+fn status(text: &str) -> Result<StatusCommand, Stop> {
+    let address: SocketAddr = text.parse().map_err(|_| {
+        Stop::Words(format!(
+            "--status: {} is not an address with a port\n  expected: 127.0.0.1:9100, [::1]:9100, or port 0 for any that is free\n  \
+             now: nothing was started",
+            quoted(text)
+        ))
+    })?;
+    let token = token()?;
+    if token.is_none() && !address.ip().is_loopback() {
+        return Err(Stop::Words(format!(
+            "--status: {address} is reached from other machines, and everyone there could look\n  expected: an address of this \
+             machine alone (127.0.0.1), or a token in {TOKEN}\n  now: nothing was started"
+        )));
+    }
+    Ok(StatusCommand { address, token })
 }
 
 /// Reads a time: RFC 3339, the same without an offset (UTC), or a day (its midnight UTC). Gives microseconds since 1970.
@@ -115,6 +179,21 @@ mod tests {
         }
         assert_eq!(moment("2026-03-14").unwrap(), noon - 12 * 3_600_000_000);
         assert_eq!(moment("2026-03-14T12:00:00.000001Z").unwrap(), noon + 1);
+    }
+
+    #[test]
+    fn a_status_for_other_machines_needs_a_token() {
+        // The environment of the tests has no token.
+        assert!(status("127.0.0.1:0").is_ok() && status("[::1]:9100").is_ok());
+        for (wrong, told) in [
+            ("9100", "--status: \"9100\" is not an address with a port"),
+            ("localhost", "--status: \"localhost\" is not"),
+            ("0.0.0.0:9100", "--status: 0.0.0.0:9100 is reached from"),
+        ] {
+            let stop = status(wrong).unwrap_err();
+            assert_eq!(stop.exit_code(), 2);
+            assert!(stop.to_string().starts_with(told), "{stop}");
+        }
     }
 
     #[test]

@@ -30,9 +30,9 @@ pub(super) fn install() {
             }
         }
         if !HAPPENED.swap(true, Ordering::AcqRel) {
-            print::to_people(&message(panic));
+            print::failure(&message(panic));
             if std::env::var_os("RUST_BACKTRACE").is_some() {
-                print::to_people(&std::backtrace::Backtrace::force_capture().to_string());
+                print::failure(&std::backtrace::Backtrace::force_capture().to_string());
             }
             // Other workers would wait for the one that is gone: the process ends here, and what it staged is never read.
             std::process::exit(i32::from(EXIT_CODE));
@@ -68,6 +68,7 @@ mod tests {
     use crate::cluster::outcome::RunOptions;
     use crate::cluster::{self, RunError};
     use crate::job::plan::Plan;
+    use crate::observe::Observer;
 
     const JOB: &str = r#"format = 1
 [job]
@@ -101,10 +102,9 @@ csv = {}
     }
 
     fn run(plan: &Arc<Plan>) -> Result<cluster::Ended, RunError> {
-        let options = RunOptions {
-            workers: 3,
-            ..RunOptions::default()
-        };
+        let mut options = RunOptions::new(plan);
+        options.workers = 3;
+        options.observer = Observer::new(plan, &options.progress, 0, options.workers);
         cluster::run(plan, &options)
     }
 

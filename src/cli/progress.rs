@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{numbers, print};
-use crate::cluster::outcome::{Phase, Progress};
+use crate::cluster::outcome::Progress;
 
 /// Between two looks at the counters.
 const LOOK: Duration = Duration::from_millis(100);
@@ -71,11 +71,7 @@ fn watch(progress: &Progress, stopped: &AtomicBool) {
 
 fn words(progress: &Progress) -> String {
     let rows = progress.rows();
-    let phase = match progress.phase() {
-        Phase::Loading => "loading",
-        Phase::Running => "running",
-        Phase::Publishing => "publishing",
-    };
+    let phase = progress.phase().word();
     format!(
         "{phase}: {} in, {} clean, {} refused",
         numbers::rows(rows.rows_in),

@@ -9,15 +9,19 @@ use super::convert::RunCommand;
 use super::launch::LAUNCHED;
 use super::stop::{FAILED, FINE, INTERRUPTED, Stop};
 use super::{load, print, progress, summary};
-use crate::cluster::outcome::{Progress, RunOptions};
+use crate::cluster::outcome::{Outcome, Progress, RunOptions};
 use crate::cluster::{Ended, Interrupt};
-use crate::job::plan::SinkTo;
+use crate::job::plan::{Plan, SinkTo};
+use crate::observe::http::Server;
+use crate::observe::log::Shape;
+use crate::observe::{Observer, http, log};
 
 /// Runs the job and tells what came of it.
 ///
 /// # Errors
 /// Where the job is wrong, the world failed, or the run was interrupted.
 pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
+    log::install(command.log);
     let plan = load::job(&command.job)?;
     let prints = plan.sinks.iter().find(|sink| sink.to == SinkTo::Stdout);
     if let (true, Some(sink)) = (command.json, prints) {
@@ -27,39 +31,86 @@ pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
             sink.name
         )));
     }
+    let process = command.cluster.as_ref().map_or(0, |cluster| cluster.index);
+    let progress = Arc::new(Progress::default());
     let options = RunOptions {
         workers: command.workers,
         as_of: command.as_of,
         limit: command.limit,
-        progress: Arc::new(Progress::default()),
+        observer: Observer::new(&plan, &progress, process, command.workers),
+        progress,
         interrupt: interruptible()?,
         cluster: command.cluster.clone(),
         tell: print::to_people,
     };
-    let leads = command
-        .cluster
-        .as_ref()
-        .is_none_or(|cluster| cluster.index == 0);
-    let shown = (leads && !command.quiet).then(|| progress::show(&options.progress));
+    tell_start(&plan, command, process);
+    let server = serve(&options.observer, command)?;
+    let for_people = process == 0 && !command.quiet && command.log == Shape::Warnings;
+    let shown = for_people.then(|| progress::show(&options.progress));
     let ran = crate::cluster::run(&plan, &options);
     drop(shown);
+    drop(server);
     let outcome = match ran.map_err(Stop::Run)? {
         Ended::Led(outcome) => outcome,
         Ended::Followed(exit_code) => return Ok(exit_code),
     };
     for warning in &outcome.warnings {
-        print::to_people(&format!("warning: {warning}"));
+        print::warning(warning);
     }
-    if !command.quiet {
+    if for_people {
         print::to_people(&summary::for_people(&plan, &outcome));
     }
     for failure in &outcome.failures {
-        print::to_people(&format!("failed: {failure}"));
+        print::failure(&format!("failed: {failure}"));
     }
+    tell_end(&plan, &outcome);
     if command.json {
         print::to_output(format!("{}\n", summary::for_machines(&outcome)).as_bytes())?;
     }
     Ok(if outcome.is_good() { FINE } else { FAILED })
+}
+
+/// Serves the status where it was asked for, and tells where.
+fn serve(observer: &Arc<Observer>, command: &RunCommand) -> Result<Option<Server>, Stop> {
+    let Some(status) = &command.status else {
+        return Ok(None);
+    };
+    let server =
+        http::serve(observer, status.address, status.token.clone()).map_err(Stop::Serve)?;
+    let address = server.address().to_string();
+    if command.log == Shape::Warnings && !command.quiet {
+        print::to_people(&format!("status: http://{address}"));
+    }
+    tracing::info!(action = "status-served", address, "the status is served");
+    Ok(Some(server))
+}
+
+fn tell_start(plan: &Plan, command: &RunCommand, process: usize) {
+    tracing::info!(
+        action = "run-started",
+        job = plan.name,
+        workers = command.workers,
+        process,
+        "the run has started"
+    );
+}
+
+fn tell_end(plan: &Plan, outcome: &Outcome) {
+    tracing::info!(
+        action = "run-ended",
+        outcome = if outcome.is_good() {
+            "success"
+        } else {
+            "failure"
+        },
+        job = plan.name,
+        rows_in = outcome.rows_in,
+        rows_clean = outcome.clean,
+        rows_refused = outcome.refused,
+        rows_dropped = outcome.dropped,
+        seconds = outcome.seconds,
+        "the run has ended"
+    );
 }
 
 /// Hears SIGINT and SIGTERM from now on, on a thread of its own: the first asks the run to end, a second ends the process at

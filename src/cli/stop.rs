@@ -6,6 +6,7 @@ use std::fmt;
 use crate::cluster::{HostsError, RunError};
 use crate::job::document::JobError;
 use crate::job::problems::Problems;
+use crate::observe::http::ServeError;
 use crate::sources::generate::GenerateError;
 
 /// Exit code of a command that did what it was asked.
@@ -34,6 +35,10 @@ pub(super) enum Stop {
     Launch(std::io::Error),
     /// Nothing was generated.
     Generate(GenerateError),
+    /// The status can't be served.
+    Serve(ServeError),
+    /// No run could be asked how it stands.
+    NoRun(String),
     /// Standard output is full or gone.
     Output(std::io::Error),
     /// Signals can't be heard.
@@ -46,7 +51,12 @@ impl Stop {
         match self {
             Self::Words(_) | Self::Job(_) | Self::Hosts(_) => WRONG_WORDS,
             Self::Run(error) => error.exit_code(),
-            Self::Generate(_) | Self::Launch(_) | Self::Output(_) | Self::Signals(_) => WORLD,
+            Self::Generate(_)
+            | Self::Launch(_)
+            | Self::Serve(_)
+            | Self::NoRun(_)
+            | Self::Output(_)
+            | Self::Signals(_) => WORLD,
         }
     }
 }
@@ -66,7 +76,8 @@ impl From<Problems> for Stop {
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Words(message) => f.write_str(message),
+            Self::Words(message) | Self::NoRun(message) => f.write_str(message),
+            Self::Serve(error) => f.write_str(&chain(error)),
             Self::Job(error) => f.write_str(&chain(error)),
             Self::Hosts(error) => f.write_str(&chain(error)),
             Self::Run(error) => f.write_str(&chain(error)),

@@ -5,9 +5,10 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{numbers, resources};
+use super::numbers;
 use crate::cluster::outcome::Outcome;
 use crate::job::plan::Plan;
+use crate::observe::process;
 
 /// The summary that ends a run.
 pub(super) fn for_people(plan: &Plan, outcome: &Outcome) -> String {
@@ -106,7 +107,7 @@ pub(super) fn for_machines(outcome: &Outcome) -> Value {
         })).collect::<Vec<_>>(),
         "stages": outcome.stages,
         "seconds": outcome.seconds,
-        "cpu_seconds": resources::cpu_seconds(),
-        "peak_memory_bytes": resources::peak_memory_bytes(),
+        "cpu_seconds": process::cpu_seconds(),
+        "peak_memory_bytes": process::peak_memory_bytes(),
     })
 }

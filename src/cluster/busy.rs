@@ -3,10 +3,16 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use timely::logging::{StartStop, TimelyEvent, TimelyEventBuilder};
 use timely::worker::Worker;
+
+use crate::observe::Observer;
+
+/// Between two tellings of the observer: rarely enough to cost nothing, often enough for someone who looks once a second.
+const TELLING: Duration = Duration::from_millis(100);
 
 /// Seconds by operator name, for one worker.
 #[derive(Debug, Clone, Default)]
@@ -19,12 +25,16 @@ struct State {
     names: BTreeMap<usize, String>,
     started: BTreeMap<usize, Duration>,
     busy: BTreeMap<String, Duration>,
+    /// What the observer knows of `busy`, and when it was told, by the log's clock.
+    told: BTreeMap<String, Duration>,
+    told_at: Duration,
 }
 
 impl Busy {
-    /// Listens to the worker's log; call before the dataflow is built.
-    pub(super) fn listen(worker: &Worker) -> Self {
+    /// Listens to the worker's log; call before the dataflow is built. The observer is told of it now and then.
+    pub(super) fn listen(worker: &Worker, observer: &Arc<Observer>) -> Self {
         let busy = Self::default();
+        let (observer, index) = (Arc::clone(observer), worker.index());
         let state = Rc::clone(&busy.state);
         if let Some(mut registry) = worker.log_register() {
             registry.insert::<TimelyEventBuilder, _>("timely", move |_, events| {
@@ -34,6 +44,10 @@ impl Busy {
                 let mut state = state.borrow_mut();
                 for (at, event) in events.drain(..) {
                     state.note(at, &event);
+                    if at >= state.told_at + TELLING {
+                        state.told_at = at;
+                        state.tell(&observer, index);
+                    }
                 }
             });
         }
@@ -47,6 +61,16 @@ impl Busy {
 }
 
 impl State {
+    fn tell(&mut self, observer: &Observer, worker: usize) {
+        for (name, busy) in &self.busy {
+            let told = self.told.get(name).copied().unwrap_or_default();
+            if *busy > told {
+                observer.busy(worker, name, (*busy - told).as_secs_f64());
+                self.told.insert(name.clone(), *busy);
+            }
+        }
+    }
+
     fn note(&mut self, at: Duration, event: &TimelyEvent) {
         match event {
             TimelyEvent::Operates(operator) if operator.addr.len() > 1 => {

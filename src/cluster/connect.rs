@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::frame::{self, Answer, Hello, MAGIC, Purpose};
 use super::hosts::resolve;
-use super::{Cluster, RunError, RunOptions};
+use super::{Cluster, Interrupt, RunError, RunOptions};
 use crate::cluster::exchange;
 use crate::job::plan::Plan;
 
@@ -142,7 +142,8 @@ pub(super) fn join(
     }
     Waiting {
         cluster,
-        options,
+        interrupt: &options.interrupt,
+        tell: options.tell,
         hello,
         here: BTreeMap::new(),
         heard: BTreeMap::new(),
@@ -286,7 +287,8 @@ fn introduce(mut stream: TcpStream) -> Result<(TcpStream, Hello), String> {
 /// What this process has of the others so far.
 struct Waiting<'a> {
     cluster: &'a Cluster,
-    options: &'a RunOptions,
+    interrupt: &'a Interrupt,
+    tell: fn(&str),
     hello: Hello,
     here: BTreeMap<(usize, Purpose), TcpStream>,
     /// What was last heard of processes that could not be reached.
@@ -306,7 +308,7 @@ impl Waiting<'_> {
         let mut named = since;
         let strangers = Arc::new(AtomicUsize::new(0));
         while !self.missing().is_empty() {
-            if self.options.interrupt.is_asked() {
+            if self.interrupt.is_asked() {
                 return Err(RunError::Interrupted);
             }
             if since.elapsed() >= timeout {
@@ -460,7 +462,7 @@ impl Waiting<'_> {
     }
 
     fn tell(&self, words: &str) {
-        (self.options.tell)(&format!("process {}: {words}", self.cluster.index));
+        (self.tell)(&format!("process {}: {words}", self.cluster.index));
     }
 }
 

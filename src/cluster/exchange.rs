@@ -78,9 +78,15 @@ pub fn by_bin<'scope>(
     }
     let worker = rows.scope().index();
     let pact = DistributorPact(move |peers| ByBin::new(key, worker, peers));
+    let observer = Arc::clone(&run.observer);
     rows.unary::<CapacityContainerBuilder<Batch>, _, _, _>(pact, "exchange:by_bin", |_, _| {
-        |input, output| {
-            input.for_each(|capability, batch| output.session(&capability).give_container(batch));
+        move |input, output| {
+            input.for_each(|capability, batch| {
+                if let Some(rows) = &batch.rows {
+                    observer.exchanged(worker, rows.num_rows(), rows.get_array_memory_size());
+                }
+                output.session(&capability).give_container(batch);
+            });
         }
     })
 }

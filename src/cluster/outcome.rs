@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Cluster, Interrupt};
+use crate::job::plan::Plan;
+use crate::observe::Observer;
 use crate::record::RowCounts;
 
 /// How a job is run.
@@ -27,16 +29,20 @@ pub struct RunOptions {
     pub tell: fn(&str),
     /// Set from outside to end the run with nothing visible.
     pub interrupt: Arc<Interrupt>,
+    /// What the run shows of itself. Held by the workers, which tell it what they counted, and by whoever looks.
+    pub observer: Arc<Observer>,
 }
 
-impl Default for RunOptions {
+impl RunOptions {
     /// One worker in one process, all input, nobody told.
-    fn default() -> Self {
+    pub fn new(plan: &Arc<Plan>) -> Self {
+        let progress = Arc::default();
         Self {
             workers: 1,
             as_of: None,
             limit: None,
-            progress: Arc::default(),
+            observer: Observer::new(plan, &progress, 0, 1),
+            progress,
             cluster: None,
             tell: |_| {},
             interrupt: Arc::default(),
@@ -53,6 +59,17 @@ pub enum Phase {
     Running,
     /// Outputs are made visible.
     Publishing,
+}
+
+impl Phase {
+    /// The phase in one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Running => "running",
+            Self::Publishing => "publishing",
+        }
+    }
 }
 
 /// Counters for people: they lag behind and are never decided upon.
@@ -77,6 +94,11 @@ impl Progress {
             Phase::Publishing => 2,
         };
         self.phase.store(code, Ordering::Relaxed);
+        tracing::info!(
+            action = "phase-changed",
+            phase = phase.word(),
+            "the run has come to its next phase"
+        );
     }
 
     /// Sets the bytes of all input.
@@ -173,13 +195,14 @@ pub struct Teller {
 }
 
 impl Teller {
-    /// Tells the worker's counts since the start of the run; only what is new is added.
-    pub fn tell(&mut self, counts: &RowCounts) {
-        let now = Rows {
-            rows_in: counts.rows_in,
-            clean: counts.clean,
-            refused: counts.refused,
-        };
+    /// Tells the worker's counts of each source since the start of the run; only what is new is added.
+    pub fn tell(&mut self, counts: &[RowCounts]) {
+        let mut now = Rows::default();
+        for counts in counts {
+            now.rows_in += counts.rows_in;
+            now.clean += counts.clean;
+            now.refused += counts.refused;
+        }
         let progress = &self.progress;
         for (total, now, told) in [
             (&progress.rows_in, now.rows_in, self.told.rows_in),
@@ -267,12 +290,12 @@ mod tests {
             refused,
             ..RowCounts::default()
         };
-        one.tell(&counts(10, 9, 1));
-        two.tell(&counts(5, 5, 0));
-        one.tell(&counts(12, 10, 2));
-        one.tell(&counts(12, 10, 2));
+        one.tell(&[counts(8, 8, 0), counts(2, 1, 1)]);
+        two.tell(&[counts(5, 5, 0)]);
+        one.tell(&[counts(12, 10, 2)]);
+        one.tell(&[counts(12, 10, 2)]);
         // A worker that has handed its counts over starts again; nothing is taken back.
-        one.tell(&RowCounts::default());
+        one.tell(&[RowCounts::default()]);
         assert_eq!(
             progress.rows(),
             Rows {

@@ -7,6 +7,7 @@ use super::outcome::{Progress, RunOptions};
 use super::{Fate, JoinError};
 use crate::job::plan::{Measure, Plan, SinkFrom};
 use crate::lookup::{EnrichError, Loaded, LookupError};
+use crate::observe::Observer;
 use crate::record::{Budget, Note};
 use crate::sinks::{SinkError, staged_run};
 use crate::sources::{Feed, SourceError};
@@ -27,6 +28,8 @@ pub struct Run {
     pub references: Vec<Loaded>,
     /// Counters for people.
     pub progress: Arc<Progress>,
+    /// What the run shows of itself.
+    pub observer: Arc<Observer>,
     /// For each column id, whether anything needs it: a step before the split or what is behind it.
     pub needed: Vec<bool>,
     /// For each column id, whether anything behind the split needs it.
@@ -159,6 +162,7 @@ impl Run {
                 .map_or(1, |cluster| cluster.addresses.len()),
             references: references.unwrap_or_default(),
             progress: Arc::clone(&options.progress),
+            observer: Arc::clone(&options.observer),
             now: begin.now,
             as_of: begin.as_of,
             stage: begin

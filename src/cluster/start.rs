@@ -130,6 +130,7 @@ fn lead(
         .iter()
         .any(|sink| matches!(sink.to, SinkTo::Files { .. }));
     let budget = Budget::new(plan.in_flight_bytes);
+    options.observer.watch_budget(&budget);
     let feed = Feed::new(plan, &budget, options.limit)?;
     options.progress.set_total_bytes(feed.total_bytes);
     options.progress.set_phase(Phase::Loading);
@@ -144,7 +145,11 @@ fn lead(
     } else {
         None
     };
+    let announced = root
+        .as_ref()
+        .and_then(|root| options.observer.announce(root.path()));
     let outcome = attempt(plan, options, fate, &budget, input, root.as_mut(), others);
+    drop(announced);
     if let Some(root) = root {
         let cleaned = root.clean();
         // What failed first is told; what could not be cleaned up is by the next run.
@@ -240,6 +245,12 @@ fn follow(
         }
     }
     let budget = Budget::new(plan.in_flight_bytes);
+    options.observer.watch_budget(&budget);
+    // Its file is removed when this ends.
+    let _announced = begin
+        .stage
+        .is_some()
+        .then(|| options.observer.announce(&plan.output));
     let run = Arc::new(Run::new(plan, options, fate, &budget, &begin, None));
     options.progress.set_phase(Phase::Running);
     execute(&run, options.workers, Some(others))?;
@@ -298,7 +309,7 @@ fn start(
 /// All of one worker's work.
 fn work(worker: &mut Worker, run: &Arc<Run>, busy: &Mutex<Seconds>) {
     let _over = OverIfPanicking(run);
-    let log = Busy::listen(worker);
+    let log = Busy::listen(worker, &run.observer);
     let dataflow = worker.next_dataflow_index();
     flow::build(worker, run);
     while worker.has_dataflows() {

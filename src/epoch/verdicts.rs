@@ -13,6 +13,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
 use super::TOLD_FAILURES;
+use crate::cluster::Run;
 use crate::job::plan::{Measure, Plan};
 use crate::job::tables::{WINDOW_START, verdict_columns};
 use crate::record::{Batch, Epoch, Failure, Note, by_place};
@@ -24,9 +25,9 @@ pub(super) const FAILING: [&str; 2] = ["fail", "overflow"];
 /// Counts verdicts by check and status, and puts the worst failures into words.
 pub fn verdict_notes<'scope>(
     verdicts: &Stream<'scope, Epoch, Batch>,
-    plan: &Arc<Plan>,
+    run: &Arc<Run>,
 ) -> Stream<'scope, Epoch, Vec<Note>> {
-    let (verdicts, plan) = (verdicts.clone(), Arc::clone(plan));
+    let (verdicts, run) = (verdicts.clone(), Arc::clone(run));
     verdicts.unary::<CapacityContainerBuilder<Vec<Note>>, _, _, _>(
         Pipeline,
         "epoch:verdicts",
@@ -37,7 +38,7 @@ pub fn verdict_notes<'scope>(
                     if let Some(rows) = &batch.rows {
                         output
                             .session(&capability)
-                            .give_iterator(notes(&plan, &columns, rows).into_iter());
+                            .give_iterator(notes(&run, &columns, rows).into_iter());
                     }
                 });
             }
@@ -75,7 +76,9 @@ impl Columns {
     }
 }
 
-fn notes(plan: &Plan, places: &Columns, rows: &RecordBatch) -> Vec<Note> {
+fn notes(run: &Run, places: &Columns, rows: &RecordBatch) -> Vec<Note> {
+    let plan = &run.plan;
+    let mut observed = run.observer.verdicts();
     let columns = by_place(rows);
     let column = |place: usize| {
         columns[place]
@@ -94,15 +97,18 @@ fn notes(plan: &Plan, places: &Columns, rows: &RecordBatch) -> Vec<Note> {
         };
         let (counts, failures) = of_check.entry(check).or_default();
         *counts.entry(status.to_owned()).or_default() += 1;
+        let value = values.is_valid(row).then(|| values.value(row));
+        let start = starts.is_valid(row).then(|| starts.value(row));
+        let segment = segments.value(row).unwrap_or_default();
+        observed.tell(check, segment, start, status, value);
         if FAILING.contains(&status) {
-            let value = values.is_valid(row).then(|| values.value(row));
-            let segment = segments
-                .value(row)
-                .filter(|segment| !segment.is_empty())
-                .unwrap_or("all rows");
-            let window = (starts.is_valid(row))
-                .then(|| DateTime::from_timestamp_micros(starts.value(row)))
-                .flatten()
+            let segment = if segment.is_empty() {
+                "all rows"
+            } else {
+                segment
+            };
+            let window = start
+                .and_then(DateTime::from_timestamp_micros)
                 .map(|start| format!(", {}", start.to_rfc3339_opts(SecondsFormat::AutoSi, true)))
                 .unwrap_or_default();
             let shown = value.map_or_else(|| "null".to_owned(), |value| value.to_string());
@@ -116,6 +122,11 @@ fn notes(plan: &Plan, places: &Columns, rows: &RecordBatch) -> Vec<Note> {
                     "checks.{check}: {segment}{window}: {status}, value {shown}{expected}"
                 ),
             });
+        }
+    }
+    for (check, (statuses, _)) in &of_check {
+        for (status, verdicts) in statuses {
+            observed.count(check, status, *verdicts);
         }
     }
     of_check

@@ -167,9 +167,11 @@ impl Meeting {
             .map(|validity| evaluate(&validity.at));
         self.note_failed(draft, failed);
         let run = Arc::clone(&self.run);
+        let lookup = self.lookup;
         let snapshot = self.snapshot(plan, trace, draft.epoch)?;
         let found = snapshot.find(&keys, at.as_ref())?;
         let missing: Vec<usize> = (0..found.len()).filter(|row| found[*row] == NONE).collect();
+        run.observer.probed(lookup, found.len(), missing.len());
         let nulls = (!missing.is_empty())
             .then(|| NullBuffer::from_iter(found.iter().map(|row| *row != NONE)));
         // An index under a null is not read, but must lie inside an empty or small table all the same.
@@ -229,6 +231,7 @@ impl Meeting {
             .is_none_or(|(as_of, _)| *as_of != epoch && self.changed);
         if stale {
             let (rows, later) = rows_before(trace, epoch);
+            self.run.observer.reference_rows(self.lookup, rows.len());
             self.snapshot = Some((epoch, Snapshot::new(plan, &rows)?));
             // With later changes in the arrangement, another epoch sees another snapshot.
             self.changed = later;

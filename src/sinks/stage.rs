@@ -71,10 +71,12 @@ fn one<'scope>(
                         writer = None;
                     }
                 });
+                let upper = frontier.frontier().as_option().copied();
+                run.observer.sink_at(worker, sink, upper);
                 if frontier.is_empty()
                     && let (Some(capability), Some(writer)) = (at_end.take(), writer.take())
                 {
-                    match writer.finish() {
+                    match writer.finish(&run) {
                         Ok(notes) => {
                             output.session(&capability).give_iterator(notes.into_iter());
                         }
@@ -91,6 +93,8 @@ struct Writer {
     sink: usize,
     schema: SchemaRef,
     to: To,
+    /// Bytes of whole files that the observer was told of.
+    told_bytes: u64,
 }
 
 enum To {
@@ -113,29 +117,47 @@ impl Writer {
                 worker == 0,
             )?)),
         };
-        Ok(Self { sink, schema, to })
+        Ok(Self {
+            sink,
+            schema,
+            to,
+            told_bytes: 0,
+        })
     }
 
     fn write(&mut self, run: &Run, rows: &RecordBatch) -> Result<(), SinkError> {
         let plan = &run.plan.sinks[self.sink];
         let batch = project(plan, &self.schema, rows, run.now);
         match &mut self.to {
-            To::Files(writer) => writer.write(&batch),
-            To::Stdout(writer) => writer.write(&batch),
+            To::Files(writer) => {
+                writer.write(&batch)?;
+                let staged = writer.staged_bytes();
+                run.observer.staged(self.sink, staged - self.told_bytes);
+                self.told_bytes = staged;
+            }
+            To::Stdout(writer) => writer.write(&batch)?,
         }
+        let bytes = batch.get_array_memory_size();
+        run.observer.received(self.sink, batch.num_rows(), bytes);
+        Ok(())
     }
 
-    fn finish(self) -> Result<Vec<Note>, SinkError> {
+    fn finish(self, run: &Run) -> Result<Vec<Note>, SinkError> {
         match self.to {
             To::Stdout(writer) => Ok(vec![Note::Printed {
                 sink: self.sink,
                 rows: writer.rows(),
             }]),
-            To::Files(writer) => Ok(writer
-                .finish()?
-                .into_iter()
-                .map(|file| note(self.sink, file))
-                .collect()),
+            To::Files(writer) => {
+                let files = writer.finish()?;
+                let staged: u64 = files.iter().map(|file| file.bytes).sum();
+                run.observer
+                    .staged(self.sink, staged.saturating_sub(self.told_bytes));
+                Ok(files
+                    .into_iter()
+                    .map(|file| note(self.sink, file))
+                    .collect())
+            }
         }
     }
 }

@@ -41,6 +41,7 @@ pub fn read<'scope>(
 /// input or the run has failed.
 fn claim<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Stream<'scope, Epoch, Piece> {
     let run = Arc::clone(run);
+    let worker = scope.index();
     source::<_, CapacityContainerBuilder<Piece>, _, _>(
         scope,
         "sources:read",
@@ -57,6 +58,7 @@ fn claim<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Stream<'scope, 
                         if *held.time() < epoch {
                             held.downgrade(&epoch);
                         }
+                        run.observer.reader_at(worker, Some(epoch));
                         output.session(held).give_container(&mut piece);
                         activator.activate();
                     }
@@ -64,9 +66,13 @@ fn claim<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Stream<'scope, 
                         if *held.time() < epoch {
                             held.downgrade(&epoch);
                         }
+                        run.observer.reader_at(worker, Some(epoch));
                         activator.activate_after(FULL_REST);
                     }
-                    Ok(Next::Done) => capability = None,
+                    Ok(Next::Done) => {
+                        run.observer.reader_at(worker, None);
+                        capability = None;
+                    }
                     Err(error) => {
                         run.fail(error.into());
                         capability = None;
@@ -96,7 +102,9 @@ fn next_piece(run: &Run, feed: &Feed, table: &mut Option<Table>) -> Result<Next,
         }
         match feed.claim()? {
             Claim::Text { chunk, .. } => {
-                run.progress.add_bytes(length(chunk.bytes.len()));
+                let bytes = length(chunk.bytes.len());
+                run.progress.add_bytes(bytes);
+                run.observer.read(chunk.source, bytes, chunk.epoch);
                 return Ok(Next::Piece(chunk.epoch, Piece::Text(Arc::new(*chunk))));
             }
             Claim::RowGroup(group) => *table = Some(Table::open(run, group)?),

@@ -153,14 +153,15 @@ fn read_tasks<'scope>(
 ) -> Stream<'scope, Epoch, Piece> {
     let run = Arc::clone(run);
     let scope = tasks.scope();
-    tasks.unary::<CapacityContainerBuilder<Piece>, _, _, _>(
+    let worker = scope.index();
+    tasks.unary_frontier::<CapacityContainerBuilder<Piece>, _, _, _>(
         Exchange::new(|task: &Task| task.number),
         "sources:read",
         move |_, info| {
             let activator = scope.activator_for(info.address);
             let mut waiting: VecDeque<(Capability<Epoch>, What)> = VecDeque::new();
             let mut reader = Reader::default();
-            move |input, output| {
+            move |(input, frontier), output| {
                 input.for_each(|capability, tasks| {
                     let Some(capability) = capability.retain_least(output.output_index()) else {
                         return;
@@ -168,6 +169,9 @@ fn read_tasks<'scope>(
                     let tasks = tasks.drain(..);
                     waiting.extend(tasks.map(|task| (capability.clone(), task.what)));
                 });
+                let least = waiting.front().map(|(capability, _)| *capability.time());
+                let later = frontier.frontier().as_option().copied();
+                run.observer.reader_at(worker, least.or(later));
                 let Some((capability, what)) = waiting.front_mut() else {
                     return;
                 };
@@ -252,6 +256,7 @@ impl Reader {
             Bytes::Here(bytes) => std::mem::take(bytes),
         };
         run.progress.add_bytes(length(bytes));
+        run.observer.read(text.source, length(bytes), text.epoch);
         Ok(Given::Piece(Piece::Text(Arc::new(Chunk {
             source: text.source,
             file: Arc::new(std::mem::take(&mut text.file)),

@@ -78,8 +78,10 @@ impl Table {
         })?;
         self.batch_bytes = length(batch.get_array_memory_size());
         lease.grow_to(self.batch_bytes);
-        run.progress
-            .add_bytes(self.group.row_bytes * length(batch.num_rows()));
+        let bytes = self.group.row_bytes * length(batch.num_rows());
+        run.progress.add_bytes(bytes);
+        run.observer
+            .read(self.group.source, bytes, self.group.epoch);
         let first_row = self.next_row;
         self.next_row += length(batch.num_rows());
         Ok(Given::Piece(Piece::Table {

@@ -43,19 +43,22 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
     let mut notes_output =
         OutputBuilder::<_, CapacityContainerBuilder<Vec<Note>>>::from(notes_output);
     let run = Arc::clone(run);
+    let worker = clean.scope().index();
     builder.build(move |mut capabilities| {
         let mut at_end = capabilities.pop();
         drop(capabilities);
         let judge = Judge::new(&run);
-        let mut counts = RowCounts::default();
+        let mut counts = vec![RowCounts::default(); run.plan.sources.len()];
         let mut teller = run.progress.teller();
+        let mut observed = run.observer.split_teller(worker);
         move |frontiers| {
             {
                 let mut clean_output = clean_output.activate();
                 let mut refused_output = refused_output.activate();
                 input.for_each(|capability, draft| {
                     let draft = std::mem::take(draft);
-                    match judge.split(draft, &mut counts) {
+                    let counts = &mut counts[draft.source];
+                    match judge.split(draft, counts) {
                         Ok((mut clean, mut refused)) => {
                             clean_output.session(&capability).give_container(&mut clean);
                             refused_output
@@ -67,10 +70,14 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
                 });
             }
             teller.tell(&counts);
+            observed.tell(&counts, frontiers[0].frontier().as_option().copied());
             if frontiers[0].is_empty()
                 && let Some(capability) = at_end.take()
             {
-                let note = Note::Rows(std::mem::take(&mut counts));
+                let mut all = RowCounts::default();
+                counts.iter().for_each(|counts| all.add(counts));
+                counts.fill(RowCounts::default());
+                let note = Note::Rows(all);
                 notes_output.activate().session(&capability).give(note);
             }
         }

@@ -11,6 +11,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("help", &["--help"]),
     ("help_run", &["run", "--help"]),
     ("help_launch", &["launch", "--help"]),
+    ("help_status", &["status", "--help"]),
     ("help_check", &["check", "--help"]),
     ("help_explain", &["explain", "--help"]),
     ("help_generate", &["generate", "--help"]),
@@ -28,6 +29,15 @@ const COMMANDS: &[(&str, &[&str])] = &[
     (
         "several_processes",
         &["run", "jobs/ventas.toml", "-n", "2", "-p", "2"],
+    ),
+    ("status_without_a_run", &["status", "jobs/ventas.toml"]),
+    (
+        "status_nowhere",
+        &["run", "jobs/ventas.toml", "--status", "9100"],
+    ),
+    (
+        "status_for_all",
+        &["run", "jobs/ventas.toml", "--status", "0.0.0.0:9100"],
     ),
     ("process_index", &["run", "jobs/ventas.toml", "-p", "1"]),
     (
@@ -74,6 +84,7 @@ fn told(words: &[&str]) -> String {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env_remove("COLUMNS")
         .env_remove("CAUDAL_OUT")
+        .env_remove("CAUDAL_STATUS_TOKEN")
         .output()
         .unwrap();
     format!(

@@ -198,6 +198,7 @@ fn run(workers: usize, epochs: Epoch) -> (Vec<String>, Vec<String>, u64) {
         Arc::clone(&verdicts),
         Arc::clone(&last),
     );
+    let observer = Observer::new(&Arc::new(plan()), &Arc::default(), 0, workers);
     // Partials between these workers are written to bytes and read back, as between processes.
     let config = timely::Config {
         communication: timely::CommunicationConfig::ProcessBinary(workers),
@@ -205,10 +206,11 @@ fn run(workers: usize, epochs: Epoch) -> (Vec<String>, Vec<String>, u64) {
     };
     timely::execute(config, move |worker| {
         let (windows, verdicts, last) = seen.clone();
+        let observer = Arc::clone(&observer);
         let (index, peers) = (worker.index(), worker.peers());
         let mut input = worker.dataflow::<Epoch, _, _>(|scope| {
             let (input, clean) = scope.new_input::<Batch>();
-            let tallied = tally(&clean, &plan(), None, 0);
+            let tallied = tally(&clean, &plan(), &observer, None, 0);
             let keep = |rows: Arc<Mutex<Vec<String>>>| {
                 let last = Arc::clone(&last);
                 move |event: Result<

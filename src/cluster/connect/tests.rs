@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn waiting(cluster: &Cluster, options: &RunOptions) -> Hello {
+fn hello(cluster: &Cluster) -> Hello {
     Hello {
         purpose: Purpose::Rows,
         job: "ventas".to_owned(),
         plan: 1,
         build: 2,
         processes: cluster.addresses.len(),
-        workers: options.workers,
+        workers: 1,
         index: cluster.index,
         token: Some("secret".to_owned()),
     }
@@ -22,11 +22,11 @@ fn whoever_differs_is_refused_by_what_differs() {
         addresses: (0..4).map(|port| format!("localhost:{port}")).collect(),
         token: Some("secret".to_owned()),
     };
-    let options = RunOptions::default();
-    let own = waiting(&cluster, &options);
+    let own = hello(&cluster);
     let here = Waiting {
         cluster: &cluster,
-        options: &options,
+        interrupt: &Interrupt::default(),
+        tell: |_| {},
         hello: own.clone(),
         here: BTreeMap::new(),
         heard: BTreeMap::new(),

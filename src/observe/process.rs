@@ -6,7 +6,7 @@ use std::fs;
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// User and system time of all threads so far, in seconds (to 10 ms); `None` where the system does not say.
-pub(super) fn cpu_seconds() -> Option<f64> {
+pub fn cpu_seconds() -> Option<f64> {
     // The second field is the program's name in brackets, which may hold blanks; utime and stime are the 14th and 15th.
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
@@ -16,11 +16,18 @@ pub(super) fn cpu_seconds() -> Option<f64> {
 }
 
 /// Most memory that was resident at once, in bytes; `None` where the system does not say.
-pub(super) fn peak_memory_bytes() -> Option<u64> {
+pub fn peak_memory_bytes() -> Option<u64> {
+    memory("VmHWM:")
+}
+
+/// Memory that is resident now, in bytes; `None` where the system does not say.
+pub fn resident_memory_bytes() -> Option<u64> {
+    memory("VmRSS:")
+}
+
+fn memory(line: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|found| found.strip_prefix(line))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -32,6 +39,7 @@ mod tests {
     #[test]
     fn a_running_process_has_taken_memory_and_time() {
         assert!(peak_memory_bytes().unwrap() > 1 << 20);
+        assert!(resident_memory_bytes().unwrap() > 1 << 20);
         assert!(cpu_seconds().unwrap() >= 0.0);
     }
 }

@@ -1,0 +1,286 @@
+//! The thread that answers: `/metrics`, `/status`, `/healthz`, `/readyz`.
+//!
+//! Whoever connects can cost the job one thread's time and little of that. What is bounded, and where a client ends that
+//! does not keep to it:
+//!
+//! | | bound | then |
+//! |---|---|---|
+//! | connections at once | [`CONNECTIONS`] | closed unanswered |
+//! | connections taken a second | one each [`BREATH`] | they wait in the system's queue |
+//! | time for a request's head | [`HEAD_TIME`] | closed |
+//! | size of a request's head | [`HEAD_BYTES`] | 431 |
+//! | a connection's whole life | [`LIFE`] | closed |
+//! | request bodies | never read | |
+//!
+//! A connection serves one request: a scrape a second costs a handshake more, and no connection can be held open for nothing.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::Observer;
+use super::status::Status;
+use crate::cluster::outcome::Phase;
+
+/// Connections at once: several scrapers and people, and no more memory than a few megabytes.
+const CONNECTIONS: usize = 32;
+
+/// Between two connections taken: at most 200 a second, whose answers are a few per cent of a core.
+const BREATH: Duration = Duration::from_millis(5);
+
+/// Time for a request's head. Slower is no client of ours: heads are one packet.
+const HEAD_TIME: Duration = Duration::from_secs(2);
+
+/// Largest head of a request: the least that hyper takes, and twenty times what a scraper sends.
+const HEAD_BYTES: usize = 8 << 10;
+
+/// A connection's whole life: an answer of some 100 KB over a slow line fits.
+const LIFE: Duration = Duration::from_secs(10);
+
+/// Between two tries where the system gives no connection (no more file descriptors).
+const REST: Duration = Duration::from_millis(200);
+
+/// The content type of the Prometheus text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Why the status can't be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address is in use, not of this machine, or not allowed.
+    #[error(
+        "--status: {address} can't be listened at\n  expected: a free port of this machine; port 0 takes any\n  now: nothing was started"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The system gives no thread.
+    #[error("--status: the thread that answers could not be started\n  now: nothing was started")]
+    Thread(#[source] io::Error),
+}
+
+/// What answers. Dropping it ends the thread.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Listens at `address` and answers from a thread of its own. With a token, `/metrics` and `/status` ask for it; whether the
+/// process is alive and ready is told to everyone.
+///
+/// # Errors
+/// [`ServeError`]: nothing listens then.
+pub fn serve(
+    observer: &Arc<Observer>,
+    address: SocketAddr,
+    token: Option<String>,
+) -> Result<Server, ServeError> {
+    let listen = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(listen)?;
+    listener.set_nonblocking(true).map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ServeError::Thread)?;
+    let (stop, stopped) = oneshot::channel();
+    let answering = Arc::new(Answering {
+        observer: Arc::clone(observer),
+        token,
+    });
+    let thread = std::thread::Builder::new()
+        .name("status".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = accept(listener, answering) => {}
+                    _ = stopped => {}
+                }
+            });
+        })
+        .map_err(ServeError::Thread)?;
+    observer.set_served_at(&address.to_string());
+    Ok(Server {
+        address,
+        stop: Some(stop),
+        thread: Some(thread),
+    })
+}
+
+impl Server {
+    /// Where it listens: with the port that was chosen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Takes connections until it is dropped, and all that are open with it.
+async fn accept(listener: TcpListener, answering: Arc<Answering>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            let error = error.to_string();
+            tracing::warn!(
+                action = "status-not-served",
+                error,
+                "the status is not served"
+            );
+            return;
+        }
+    };
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(REST).await;
+            continue;
+        };
+        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            let answering = Arc::clone(&answering);
+            tokio::spawn(async move {
+                let answer = service_fn(move |request: Request<Incoming>| {
+                    let answer = answering.answer(&request);
+                    async move { Ok::<_, Infallible>(answer) }
+                });
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_TIME)
+                    .max_buf_size(HEAD_BYTES)
+                    .keep_alive(false)
+                    .serve_connection(TokioIo::new(stream), answer);
+                // What a client did wrong, or that it went away, is its own affair.
+                drop(tokio::time::timeout(LIFE, connection).await);
+                drop(place);
+            });
+        } else {
+            answering.observer.metrics.turned_away.inc();
+        }
+        tokio::time::sleep(BREATH).await;
+    }
+}
+
+/// What is needed for an answer.
+struct Answering {
+    observer: Arc<Observer>,
+    token: Option<String>,
+}
+
+impl Answering {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        let answer = if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n")
+        } else if matches!(path, "/metrics" | "/status") && !self.may(request) {
+            let mut answer = text(
+                StatusCode::UNAUTHORIZED,
+                "a token is asked for: authorization: Bearer TOKEN\n",
+            );
+            let scheme = hyper::header::HeaderValue::from_static("Bearer");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+            answer
+        } else {
+            match path {
+                "/metrics" => with_type(StatusCode::OK, METRICS_TYPE, self.observer.text()),
+                "/status" => {
+                    let mut status = serde_json::to_string(&Status::of(&self.observer))
+                        .expect("a status is numbers, texts and lists");
+                    status.push('\n');
+                    with_type(StatusCode::OK, "application/json", status)
+                }
+                "/healthz" => text(StatusCode::OK, "alive\n"),
+                "/readyz" if self.observer.progress.phase() == Phase::Loading => {
+                    text(StatusCode::SERVICE_UNAVAILABLE, "loading\n")
+                }
+                "/readyz" => text(StatusCode::OK, "ready\n"),
+                _ => text(
+                    StatusCode::NOT_FOUND,
+                    "paths: /metrics /status /healthz /readyz\n",
+                ),
+            }
+        };
+        let path = match path {
+            "/metrics" | "/status" | "/healthz" | "/readyz" => path,
+            _ => "other",
+        };
+        let code = answer.status();
+        let requests = &self.observer.metrics.requests;
+        requests.with_label_values(&[path, code.as_str()]).inc();
+        answer
+    }
+
+    /// Whether the request holds the token, where there is one.
+    fn may(&self, request: &Request<Incoming>) -> bool {
+        let Some(token) = &self.token else {
+            return true;
+        };
+        let given = request
+            .headers()
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map_or("", |(_, given)| given.trim());
+        same(given.as_bytes(), token.as_bytes())
+    }
+}
+
+/// Whether two texts are the same, in a time that tells nothing of how much of them is.
+fn same(given: &[u8], token: &[u8]) -> bool {
+    let mut differs = u8::from(given.len() != token.len());
+    for (at, byte) in token.iter().enumerate() {
+        differs |= byte ^ given.get(at).copied().unwrap_or(!byte);
+    }
+    std::hint::black_box(differs) == 0
+}
+
+fn text(code: StatusCode, words: &str) -> Response<Full<Bytes>> {
+    with_type(code, "text/plain; charset=utf-8", words.to_owned())
+}
+
+fn with_type(code: StatusCode, content_type: &str, body: String) -> Response<Full<Bytes>> {
+    Response::builder()
+        .status(code)
+        .header(CONTENT_TYPE, content_type)
+        .header(CACHE_CONTROL, "no-store")
+        .body(Full::new(Bytes::from(body)))
+        .expect("the header values are plain text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_token_is_the_token() {
+        assert!(same(b"secret", b"secret"));
+        for wrong in ["", "secre", "secret2", "Secret", "terces"] {
+            assert!(!same(wrong.as_bytes(), b"secret"), "{wrong}");
+        }
+    }
+}

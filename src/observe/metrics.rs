@@ -1,0 +1,264 @@
+//! Every metric, declared once: its name, what kind it is, its labels, and its help, which is its documentation.
+//!
+//! Names are `caudal_<room>_<thing>_<unit>[_total]`. All carry the label `process`. Counters only grow; where two of them
+//! make a difference (epochs opened and passed), the pair is given and the reader subtracts.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Counter, CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+/// Segments of one check that have series of their own: enough for the regions of a country, and few enough that a check by
+/// customer can't make a server's memory grow without end. Verdicts of the other segments are only counted.
+pub const SEGMENTS: usize = 200;
+
+/// What is known of a metric without a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Declared {
+    /// Its name.
+    pub name: &'static str,
+    /// `counter` or `gauge`.
+    pub kind: &'static str,
+    /// Its labels besides `process`.
+    pub labels: &'static [&'static str],
+    /// What it counts or measures.
+    pub help: &'static str,
+}
+
+/// A kind of metric.
+trait Kind: Collector + Clone + 'static {
+    const KIND: &'static str;
+    fn declare(options: Opts, labels: &[&str]) -> prometheus::Result<Self>;
+}
+
+/// A kind without and with labels.
+macro_rules! kind {
+    ($plain:ty, $labelled:ty, $kind:literal) => {
+        impl Kind for $plain {
+            const KIND: &'static str = $kind;
+            fn declare(options: Opts, _: &[&str]) -> prometheus::Result<Self> {
+                Self::with_opts(options)
+            }
+        }
+        impl Kind for $labelled {
+            const KIND: &'static str = $kind;
+            fn declare(options: Opts, labels: &[&str]) -> prometheus::Result<Self> {
+                Self::new(options, labels)
+            }
+        }
+    };
+}
+
+kind!(IntCounter, IntCounterVec, "counter");
+kind!(Counter, CounterVec, "counter");
+kind!(IntGauge, IntGaugeVec, "gauge");
+kind!(Gauge, GaugeVec, "gauge");
+
+/// Makes the struct of all metrics and the table of what is declared.
+macro_rules! metrics {
+    ($(#[doc = $help:literal] $field:ident: $kind:ty = $name:literal [$($label:literal),*];)*) => {
+        /// The metrics of one process. Clones of a field are hands on the same numbers.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $(#[doc = $help] pub $field: $kind,)*
+        }
+
+        /// All metrics, in the order of the rooms.
+        pub const DECLARED: &[Declared] = &[
+            $(Declared { name: $name, kind: <$kind as Kind>::KIND, labels: &[$($label),*], help: $help.trim_ascii() },)*
+        ];
+
+        impl Metrics {
+            /// All metrics at nought, for the process of this index.
+            pub fn new(process: usize) -> Self {
+                let registry = Registry::new();
+                $(let $field: $kind = declare(&registry, process, $name, $help, &[$($label),*]);)*
+                Self { registry, $($field),* }
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Rows read, good or not.
+    read_rows: IntCounterVec = "caudal_sources_read_rows_total" ["source"];
+    /// Bytes read: of text as it is decoded, of columnar files as they count themselves before compression.
+    read_bytes: IntCounterVec = "caudal_sources_read_bytes_total" ["source"];
+    /// Bytes of all input files as they lie on disk; 0 where they are not known.
+    input_bytes: IntGauge = "caudal_sources_input_bytes" [];
+    /// Bytes between readers and sinks.
+    in_flight_bytes: IntGauge = "caudal_sources_in_flight_bytes" [];
+    /// Bytes between readers and sinks at which readers rest.
+    in_flight_limit_bytes: IntGauge = "caudal_sources_in_flight_limit_bytes" [];
+    /// Rows without a fault.
+    clean_rows: IntCounterVec = "caudal_validate_clean_rows_total" ["source"];
+    /// Rows refused, by the reason that comes first.
+    refused_rows: IntCounterVec = "caudal_validate_refused_rows_total" ["source", "reason"];
+    /// Rows dropped by a rule or option that says so.
+    dropped_rows: IntCounterVec = "caudal_validate_dropped_rows_total" ["source", "rule"];
+    /// Rows that failed a rule that only warns.
+    warned_rows: IntCounterVec = "caudal_validate_warned_rows_total" ["source", "rule"];
+    /// Rows of a reference collection, as the newest rows meet it.
+    reference_rows: IntGaugeVec = "caudal_lookup_reference_rows" ["lookup"];
+    /// Rows that met a reference collection.
+    probed_rows: IntCounterVec = "caudal_lookup_probed_rows_total" ["lookup"];
+    /// Rows that found no reference row, whatever else is wrong with them.
+    missed_rows: IntCounterVec = "caudal_lookup_missed_rows_total" ["lookup"];
+    /// Worker threads of this process.
+    workers: IntGauge = "caudal_cluster_workers" [];
+    /// Life of the cluster with a fixed number of workers; a bounded run has one.
+    generation: IntGauge = "caudal_cluster_generation" [];
+    /// 1 at what the run does now (loading, running, publishing), else 0.
+    phase: IntGaugeVec = "caudal_cluster_phase" ["phase"];
+    /// Clean rows a worker received as the owner of their key.
+    exchanged_rows: IntCounterVec = "caudal_cluster_exchanged_rows_total" ["worker"];
+    /// Memory of the batches a worker received as the owner of their key; what several batches share is counted in each.
+    exchanged_bytes: IntCounterVec = "caudal_cluster_exchanged_bytes_total" ["worker"];
+    /// Rows a worker received against the mean of this process: 1 is even.
+    exchange_skew: GaugeVec = "caudal_cluster_exchange_skew_ratio" ["worker"];
+    /// Seconds inside an operator on one worker. Operators of one name are added up; what an operator is inside of now comes when it ends.
+    busy_seconds: CounterVec = "caudal_cluster_operator_busy_seconds_total" ["operator", "worker"];
+    /// Segments that a worker keeps open for a window or freshness check.
+    window_segments: IntGaugeVec = "caudal_checks_window_segments" ["window", "worker"];
+    /// Windows, of all segments, that a worker keeps open.
+    open_windows: IntGaugeVec = "caudal_checks_open_windows" ["window", "worker"];
+    /// Verdicts by status.
+    verdicts: IntCounterVec = "caudal_checks_verdicts_total" ["check", "status"];
+    /// Value of the newest verdict that has one; of the first 200 segments of a check.
+    segment_value: GaugeVec = "caudal_checks_segment_value" ["check", "segment"];
+    /// How bad the newest verdict is: 0 nothing to say, 1 warn, 2 fail or overflow; of the first 200 segments of a check.
+    segment_severity: IntGaugeVec = "caudal_checks_segment_severity" ["check", "segment"];
+    /// Verdicts of segments beyond the first 200 of a check, which have no series of their own.
+    other_verdicts: IntCounterVec = "caudal_checks_verdicts_other_total" ["check"];
+    /// Rows that came to a sink.
+    received_rows: IntCounterVec = "caudal_sinks_received_rows_total" ["sink"];
+    /// Memory of the batches that came to a sink; what several batches share is counted in each.
+    received_bytes: IntCounterVec = "caudal_sinks_received_bytes_total" ["sink"];
+    /// Bytes of whole staged files. Staged is not visible yet.
+    staged_bytes: IntCounterVec = "caudal_sinks_staged_bytes_total" ["sink"];
+    /// Epochs before this one are complete at a sink; from the end of its input on, the epoch after the last.
+    sink_upper: IntGaugeVec = "caudal_sinks_upper_epoch" ["sink", "worker"];
+    /// Epochs opened: whose rows have begun to be read here.
+    epochs_opened: IntCounter = "caudal_epoch_opened_total" [];
+    /// Epochs that have passed all sinks here. Opened less passed are in flight.
+    epochs_passed: IntCounter = "caudal_epoch_passed_total" [];
+    /// Processor time of the process, user and system.
+    cpu_seconds: Counter = "caudal_process_cpu_seconds_total" [];
+    /// Memory that is resident now.
+    resident_bytes: IntGauge = "caudal_process_resident_memory_bytes" [];
+    /// Most memory that was resident at once.
+    peak_bytes: IntGauge = "caudal_process_peak_memory_bytes" [];
+    /// Time since the run was started.
+    uptime_seconds: Gauge = "caudal_process_uptime_seconds" [];
+    /// 1, with the version of the program.
+    build_info: IntGaugeVec = "caudal_build_info" ["version"];
+    /// 1, with the name of the job.
+    job_info: IntGaugeVec = "caudal_job_info" ["name"];
+    /// Requests answered here, by path (`other` where there is none) and answer.
+    requests: IntCounterVec = "caudal_observe_requests_total" ["path", "code"];
+    /// Connections turned away since too many were open.
+    turned_away: IntCounter = "caudal_observe_connections_turned_away_total" [];
+}
+
+fn declare<M: Kind>(
+    registry: &Registry,
+    process: usize,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> M {
+    let options = Opts::new(name, help.trim()).const_label("process", process.to_string());
+    let metric = M::declare(options, labels).expect("declared names and labels are well formed");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("every metric is declared once");
+    metric
+}
+
+impl Metrics {
+    /// All metrics that have a value, as the Prometheus text format.
+    pub fn text(&self) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .expect("names and labels were checked when they were declared")
+    }
+}
+
+/// The table of all metrics, as it stands in `METRICS.md`.
+pub fn table() -> String {
+    let mut text = String::from(
+        "# Metrics\n\nMade from `src/observe/metrics.rs` (`CAUDAL_REWRITE=1 cargo test --lib metrics`). Every metric also has the label \
+         `process`, the index of the process. A series appears with its first value.\n\n| metric | kind | labels | |\n|---|---|---|---|\n",
+    );
+    for metric in DECLARED {
+        let labels: Vec<String> = metric
+            .labels
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
+        let (name, kind, help) = (metric.name, metric.kind, metric.help);
+        text.push_str(&format!(
+            "| `{name}` | {kind} | {} | {help} |\n",
+            labels.join(", ")
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn names_keep_the_house_form() {
+        let rooms = [
+            "sources", "validate", "lookup", "cluster", "checks", "sinks", "epoch", "process",
+            "build", "job", "observe",
+        ];
+        let mut names = BTreeSet::new();
+        for metric in DECLARED {
+            let name = metric.name;
+            let parts: Vec<&str> = name.split('_').collect();
+            assert!(names.insert(name), "{name} is declared twice");
+            assert_eq!(parts[0], "caudal", "{name}");
+            assert!(rooms.contains(&parts[1]), "{name}: {} is no room", parts[1]);
+            let counts = metric.kind == "counter";
+            assert_eq!(name.ends_with("_total"), counts, "{name}");
+            assert!(metric.help.ends_with('.'), "{name}: {}", metric.help);
+            for label in metric.labels {
+                let known = [
+                    "source", "sink", "lookup", "window", "check", "segment", "rule", "reason",
+                    "status", "worker", "operator", "phase", "version", "name", "path", "code",
+                ];
+                assert!(known.contains(label), "{name}: {label} is no known label");
+            }
+        }
+        assert!(
+            DECLARED
+                .iter()
+                .filter(|metric| metric.help.contains("200"))
+                .count()
+                >= 3
+                && SEGMENTS == 200,
+            "the helps name the bound"
+        );
+    }
+
+    #[test]
+    fn the_table_is_what_is_declared() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/observe/METRICS.md");
+        if std::env::var_os("CAUDAL_REWRITE").is_some() {
+            std::fs::write(&file, table()).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap_or_default(),
+            table(),
+            "CAUDAL_REWRITE=1 writes it"
+        );
+    }
+}
