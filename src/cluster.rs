@@ -31,6 +31,7 @@ use std::fmt;
 
 pub use connect::JoinError;
 pub use fate::Fate;
+pub use frame::Usage;
 pub use hosts::{HostsError, read_hosts};
 pub use interrupt::Interrupt;
 pub use outcome::RunOptions;

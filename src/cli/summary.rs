@@ -6,9 +6,9 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::numbers;
+use crate::cluster::Usage;
 use crate::cluster::outcome::Outcome;
 use crate::job::plan::Plan;
-use crate::observe::process;
 
 /// The summary that ends a run.
 pub(super) fn for_people(plan: &Plan, outcome: &Outcome) -> String {
@@ -89,7 +89,11 @@ fn by_rows(counts: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
 }
 
 /// The summary as one JSON value.
+///
+/// CPU seconds are those of all processes together, the peak of memory that of the largest.
 pub(super) fn for_machines(outcome: &Outcome) -> Value {
+    let mut usage = outcome.others.clone();
+    usage.push(Usage::now());
     json!({
         "rows": {
             "in": outcome.rows_in, "clean": outcome.clean, "refused": outcome.refused, "dropped": outcome.dropped,
@@ -107,7 +111,8 @@ pub(super) fn for_machines(outcome: &Outcome) -> Value {
         })).collect::<Vec<_>>(),
         "stages": outcome.stages,
         "seconds": outcome.seconds,
-        "cpu_seconds": process::cpu_seconds(),
-        "peak_memory_bytes": process::peak_memory_bytes(),
+        "processes": 1 + outcome.others.len(),
+        "cpu_seconds": usage.iter().filter_map(|usage| usage.cpu_seconds).sum::<f64>(),
+        "peak_memory_bytes": usage.iter().filter_map(|usage| usage.peak_memory_bytes).max(),
     })
 }

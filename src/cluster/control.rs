@@ -8,13 +8,14 @@
 //! Process 0 decides for all: a failure anywhere ends the run everywhere with the same exit code. Since each process notices the
 //! end of process 0 by itself, and process 0 that of every other, one star is enough.
 
+use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::fate::Fate;
-use super::frame::{self, Begin, Message};
+use super::frame::{self, Begin, Message, Usage};
 use super::outcome::Progress;
 use super::{Cluster, RunError};
 
@@ -36,6 +37,8 @@ pub(super) struct Peers {
     ending: AtomicBool,
     /// Connections that still have a reader.
     open: AtomicUsize,
+    /// What others took, as they told at the end.
+    usage: Mutex<BTreeMap<usize, Usage>>,
 }
 
 impl Peers {
@@ -65,6 +68,7 @@ impl Peers {
             open: AtomicUsize::new(readers.len()),
             writers,
             ending: AtomicBool::new(false),
+            usage: Mutex::default(),
         });
         for (peer, stream) in readers {
             let peers = Arc::clone(&peers);
@@ -89,11 +93,16 @@ impl Peers {
         self.ending.store(true, Ordering::Release);
     }
 
-    /// Process 0: ends the run on all others with this exit code, and waits until they have heard.
-    pub(super) fn end(&self, exit_code: u8) {
+    /// Process 0: ends the run on all others with this exit code, and waits until they have heard; gives what they took.
+    pub(super) fn end(&self, exit_code: u8) -> Vec<Usage> {
         self.expect_the_end();
         self.say(&Message::End { exit_code });
         self.farewell();
+        self.usage().values().copied().collect()
+    }
+
+    fn usage(&self) -> MutexGuard<'_, BTreeMap<usize, Usage>> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the run on all processes with a failure of this one, or, on process 0, of any.
@@ -142,10 +151,13 @@ impl Peers {
                 }
                 Ok(Message::End { exit_code }) => {
                     self.expect_the_end();
-                    self.say(&Message::Ended);
+                    self.say(&Message::Ended(Usage::now()));
                     self.fate.end(exit_code);
                 }
-                Ok(Message::Ended) => break,
+                Ok(Message::Ended(usage)) => {
+                    self.usage().insert(peer, usage);
+                    break;
+                }
                 Err(error) => {
                     self.lost(peer, &words(&error));
                     break;

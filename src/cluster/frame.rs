@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::observe::process;
+
 /// First bytes of every connection; the last one is the version of the handshake.
 pub(super) const MAGIC: [u8; 8] = *b"caudal\0\x01";
 
@@ -70,8 +72,27 @@ pub(super) enum Message {
     Over { exit_code: u8, words: String },
     /// Process 0: the run is over, and all processes end with this exit code.
     End { exit_code: u8 },
-    /// I heard the end and expect nothing more.
-    Ended,
+    /// I heard the end and expect nothing more; and what I took.
+    Ended(Usage),
+}
+
+/// What a process took from its start to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// User and system time of all its threads, in seconds; absent where the system does not say.
+    pub cpu_seconds: Option<f64>,
+    /// Most memory that was resident at once; absent where the system does not say.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+impl Usage {
+    /// What this process took until now.
+    pub fn now() -> Self {
+        Self {
+            cpu_seconds: process::cpu_seconds(),
+            peak_memory_bytes: process::peak_memory_bytes(),
+        }
+    }
 }
 
 /// What process 0 decides for all.

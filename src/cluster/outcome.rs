@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Cluster, Interrupt};
+use super::{Cluster, Interrupt, Usage};
 use crate::job::plan::Plan;
 use crate::observe::Observer;
 use crate::record::RowCounts;
@@ -250,6 +250,8 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// Seconds inside each operator, added up over workers, by its name (`room:step`).
     pub stages: BTreeMap<String, f64>,
+    /// What the other processes took.
+    pub others: Vec<Usage>,
     /// Wall time from start to end.
     pub seconds: f64,
 }

@@ -66,13 +66,15 @@ pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Ended, RunError> {
     let joined = join(plan, options, cluster)?;
     let others = Others::new(cluster, joined, &fate, plan, options)?;
     let peers = Arc::clone(&others.peers);
-    let ended = if cluster.index == 0 {
+    let mut ended = if cluster.index == 0 {
         lead(plan, options, &fate, Some(others))
     } else {
         follow(plan, options, &fate, others)
     };
-    match &ended {
-        Ok(Ended::Led(outcome)) => peers.end(u8::from(!outcome.is_good())),
+    match &mut ended {
+        Ok(Ended::Led(outcome)) => {
+            outcome.others = peers.end(u8::from(!outcome.is_good()));
+        }
         Ok(Ended::Followed(_)) | Err(RunError::Over { .. }) => {}
         Err(error) => peers.fail(error),
     }
