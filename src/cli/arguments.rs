@@ -228,6 +228,12 @@ pub(super) struct LaunchTyped {
     /// End the input after this many rows
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
+    /// Show metrics and status of each process over HTTP, at this address with the port plus its index (port 0: any free ones)
+    #[arg(long, value_name = "ADDR")]
+    pub(super) status: Option<String>,
+    /// Log the life of the run on standard error instead of progress and summary (json: with ECS field names)
+    #[arg(long, value_enum, value_name = "SHAPE")]
+    pub(super) log: Option<LogTyped>,
     /// Print the summary as one line of JSON on standard output
     #[arg(long)]
     pub(super) json: bool,

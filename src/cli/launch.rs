@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -211,6 +212,12 @@ impl Process {
         if let Some(limit) = typed.limit {
             command.args(["--limit", &limit.to_string()]);
         }
+        if let Some(status) = &typed.status {
+            command.args(["--status", &own_port(status, index)]);
+        }
+        if let Some(log) = typed.log.and_then(|log| log.to_possible_value()) {
+            command.args(["--log", log.get_name()]);
+        }
         for (flag, given) in [("--json", typed.json), ("--quiet", typed.quiet)] {
             if given {
                 command.arg(flag);
@@ -265,6 +272,17 @@ impl Process {
     }
 }
 
+/// An address with the port of this process: the first one plus its index. What is no address is left to it to tell.
+fn own_port(address: &str, index: u16) -> String {
+    match address.parse::<SocketAddr>() {
+        Ok(mut own) if own.port() > 0 => {
+            own.set_port(own.port().saturating_add(index));
+            own.to_string()
+        }
+        _ => address.to_owned(),
+    }
+}
+
 /// Sends a signal to those that run still.
 fn end_all(processes: &mut [Process], signal: Signal) {
     for process in processes
@@ -297,6 +315,13 @@ mod tests {
         ] {
             assert_eq!(worst(codes), expected, "{codes:?}");
         }
+    }
+
+    #[test]
+    fn each_process_shows_its_status_at_a_port_of_its_own() {
+        assert_eq!(own_port("127.0.0.1:9100", 3), "127.0.0.1:9103");
+        assert_eq!(own_port("127.0.0.1:0", 3), "127.0.0.1:0");
+        assert_eq!(own_port("nowhere", 3), "nowhere");
     }
 
     #[test]
