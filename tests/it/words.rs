@@ -25,10 +25,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
         "no_time",
         &["run", "jobs/ventas.toml", "--as-of", "yesterday"],
     ),
-    (
-        "status_without_a_run",
-        &["status", "jobs/ventas.toml"],
-    ),
+    ("status_without_a_run", &["status", "jobs/ventas.toml"]),
     (
         "status_nowhere",
         &["run", "jobs/ventas.toml", "--status", "9100"],
