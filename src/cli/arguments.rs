@@ -36,7 +36,7 @@ Examples:
   caudal run jobs/ventas.toml --as-of 2026-03-15  freshness at that midnight UTC
   caudal run jobs/ventas.toml --json --quiet      only one line of JSON
   caudal run jobs/ventas.toml -n 3 -p 0 -h hosts  the first of three processes
-  caudal run jobs/ventas.toml --status 127.0.0.1:0  a look inside while it runs
+  caudal run jobs/ventas.toml --status 127.0.0.1:0   a look inside with `caudal status`
 
 A bounded run is all or nothing: its outputs replace those of the run before
 as a whole at the end, or nothing changes. The summary goes to standard error.";
@@ -193,10 +193,8 @@ pub(super) struct RunTyped {
     /// End the input after this many rows
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
-    /// Show metrics and status over HTTP while it runs, at this address (port 0: any free one)
-    ///
-    /// Paths: /metrics (Prometheus), /status (JSON), /healthz, /readyz. With CAUDAL_STATUS_TOKEN set, /metrics and /status ask
-    /// for that token; an address that other machines reach needs one. `caudal status JOB` finds the address by itself.
+    /// Answer /metrics, /status, /healthz and /readyz over HTTP at this address while it runs (port 0: any free one); with
+    /// CAUDAL_STATUS_TOKEN set, metrics and status ask for that token
     #[arg(long, value_name = "ADDR")]
     pub(super) status: Option<String>,
     /// Log the life of the run on standard error instead of progress and summary (json: with ECS field names)

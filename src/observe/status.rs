@@ -200,7 +200,9 @@ impl Status {
                 .iter()
                 .map(|worker| Worker {
                     worker: worker.index,
-                    busy_seconds: busy(worker).values().sum(),
+                    busy_seconds: busy(worker)
+                        .values()
+                        .fold(0.0, |all, seconds| all + seconds),
                     exchanged_rows: worker.exchanged_rows.get(),
                     skew: observer.skew(worker),
                     reader: worker.reader.get(),
