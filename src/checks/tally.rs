@@ -98,19 +98,16 @@ impl Tally {
     /// Adds a difference to the window of `segment` that starts at `start`.
     pub fn apply(&mut self, segment: Segment, start: i64, partial: Partial, epoch: Epoch) {
         let windows = self.segments.entry(segment).or_default();
-        match windows.get_mut(&start) {
-            Some(window) => {
-                window.partial.plus_equals(&partial);
-                window.epoch = window.epoch.max(epoch);
-                if window.partial.is_zero() {
-                    windows.remove(&start);
-                    self.windows -= 1;
-                }
+        if let Some(window) = windows.get_mut(&start) {
+            window.partial.plus_equals(&partial);
+            window.epoch = window.epoch.max(epoch);
+            if window.partial.is_zero() {
+                windows.remove(&start);
+                self.windows -= 1;
             }
-            None => {
-                self.windows += 1;
-                windows.insert(start, Window { partial, epoch });
-            }
+        } else {
+            windows.insert(start, Window { partial, epoch });
+            self.windows += 1;
         }
     }
 

@@ -194,7 +194,7 @@ pub(super) struct RunTyped {
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
     /// Answer /metrics, /status, /healthz and /readyz over HTTP at this address while it runs (port 0: any free one); with
-    /// CAUDAL_STATUS_TOKEN set, metrics and status ask for that token
+    /// `CAUDAL_STATUS_TOKEN` set, metrics and status ask for that token
     #[arg(long, value_name = "ADDR")]
     pub(super) status: Option<String>,
     /// Log the life of the run on standard error instead of progress and summary (json: with ECS field names)

@@ -65,7 +65,7 @@ impl State {
         for (name, busy) in &self.busy {
             let told = self.told.get(name).copied().unwrap_or_default();
             if *busy > told {
-                observer.busy(worker, name, (*busy - told).as_secs_f64());
+                observer.busy(worker, name, busy.saturating_sub(told).as_secs_f64());
                 self.told.insert(name.clone(), *busy);
             }
         }

@@ -3,6 +3,8 @@
 //! Names are `caudal_<room>_<thing>_<unit>[_total]`. All carry the label `process`. Counters only grow; where two of them
 //! make a difference (epochs opened and passed), the pair is given and the reader subtracts.
 
+use std::fmt::Write;
+
 use prometheus::core::Collector;
 use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -199,10 +201,9 @@ pub fn table() -> String {
             .map(|label| format!("`{label}`"))
             .collect();
         let (name, kind, help) = (metric.name, metric.kind, metric.help);
-        text.push_str(&format!(
-            "| `{name}` | {kind} | {} | {help} |\n",
-            labels.join(", ")
-        ));
+        let labels = labels.join(", ");
+        writeln!(text, "| `{name}` | {kind} | {labels} | {help} |")
+            .expect("a String takes everything");
     }
     text
 }

@@ -2,15 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use prometheus::{Gauge, IntGauge};
+
 use super::metrics::{Metrics, SEGMENTS};
 
 /// What is known of the segments of every check.
 ///
-/// Cost: at most [`SEGMENTS`] entries a check.
+/// Cost: at most [`SEGMENTS`] entries a check; a verdict is a search in them.
 #[derive(Debug, Default)]
 pub(super) struct Segments {
-    /// Start of the newest window by check and segment; `None` for checks without windows.
-    newest: BTreeMap<String, BTreeMap<String, Option<i64>>>,
+    newest: BTreeMap<String, BTreeMap<String, Newest>>,
+}
+
+/// The newest verdict about a segment, and the series that show it.
+#[derive(Debug)]
+struct Newest {
+    /// Start of its window; `None` for checks without windows.
+    window_start: Option<i64>,
+    /// There as soon as a verdict has a value.
+    value: Option<Gauge>,
+    severity: IntGauge,
 }
 
 impl Segments {
@@ -28,31 +39,35 @@ impl Segments {
             self.newest.insert(check.to_owned(), BTreeMap::new());
         }
         let of_check = self.newest.get_mut(check).expect("put in above");
-        let known = of_check.len();
-        match of_check.get_mut(segment) {
-            Some(newest) if *newest > window_start => return,
-            Some(newest) => *newest = window_start,
-            None if known < SEGMENTS => {
-                of_check.insert(segment.to_owned(), window_start);
-            }
-            None => {
+        if !of_check.contains_key(segment) {
+            if of_check.len() == SEGMENTS {
                 metrics.other_verdicts.with_label_values(&[check]).inc();
                 return;
             }
+            let severity = metrics
+                .segment_severity
+                .with_label_values(&[check, segment]);
+            let newest = Newest {
+                window_start,
+                value: None,
+                severity,
+            };
+            of_check.insert(segment.to_owned(), newest);
         }
-        let labels = [check, segment];
+        let newest = of_check.get_mut(segment).expect("put in above");
+        if newest.window_start > window_start {
+            return;
+        }
+        newest.window_start = window_start;
         if let Some(value) = value {
-            metrics.segment_value.with_label_values(&labels).set(value);
+            let series = || metrics.segment_value.with_label_values(&[check, segment]);
+            newest.value.get_or_insert_with(series).set(value);
         }
-        let severity = match status {
+        newest.severity.set(match status {
             "warn" => 1,
             "fail" | "overflow" => 2,
             _ => 0,
-        };
-        metrics
-            .segment_severity
-            .with_label_values(&labels)
-            .set(severity);
+        });
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
+use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use serde::{Deserialize, Serialize};
 
 use super::Observer;
@@ -218,9 +220,8 @@ impl Status {
 fn sources(observer: &Observer) -> Vec<Source> {
     let metrics = &observer.metrics;
     let of = |metric: &prometheus::IntCounterVec, source: &str| -> u64 {
-        use prometheus::core::Collector;
         let families = metric.collect();
-        let series = families.iter().flat_map(|family| family.get_metric());
+        let series = families.iter().flat_map(MetricFamily::get_metric);
         series
             .filter(|series| {
                 let mut labels = series.get_label().iter();

@@ -75,7 +75,9 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
                 && let Some(capability) = at_end.take()
             {
                 let mut all = RowCounts::default();
-                counts.iter().for_each(|counts| all.add(counts));
+                for counts in &counts {
+                    all.add(counts);
+                }
                 counts.fill(RowCounts::default());
                 let note = Note::Rows(all);
                 notes_output.activate().session(&capability).give(note);

@@ -59,10 +59,10 @@ csv = {}
 "#;
 
 /// Rows of the file that is whole; one in a hundred has no price, one in a hundred no region that is known.
-const ROWS: u64 = 20_000;
+const ROWS: u32 = 20_000;
 
 /// How long anything may take here.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Watched {
     place: tempfile::TempDir,
@@ -175,7 +175,7 @@ impl Watched {
     fn all_read(&self) -> BTreeMap<String, f64> {
         until(|| {
             let metrics = self.metrics();
-            (metrics["caudal_sources_read_rows_total{source=\"sales\"}"] >= ROWS as f64)
+            (metrics["caudal_sources_read_rows_total{source=\"sales\"}"] >= f64::from(ROWS))
                 .then_some(metrics)
         })
     }
@@ -212,7 +212,7 @@ fn place() -> tempfile::TempDir {
         "region,zone\nN,up\nS,down\n",
     )
     .unwrap();
-    let mut text = String::from("id,region,price,ts\n");
+    let mut text = b"id,region,price,ts\n".to_vec();
     for id in 0..ROWS {
         let region = match id % 100 {
             1 => "nowhere",
@@ -220,10 +220,8 @@ fn place() -> tempfile::TempDir {
             _ => "S",
         };
         let price = if id % 100 == 50 { "x" } else { "1.00" };
-        text.push_str(&format!(
-            "{id},{region},{price},2026-01-{:02}T00:00:00Z\n",
-            1 + id % 28
-        ));
+        let day = 1 + id % 28;
+        writeln!(text, "{id},{region},{price},2026-01-{day:02}T00:00:00Z").unwrap();
     }
     fs::write(input.join("a.csv"), text).unwrap();
     assert!(
@@ -234,6 +232,11 @@ fn place() -> tempfile::TempDir {
             .success()
     );
     place
+}
+
+/// A count that came as a double.
+fn whole(count: f64) -> u64 {
+    format!("{count}").parse().unwrap()
 }
 
 /// What `look` gives as soon as it gives something.
@@ -295,7 +298,7 @@ fn what_a_running_job_says_is_what_its_summary_says() {
             let metrics = watched.metrics();
             (metrics["caudal_epoch_passed_total"] >= 5.0).then_some(metrics)
         });
-        let of = |series: &str| metrics.get(series).copied().unwrap_or(f64::NAN) as u64;
+        let of = |series: &str| whole(metrics.get(series).copied().unwrap_or(f64::NAN));
         let status = watched.status();
         assert_eq!(status["sources"][0]["rows"]["in"], ROWS);
         assert_eq!(status["phase"], "running");
@@ -382,10 +385,10 @@ fn what_came_to_the_sinks_and_windows_is_seen_while_it_comes() {
     let metrics = until(|| {
         let metrics = watched.metrics();
         let rows = metrics["caudal_sinks_received_rows_total{sink=\"rows\"}"];
-        let seen = rows >= clean as f64 && metrics.get(windows) >= Some(&28.0);
+        let seen = rows >= f64::from(clean) && metrics.get(windows) >= Some(&28.0);
         seen.then_some(metrics)
     });
-    let of = |series: &str| metrics[series] as u64;
+    let of = |series: &str| whole(metrics[series]);
     // Of the one zone days come that are even, of the other those that are odd; all are seen.
     assert_eq!(of(windows), 28);
     assert_eq!(
@@ -396,9 +399,9 @@ fn what_came_to_the_sinks_and_windows_is_seen_while_it_comes() {
         of("caudal_sinks_received_rows_total{sink=\"refused\"}"),
         refused
     );
-    assert!(of("caudal_cluster_exchanged_rows_total{worker=\"0\"}") >= clean);
+    assert!(of("caudal_cluster_exchanged_rows_total{worker=\"0\"}") >= u64::from(clean));
     assert!((metrics["caudal_cluster_exchange_skew_ratio{worker=\"0\"}"] - 1.0).abs() < 1e-9);
-    assert!(of("caudal_sinks_received_bytes_total{sink=\"rows\"}") > clean);
+    assert!(of("caudal_sinks_received_bytes_total{sink=\"rows\"}") > u64::from(clean));
     assert!(watched.end().0.status.success());
 }
 
