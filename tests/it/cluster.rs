@@ -32,13 +32,15 @@ const GOOD: &str = "id,price\n1,1.00\n2,2.00\n";
 const DEADLINE: Duration = Duration::from_secs(40);
 
 /// A job with its input and a host file for `n` processes.
-struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
     n: usize,
+    /// The network namespace of each process; none: that of the test.
+    pub(crate) namespaces: Vec<String>,
 }
 
 impl Place {
-    fn new(n: usize) -> Self {
+    pub(crate) fn new(n: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("input")).unwrap();
         fs::write(folder.path().join("job.toml"), JOB).unwrap();
@@ -51,10 +53,14 @@ impl Place {
             .map(|listener| format!("{}\n", listener.local_addr().unwrap()))
             .collect();
         fs::write(folder.path().join("hosts"), hosts).unwrap();
-        Self { folder, n }
+        Self {
+            folder,
+            n,
+            namespaces: Vec::new(),
+        }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
@@ -64,7 +70,7 @@ impl Place {
     }
 
     /// Starts one process, by `-p`, with more words.
-    fn start(&self, process: usize, words: &[&str]) -> Process {
+    pub(crate) fn start(&self, process: usize, words: &[&str]) -> Process {
         self.start_as(env!("CARGO_BIN_EXE_caudal"), process, words, None)
     }
 
@@ -75,8 +81,18 @@ impl Place {
         words: &[&str],
         token: Option<&str>,
     ) -> Process {
-        let mut command = Command::new(program.as_ref());
+        let mut command = match self.namespaces.get(process) {
+            None => Command::new(program.as_ref()),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command
+                    .args(["netns", "exec", namespace])
+                    .arg(program.as_ref());
+                command
+            }
+        };
         command
+            .env("OUT", "out")
             .args(["run", "job.toml", "--quiet", "-h", "hosts"])
             .args(["-n", &self.n.to_string(), "-p", &process.to_string()])
             .args(words)
@@ -90,7 +106,7 @@ impl Place {
     }
 
     /// Input that goes on until it is dropped, and the processes that read it once they stage.
-    fn endless(&self, words: &[&str]) -> (Vec<Process>, fs::File) {
+    pub(crate) fn endless(&self, words: &[&str]) -> (Vec<Process>, fs::File) {
         let pipe = self.path().join("input/a.csv");
         fs::remove_file(&pipe).unwrap();
         assert!(
@@ -117,14 +133,14 @@ impl Place {
         (processes, input)
     }
 
-    fn nothing_is_visible(&self) {
+    pub(crate) fn nothing_is_visible(&self) {
         let visible = visible_files(&self.path().join("out"));
         assert_eq!(visible, [] as [PathBuf; 0]);
     }
 }
 
 /// A process and the lines it tells, as they come.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
     told: String,
@@ -189,7 +205,7 @@ impl Process {
         status
     }
 
-    fn ends_with(&mut self, code: i32, words: &[&str]) {
+    pub(crate) fn ends_with(&mut self, code: i32, words: &[&str]) {
         let status = self.ends();
         assert_eq!(status.code(), Some(code), "{}", self.told);
         for words in words {

@@ -12,6 +12,7 @@ mod cases;
 mod cluster;
 mod dependencies;
 mod deployment;
+mod hosts;
 mod observe;
 mod oracle;
 mod parquet_types;
