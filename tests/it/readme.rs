@@ -104,6 +104,8 @@ fn real(snippet: &str) -> Result<(), String> {
         Some(option) if option.starts_with('-') => option_of_run(option),
         _ if snippet.contains(" = ") => fits_a_job(snippet),
         Some(path) if path.starts_with("out/") => output(path),
+        Some(path) if path.starts_with('/') => served(path),
+        Some(name) if name.starts_with("CAUDAL_") => variable(name),
         Some(path) if path.contains('/') => exists(path),
         Some(word) if words.len() == 1 && word.chars().all(is_word) => known(word),
         _ if region(snippet) => Ok(()),
@@ -114,6 +116,21 @@ fn real(snippet: &str) -> Result<(), String> {
 fn exists(path: &str) -> Result<(), String> {
     let there = Path::new(ROOT).join(path).exists();
     there.then_some(()).ok_or_else(|| "no such file".to_owned())
+}
+
+/// A path that a run answers.
+fn served(path: &str) -> Result<(), String> {
+    let answers = text("src/observe/http.rs").contains(&format!("\"{path}\""));
+    answers
+        .then_some(())
+        .ok_or_else(|| "no path that is served".to_owned())
+}
+
+/// A variable of the environment that the program tells of.
+fn variable(name: &str) -> Result<(), String> {
+    let told = told(&["run", "--help"]).contains(name);
+    told.then_some(())
+        .ok_or_else(|| "not in the help of run".to_owned())
 }
 
 /// A command line of the program; words in capitals stand for what a person puts there.
