@@ -40,7 +40,7 @@ impl Regions {
         let region = match self {
             Self::AsGenerated => return None,
             Self::Uniform(regions) => mixed % regions,
-            Self::MostlyOne(regions) if mixed % 10 == 0 => (mixed >> 8) % regions,
+            Self::MostlyOne(regions) if mixed.is_multiple_of(10) => (mixed >> 8) % regions,
             Self::MostlyOne(_) => 0,
             Self::Zipf(regions) => {
                 let weight = |region: u64| 1_000_000 / (region + 1);

@@ -71,7 +71,7 @@ fn main() -> Result<()> {
     let kept = std::env::args()
         .skip(1)
         .filter(|word| !word.starts_with("--"))
-        .last()
+        .next_back()
         .map(PathBuf::from);
     let scratch = std::env::temp_dir().join(format!("caudal-scaling-{}", std::process::id()));
     let measured = measure(&scratch, rows, runs);

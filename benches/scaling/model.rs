@@ -74,8 +74,9 @@ pub(crate) fn fit(runs: &[Measured]) -> Model {
         right.swap(i, pivot);
         for j in i + 1..TERMS {
             let factor = left[j][i] / left[i][i];
-            for k in i..TERMS {
-                left[j][k] -= factor * left[i][k];
+            let pivot = left[i];
+            for (value, pivot) in left[j].iter_mut().zip(pivot).skip(i) {
+                *value -= factor * pivot;
             }
             right[j] -= factor * right[i];
         }

@@ -33,17 +33,20 @@ pub(crate) fn draw(runs: &[Measured]) -> String {
         );
         text(&mut svg, (8.0, y(share) + 4.0), &format!("{share:.1}"));
     }
-    for (name, color, is_drawn) in [
-        (
-            "threads (-w)",
-            "#1f77b4",
-            (|run| run.shape.processes == 1) as fn(&Measured) -> bool,
-        ),
-        ("processes (-n)", "#d62728", |run| run.shape.workers == 1),
+    for (name, color, of_processes) in [
+        ("threads (-w)", "#1f77b4", false),
+        ("processes (-n)", "#d62728", true),
     ] {
         let mut points: Vec<(u32, f64)> = runs
             .iter()
-            .filter(|run| is_drawn(run))
+            .filter(|run| {
+                let one_of_each = if of_processes {
+                    run.shape.workers
+                } else {
+                    run.shape.processes
+                };
+                one_of_each == 1
+            })
             .map(|run| (run.shape.all(), one / run.cpu))
             .collect();
         points.sort_by_key(|point| point.0);

@@ -171,11 +171,11 @@ impl Hosts {
         let listeners = (0..processes)
             .map(|_| TcpListener::bind("127.0.0.1:0"))
             .collect::<io::Result<Vec<_>>>()?;
-        let mut text = String::new();
-        for listener in &listeners {
-            text += &format!("{}\n", listener.local_addr()?);
-        }
-        fs::write(&hosts.file, text)?;
+        let addresses = listeners
+            .iter()
+            .map(|listener| Ok(listener.local_addr()?.to_string()))
+            .collect::<io::Result<Vec<_>>>()?;
+        fs::write(&hosts.file, addresses.join("\n"))?;
         Ok(hosts)
     }
 }

@@ -73,12 +73,12 @@ impl Peers {
         for (peer, stream) in readers {
             let peers = Arc::clone(&peers);
             spawn(format!("control-{peer}"), move || {
-                peers.listen(peer, stream)
+                peers.listen(peer, stream);
             })?;
         }
         let alive = Arc::clone(&peers);
         spawn("control-alive".to_owned(), move || {
-            alive.sign(timeout / SIGNS)
+            alive.sign(timeout / SIGNS);
         })?;
         Ok(peers)
     }

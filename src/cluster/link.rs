@@ -93,6 +93,10 @@ impl Read for Link {
 }
 
 impl Write for Link {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the short write that timely's `write_all` stands on"
+    )]
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         match self.stream.write(buffer) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => self.lost(&error),

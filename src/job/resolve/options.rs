@@ -25,7 +25,7 @@ const EPOCH: u64 = 64 << 20;
 const IN_FLIGHT: u64 = 64 << 20;
 
 /// How long processes wait for each other: time to start the last one by hand, or for a slow node to pull an image.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
+const JOIN_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long a process may be silent: many times what a loaded machine takes to run a thread that only sends a few bytes.
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -80,7 +80,7 @@ fn plan() -> Arc<Plan> {
         chunk_bytes: 1,
         epoch_bytes: 1,
         in_flight_bytes: 1,
-        join_timeout: std::time::Duration::from_secs(60),
+        join_timeout: std::time::Duration::from_mins(1),
         peer_timeout: std::time::Duration::from_secs(10),
         text: "".into(),
         stages: vec![Stage {
