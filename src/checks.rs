@@ -9,6 +9,7 @@
 //!   part that sees rows, so it is the only hot one.
 //! - [`stats`] is the difference: exact integers that are added without regard to order, so that neither the split into
 //!   batches and epochs nor the number of workers can change a number. Floating point starts above the closed window.
+//! - [`mod@exchange`] brings the partials of a segment to one worker, and [`wire`] is how they look between processes.
 //! - [`mod@tally`] holds the merged partials of each segment, closes the windows, and asks the checks.
 //! - [`completeness`], [`freshness`] and [`variance`] are pure functions of a window and its history; [`verdict`] is what
 //!   they answer.
@@ -18,6 +19,7 @@
 //! never in its own baseline (`variance::tests`); windows of a segment are judged in order of time, in one place.
 
 pub mod completeness;
+pub mod exchange;
 pub mod freshness;
 pub mod layout;
 pub mod operators;
@@ -28,6 +30,7 @@ pub mod value;
 pub mod variance;
 pub mod verdict;
 pub mod windows;
+pub mod wire;
 
 mod codes;
 mod inputs;

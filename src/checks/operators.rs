@@ -15,20 +15,18 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
-use differential_dataflow::operators::arrange::arrangement::arrange_core;
-use differential_dataflow::trace::implementations::{KeyBatcher, KeySpine};
 use differential_dataflow::{AsCollection, VecCollection};
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, Concatenate, Operator};
 use timely::dataflow::{Scope, Stream, StreamVec};
 
-use crate::cluster::exchange;
 use crate::job::plan::{Measure, Plan};
 use crate::observe::Observer;
 use crate::record::{Batch, Epoch};
 
+use super::exchange::{by_segment, on_one_worker};
 use super::freshness::Freshness;
 use super::layout::Layout;
 use super::reduce::{Group, Reducer};
@@ -61,14 +59,14 @@ pub fn tally<'scope>(
     let mut verdicts = Vec::new();
     for index in 0..plan.windows.len() {
         let layout = Arc::new(Layout::of_window(plan, index));
-        let partials = by_segment(reduce(clean.clone(), &layout, now));
+        let partials = by_segment(reduce(clean.clone(), &layout, now), plan.partials);
         let (rows, judged) = tally_window(partials, &layout, observer);
         windows.push(rows);
         verdicts.push(judged);
     }
     for (layout, freshness) in freshness_checks(plan) {
         let layout = Arc::new(layout);
-        let partials = on_one_worker(reduce(clean.clone(), &layout, now));
+        let partials = on_one_worker(reduce(clean.clone(), &layout, now), plan.partials);
         verdicts.push(tally_freshness(
             partials, &layout, observer, freshness, as_of,
         ));
@@ -203,33 +201,6 @@ impl ColumnBinding {
     fn release(&mut self) {
         self.columns.fill(None);
     }
-}
-
-/// Brings all partials of a segment to one worker, one difference for each epoch and window.
-pub fn by_segment(partials: Partials<'_>) -> Partials<'_> {
-    let owners = exchange::table(partials.inner.scope().peers());
-    consolidate(partials, move |(segment, _)| {
-        owners[exchange::bin(segment.placement())]
-    })
-}
-
-/// Brings all partials to one worker, one difference for each epoch and segment.
-pub fn on_one_worker(partials: Partials<'_>) -> Partials<'_> {
-    consolidate(partials, |_| 0)
-}
-
-fn consolidate(partials: Partials<'_>, owner: impl Fn(&Group) -> usize + 'static) -> Partials<'_> {
-    // timely takes the remainder by the number of workers, which leaves the index of a worker as it is.
-    let exchange = Exchange::new(move |update: &((Group, ()), Epoch, Partial)| {
-        u64::try_from(owner(&update.0.0)).expect("an index fits 64 bits")
-    });
-    arrange_core::<_, _, KeyBatcher<_, _, _>, KeySpine<_, _, _>>(
-        partials.map(|group| (group, ())).inner,
-        exchange,
-        "checks:exchange",
-        KeyBatcher::new,
-    )
-    .as_collection(|group, &()| group.clone())
 }
 
 /// Closes and judges the windows of the segments that this worker owns, when the input has ended.

@@ -13,6 +13,16 @@ impl Int192 {
     /// Zero.
     pub const ZERO: Self = Self([0; 3]);
 
+    /// Its words, least first.
+    pub(crate) fn words(self) -> [u64; 3] {
+        self.0
+    }
+
+    /// The integer with these words, least first.
+    pub(crate) fn from_words(words: [u64; 3]) -> Self {
+        Self(words)
+    }
+
     fn low(self) -> u128 {
         u128::from(self.0[0]) | (u128::from(self.0[1]) << 64)
     }

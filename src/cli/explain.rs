@@ -163,6 +163,7 @@ fn document(plan: &Plan) -> Value {
             "name": plan.name, "key": columns(&plan.key), "time_zone": plan.time_zone.name(),
             "output": plan.output.display().to_string(), "max_refused": format!("{} %", plan.max_refused * 100.0),
             "chunk_bytes": plan.chunk_bytes, "epoch_bytes": plan.epoch_bytes, "in_flight_bytes": plan.in_flight_bytes,
+            "partials": plan.partials.word(),
         },
         "sources": sources.collect::<serde_json::Map<_, _>>(),
         "lookups": lookups.collect::<serde_json::Map<_, _>>(),

@@ -45,6 +45,8 @@ pub struct Plan {
     pub join_timeout: Duration,
     /// How long a process may be silent before the others take it for lost.
     pub peer_timeout: Duration,
+    /// How statistics are written for other processes.
+    pub partials: PartialsCodec,
     /// Every column a row can have: of the sources, then of the look-ups, then derived; a column's place is its id.
     pub columns: Vec<Column>,
     /// The sources, in file order.
@@ -80,6 +82,25 @@ pub enum OnBadFile {
     Stop,
     /// The file is refused whole and the run goes on.
     Refuse,
+}
+
+/// `partials`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartialsCodec {
+    /// Records of fixed layout.
+    Abomonation,
+    /// serde and bincode.
+    Serde,
+}
+
+impl PartialsCodec {
+    /// Its word in the job file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Abomonation => "abomonation",
+            Self::Serde => "serde",
+        }
+    }
 }
 
 /// A column of a row.

@@ -159,6 +159,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
         in_flight_bytes: options.in_flight_bytes,
         join_timeout: options.join_timeout,
         peer_timeout: options.peer_timeout,
+        partials: options.partials,
         columns: known.columns,
         sources: sources.plans.into_iter().flatten().collect(),
         lookups: lookups.into_iter().flatten().collect(),

@@ -84,6 +84,8 @@ pub struct JobSpec {
     pub join_timeout: Option<String>,
     /// How long a process may be silent before the others take it for lost. Default: `"10 seconds"`.
     pub peer_timeout: Option<String>,
+    /// How statistics are written for other processes. Default: `"abomonation"`.
+    pub partials: Option<PartialsCodec>,
 }
 
 /// What becomes of the outputs of an earlier run of the same job.
@@ -104,6 +106,16 @@ pub enum OnBadFile {
     Stop,
     /// The file is refused whole and the run goes on.
     Refuse,
+}
+
+/// How statistics are written for other processes. The result is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PartialsCodec {
+    /// As records of fixed layout, in the machine's own order of bytes.
+    Abomonation,
+    /// Value by value, with serde and bincode.
+    Serde,
 }
 
 /// `[sources.NAME]`: rows come in; exactly one transport (`files`, `generate`) and one format (`csv`, `json`, `parquet`).

@@ -12,14 +12,15 @@ use timely::dataflow::operators::{Input, Inspect};
 
 use super::*;
 use crate::job::plan::{
-    CheckPlan, Column, OnBadFile, Rerun, Statistic, WindowLength, WindowPlan, timestamp_type,
+    CheckPlan, Column, OnBadFile, PartialsCodec, Rerun, Statistic, WindowLength, WindowPlan,
+    timestamp_type,
 };
 use crate::transform::Compiler;
 
 const MINUTE: i64 = 60_000_000;
 
 /// SPEC's window and checks, and a freshness check, over region, ts, amount and customer.
-fn plan() -> Plan {
+fn plan(partials: PartialsCodec) -> Plan {
     let column = |name: &str, data_type: DataType| Column {
         relations: vec![],
         name: name.into(),
@@ -76,6 +77,7 @@ fn plan() -> Plan {
         in_flight_bytes: 1,
         join_timeout: std::time::Duration::from_mins(1),
         peer_timeout: std::time::Duration::from_secs(10),
+        partials,
         text: "".into(),
         columns,
         sources: vec![],
@@ -189,7 +191,7 @@ fn lines(batch: &RecordBatch) -> Vec<String> {
 }
 
 /// Rows of windows and of verdicts, sorted, and the epoch they came out in.
-fn run(workers: usize, epochs: Epoch) -> (Vec<String>, Vec<String>, u64) {
+fn run(workers: usize, epochs: Epoch, codec: PartialsCodec) -> (Vec<String>, Vec<String>, u64) {
     let windows = Arc::new(Mutex::new(Vec::new()));
     let verdicts = Arc::new(Mutex::new(Vec::new()));
     let last = Arc::new(AtomicU64::new(0));
@@ -198,7 +200,7 @@ fn run(workers: usize, epochs: Epoch) -> (Vec<String>, Vec<String>, u64) {
         Arc::clone(&verdicts),
         Arc::clone(&last),
     );
-    let observer = Observer::new(&Arc::new(plan()), &Arc::default(), 0, workers);
+    let observer = Observer::new(&Arc::new(plan(codec)), &Arc::default(), 0, workers);
     // Partials between these workers are written to bytes and read back, as between processes.
     let config = timely::Config {
         communication: timely::CommunicationConfig::ProcessBinary(workers),
@@ -210,7 +212,7 @@ fn run(workers: usize, epochs: Epoch) -> (Vec<String>, Vec<String>, u64) {
         let (index, peers) = (worker.index(), worker.peers());
         let mut input = worker.dataflow::<Epoch, _, _>(|scope| {
             let (input, clean) = scope.new_input::<Batch>();
-            let tallied = tally(&clean, &plan(), &observer, None, 0);
+            let tallied = tally(&clean, &plan(codec), &observer, None, 0);
             let keep = |rows: Arc<Mutex<Vec<String>>>| {
                 let last = Arc::clone(&last);
                 move |event: Result<
@@ -255,7 +257,7 @@ fn run(workers: usize, epochs: Epoch) -> (Vec<String>, Vec<String>, u64) {
 
 #[test]
 fn any_number_of_workers_gives_the_same_windows_and_verdicts() {
-    let one = run(1, 4);
+    let one = run(1, 4, PartialsCodec::Abomonation);
     assert!(
         one.0.len() > 60 && one.1.len() > 2 * 60,
         "{} windows, {} verdicts",
@@ -275,14 +277,20 @@ fn any_number_of_workers_gives_the_same_windows_and_verdicts() {
         one.2
     );
     for workers in [2, 3] {
-        let more = run(workers, 4);
-        assert_eq!((&more.0, &more.1), (&one.0, &one.1), "{workers} workers");
+        for codec in [PartialsCodec::Abomonation, PartialsCodec::Serde] {
+            let more = run(workers, 4, codec);
+            assert_eq!(
+                (&more.0, &more.1),
+                (&one.0, &one.1),
+                "{workers} workers, {codec:?}"
+            );
+        }
     }
 }
 
 #[test]
 fn the_dataflow_gives_what_one_tally_over_all_rows_gives() {
-    let plan = plan();
+    let plan = plan(PartialsCodec::Abomonation);
     let layout = Arc::new(Layout::of_window(&plan, 0));
     let mut reducer = Reducer::new(Arc::clone(&layout));
     let mut state = Tally::new(Arc::clone(&layout));
@@ -301,7 +309,7 @@ fn the_dataflow_gives_what_one_tally_over_all_rows_gives() {
     let closed = state.close();
     let mut windows: Vec<String> = closed.windows.iter().flat_map(lines).collect();
     windows.sort();
-    let (flowed, verdicts, _) = run(2, 3);
+    let (flowed, verdicts, _) = run(2, 3, PartialsCodec::Abomonation);
     assert_eq!(flowed, windows);
     let mut of_windows = lines(&closed.verdicts);
     of_windows.sort();
@@ -314,17 +322,22 @@ fn the_dataflow_gives_what_one_tally_over_all_rows_gives() {
 
 #[test]
 fn no_rows_give_no_windows_and_no_verdicts() {
-    assert_eq!(run(2, 0), (vec![], vec![], 0));
+    for codec in [PartialsCodec::Abomonation, PartialsCodec::Serde] {
+        assert_eq!(run(2, 0, codec), (vec![], vec![], 0));
+    }
 }
 
 #[test]
 fn a_job_needs_the_columns_of_its_windows_and_checks() {
-    assert_eq!(inputs_of(&plan()), [1, 2, 3, 4].into());
+    assert_eq!(
+        inputs_of(&plan(PartialsCodec::Abomonation)),
+        [1, 2, 3, 4].into()
+    );
 }
 
 #[test]
 fn one_argument_of_several_statistics_is_read_once() {
-    let layout = Layout::of_window(&plan(), 0);
+    let layout = Layout::of_window(&plan(PartialsCodec::Abomonation), 0);
     // Of customer_id is null, ts, amount, amount * 2, and customer_id.
     assert_eq!(layout.inputs.len(), 5);
     // Of the filtered count, max, moments of amount, sum of its double, and the values of customer_id.

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use super::report::{Report, Wrong};
 use super::units::{read_duration, read_percentage, read_size};
 use super::words::read_time_zone;
-use crate::job::plan::{OnBadFile, Rerun};
+use crate::job::plan::{OnBadFile, PartialsCodec, Rerun};
 use crate::job::problems::quoted;
 use crate::job::spec::{self, JobSpec};
 
@@ -49,6 +49,7 @@ pub(super) struct Options {
     pub(super) in_flight_bytes: u64,
     pub(super) join_timeout: Duration,
     pub(super) peer_timeout: Duration,
+    pub(super) partials: PartialsCodec,
 }
 
 /// Reads `[job]` but for what needs columns and reasons; `folder` is that of the job file.
@@ -99,6 +100,10 @@ pub(super) fn read_options(report: &mut Report<'_>, spec: &JobSpec, folder: &Pat
             .unwrap_or(JOIN_TIMEOUT),
         peer_timeout: timeout(report, "peer_timeout", spec.peer_timeout.as_deref())
             .unwrap_or(PEER_TIMEOUT),
+        partials: match spec.partials {
+            Some(spec::PartialsCodec::Abomonation) | None => PartialsCodec::Abomonation,
+            Some(spec::PartialsCodec::Serde) => PartialsCodec::Serde,
+        },
     }
 }
 

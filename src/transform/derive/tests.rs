@@ -11,7 +11,7 @@ use timely::dataflow::operators::core::{Input, Probe};
 
 use super::*;
 use crate::job::plan::{
-    Column, ColumnType, Derived, Duplicates, Format, LookupPlan, Missing, OnBadFile,
+    Column, ColumnType, Derived, Duplicates, Format, LookupPlan, Missing, OnBadFile, PartialsCodec,
     ReferenceColumn, Rerun, Stage, Transport,
 };
 use crate::transform::Compiler;
@@ -82,6 +82,7 @@ fn plan() -> Arc<Plan> {
         in_flight_bytes: 1,
         join_timeout: std::time::Duration::from_mins(1),
         peer_timeout: std::time::Duration::from_secs(10),
+        partials: PartialsCodec::Abomonation,
         text: "".into(),
         stages: vec![Stage {
             lookups: vec![0],

@@ -49,8 +49,13 @@ fn everything_of_a_job_is_decided() {
 
     // Defaults.
     assert_eq!(
-        (plan.time_zone, plan.rerun, plan.on_bad_file),
-        (Tz::UTC, Rerun::Replace, OnBadFile::Stop)
+        (plan.time_zone, plan.rerun, plan.on_bad_file, plan.partials),
+        (
+            Tz::UTC,
+            Rerun::Replace,
+            OnBadFile::Stop,
+            PartialsCodec::Abomonation
+        )
     );
     assert_eq!(format!("{}", plan.max_refused), "0.5");
     assert_eq!(
@@ -406,7 +411,7 @@ fn days_of_windows_are_business_days() {
 fn options_are_read_with_their_units() {
     let text = changed(
         "output =",
-        "max_refused = \"100 %\"\nchunk = \"64 KiB\"\nepoch = \"1 MiB\"\nin_flight = \"2 MiB\"\njoin_timeout = \"2 minutes\"\npeer_timeout = \"500 ms\"\non_bad_file = \"refuse\"\nrerun = \"replace\"\noutput =",
+        "max_refused = \"100 %\"\nchunk = \"64 KiB\"\nepoch = \"1 MiB\"\nin_flight = \"2 MiB\"\njoin_timeout = \"2 minutes\"\npeer_timeout = \"500 ms\"\npartials = \"serde\"\non_bad_file = \"refuse\"\nrerun = \"replace\"\noutput =",
     );
     let plan = plan(&text);
     assert_eq!(format!("{}", plan.max_refused), "1");
@@ -419,6 +424,7 @@ fn options_are_read_with_their_units() {
         (120_000, 500)
     );
     assert_eq!(plan.on_bad_file, OnBadFile::Refuse);
+    assert_eq!(plan.partials, PartialsCodec::Serde);
 }
 
 #[test]
