@@ -70,8 +70,7 @@ fn main() -> Result<()> {
     let runs: u32 = variable("SCALING_RUNS", "3").parse()?;
     let kept = std::env::args()
         .skip(1)
-        .filter(|word| !word.starts_with("--"))
-        .next_back()
+        .rfind(|word| !word.starts_with("--"))
         .map(PathBuf::from);
     let scratch = std::env::temp_dir().join(format!("caudal-scaling-{}", std::process::id()));
     let measured = measure(&scratch, rows, runs);
