@@ -16,7 +16,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -284,9 +284,17 @@ impl Reader {
                 &mut other.insert((path.clone(), file)).1
             }
         };
-        let mut read = vec![0; bytes];
-        file.read_exact_at(&mut read, offset)
-            .map_err(|error| io(owner, path, "read", offset, error))?;
+        // Read to the end of so many, not into a buffer of zeros: writing the zeros costs as much as copying the bytes.
+        let failed = |error| io(owner, path, "read", offset, error);
+        let mut read = Vec::with_capacity(bytes);
+        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        let got = file
+            .take(length(bytes))
+            .read_to_end(&mut read)
+            .map_err(failed)?;
+        if got < bytes {
+            return Err(failed(ErrorKind::UnexpectedEof.into()));
+        }
         Ok(read)
     }
 }
