@@ -85,10 +85,11 @@ impl RunTyped {
                 .map(|index| format!("localhost:{}", FIRST_PORT + index))
                 .collect(),
         };
+        let token = token(CLUSTER_TOKEN)?;
         Ok((processes > 1).then(|| Cluster {
             index: usize::from(self.process),
             addresses,
-            token: std::env::var("CAUDAL_TOKEN").ok(),
+            token,
         }))
     }
 }
@@ -96,12 +97,15 @@ impl RunTyped {
 /// The environment's name of the token that the status asks for.
 pub(super) const TOKEN: &str = "CAUDAL_STATUS_TOKEN";
 
-/// The token of the environment; none where it is not set.
+/// The environment's name of the secret that the processes of a run share.
+pub(super) const CLUSTER_TOKEN: &str = "CAUDAL_TOKEN";
+
+/// A token of the environment; none where it is not set.
 ///
 /// # Errors
-/// Where it can't be the value of a header: then it could never be given.
-pub(super) fn token() -> Result<Option<String>, Stop> {
-    let Some(token) = std::env::var_os(TOKEN) else {
+/// Where it is empty, which protects nothing, or can't be the value of a header: then it could never be given.
+pub(super) fn token(name: &str) -> Result<Option<String>, Stop> {
+    let Some(token) = std::env::var_os(name) else {
         return Ok(None);
     };
     token
@@ -111,7 +115,7 @@ pub(super) fn token() -> Result<Option<String>, Stop> {
         .map(Some)
         .ok_or_else(|| {
             Stop::Words(format!(
-                "{TOKEN}: it is no token\n  expected: one or more ASCII letters, digits and signs, without blanks\n  \
+                "{name}: it is no token\n  expected: one or more ASCII letters, digits and signs, without blanks\n  \
                  now: nothing was started\n  hint: unset it where no token is wanted"
             ))
         })
@@ -126,7 +130,7 @@ fn status(text: &str) -> Result<StatusCommand, Stop> {
             quoted(text)
         ))
     })?;
-    let token = token()?;
+    let token = token(TOKEN)?;
     if token.is_none() && !address.ip().is_loopback() {
         return Err(Stop::Words(format!(
             "--status: {address} is reached from other machines, and everyone there could look\n  expected: an address of this \

@@ -17,6 +17,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::arguments::LaunchTyped;
+use super::convert::{CLUSTER_TOKEN, token};
 use super::stop::{FAILED, FINE, INTERRUPTED, Stop, WORLD, WRONG_WORDS};
 use super::{panic, print};
 
@@ -47,9 +48,9 @@ pub(super) fn launch(typed: &LaunchTyped) -> Result<u8, Stop> {
     let hosts = Hosts::write(usize::from(typed.processes)).map_err(Stop::Launch)?;
     let asked = Arc::new(AtomicUsize::new(0));
     hear_signals(&asked)?;
-    let token = match std::env::var("CAUDAL_TOKEN") {
-        Ok(token) => token,
-        Err(_) => random_token().map_err(Stop::Launch)?,
+    let token = match token(CLUSTER_TOKEN)? {
+        Some(token) => token,
+        None => random_token().map_err(Stop::Launch)?,
     };
     let mut processes = Vec::new();
     for index in 0..typed.processes {
@@ -92,7 +93,7 @@ fn watch(processes: &mut [Process], asked: &AtomicUsize) -> io::Result<()> {
             end_all(processes, Signal::TERM);
         }
         if let Some(since) = failed {
-            if since.elapsed() > PATIENCE * 2 {
+            if since.elapsed() > PATIENCE * 6 {
                 end_all(processes, Signal::KILL);
             } else if since.elapsed() > PATIENCE && passed_on == 0 {
                 passed_on += 1;
@@ -142,7 +143,7 @@ fn hear_signals(asked: &Arc<AtomicUsize>) -> Result<(), Stop> {
         .map_err(Stop::Signals)
 }
 
-/// A secret for this run alone, so that nothing else on this machine can join it.
+/// A secret for this run alone, which other users of this machine do not know.
 fn random_token() -> io::Result<String> {
     use std::fmt::Write;
     let mut bytes = [0; 16];
@@ -162,7 +163,7 @@ struct Hosts {
 impl Hosts {
     /// The ports are free when they are chosen; one that something else takes before its process does is told by that process.
     fn write(processes: usize) -> io::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("caudal-launch-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("caudal-launch-{}", random_token()?));
         fs::create_dir(&folder)?;
         let hosts = Self {
             file: folder.join("hosts"),
@@ -226,7 +227,7 @@ impl Process {
         // In a process group of its own, so that Ctrl-C reaches it once: through the launch.
         let mut child = command
             .env(LAUNCHED, "1")
-            .env("CAUDAL_TOKEN", token)
+            .env(CLUSTER_TOKEN, token)
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)

@@ -31,6 +31,13 @@ pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
             sink.name
         )));
     }
+    if let (Some(_), Some(sink)) = (&command.cluster, prints) {
+        return Err(Stop::Words(format!(
+            "-n: sinks.{} writes to standard output, where rows of several processes would be mixed\n  expected: one \
+             process, or a sink of files\n  now: nothing was started\n  hint: -w THREADS uses more cores in one process",
+            sink.name
+        )));
+    }
     let process = command.cluster.as_ref().map_or(0, |cluster| cluster.index);
     let progress = Arc::new(Progress::default());
     let options = RunOptions {

@@ -20,7 +20,7 @@ const OPERATORS: usize = 3;
 /// Where the job is wrong, or no run of it answers.
 pub(super) fn status(job: &Path, json: bool) -> Result<u8, Stop> {
     let plan = load::job(job)?;
-    let token = convert::token()?;
+    let token = convert::token(convert::TOKEN)?;
     let found: Vec<Address> = address::find(&plan.output)
         .into_iter()
         .filter(|address| address.job == plan.name)

@@ -35,6 +35,9 @@ const NAME_MISSING: Duration = Duration::from_secs(5);
 /// Connections refused by name; later ones are refused in silence, so that a scanner can't fill the log.
 const TOLD_STRANGERS: usize = 20;
 
+/// Characters shown of what others say.
+const MOST_SHOWN: usize = 300;
+
 /// What joining gives.
 pub(super) struct Joined {
     /// For rows, by the index of the other process; `None` for this one.
@@ -262,25 +265,43 @@ fn hear(
         .map(drop)
 }
 
-fn introduce(mut stream: TcpStream) -> Result<(TcpStream, Hello), String> {
+/// A stream that is read until a moment, however slowly its bytes drip.
+struct Hurried<'a> {
+    stream: &'a TcpStream,
+    until: Instant,
+}
+
+impl Read for Hurried<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(buffer)
+    }
+}
+
+fn introduce(stream: TcpStream) -> Result<(TcpStream, Hello), String> {
     let silent = |error: io::Error| format!("it did not say what it is: {error}");
     stream.set_nonblocking(false).map_err(silent)?;
     stream.set_nodelay(true).map_err(silent)?;
     stream
-        .set_read_timeout(Some(HELLO_TIMEOUT))
-        .map_err(silent)?;
-    stream
         .set_write_timeout(Some(HELLO_TIMEOUT))
         .map_err(silent)?;
+    let mut hurried = Hurried {
+        stream: &stream,
+        until: Instant::now() + HELLO_TIMEOUT,
+    };
     let mut magic = [0; MAGIC.len()];
-    stream.read_exact(&mut magic).map_err(silent)?;
+    hurried.read_exact(&mut magic).map_err(silent)?;
     if magic != MAGIC {
         let shown = String::from_utf8_lossy(&magic).escape_default().to_string();
         return Err(format!(
             "it is no caudal process: it began with \"{shown}\""
         ));
     }
-    let hello = frame::read(&mut stream).map_err(silent)?;
+    let hello = frame::read(&mut hurried).map_err(silent)?;
     Ok((stream, hello))
 }
 
@@ -322,7 +343,10 @@ impl Waiting<'_> {
                 named = Instant::now();
                 self.tell(&format!("waiting for {}", self.name_missing()));
             }
-            while let Ok((stream, from)) = listener.accept() {
+            for _ in 0..MOST_STRANGERS {
+                let Ok((stream, from)) = listener.accept() else {
+                    break;
+                };
                 // Without a thread for it the connection closes, and whoever it was dials again.
                 drop(hear(stream, from, sender, &strangers));
             }
@@ -373,11 +397,11 @@ impl Waiting<'_> {
                     process: self.cluster.index,
                     peer,
                     address: self.cluster.addresses[peer].clone(),
-                    words,
+                    words: shown(&words),
                 });
             }
             Event::Unreached(peer, words) => {
-                self.heard.insert(peer, words);
+                self.heard.insert(peer, shown(&words));
             }
         }
         Ok(())
@@ -457,13 +481,24 @@ impl Waiting<'_> {
     fn refuse(&mut self, what: &str, words: &str) {
         self.strangers += 1;
         if self.strangers <= TOLD_STRANGERS {
-            self.tell(&format!("refused {what}: {words}"));
+            self.tell(&format!("refused {what}: {}", shown(words)));
         }
     }
 
     fn tell(&self, words: &str) {
         (self.tell)(&format!("process {}: {words}", self.cluster.index));
     }
+}
+
+/// Words of whoever connected, cut and without signs that a terminal would obey.
+fn shown(words: &str) -> String {
+    let plain = words.chars().flat_map(|sign| {
+        let control = sign.is_control();
+        sign.escape_default()
+            .filter(move |_| control)
+            .chain((!control).then_some(sign))
+    });
+    plain.take(MOST_SHOWN).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Control connections: every process has one with process 0, apart from the rows and on threads of its own.
 //!
 //! ```text
-//! 1..n ── Alive, Failed, Ended ──> 0        a process that fails says so; a socket that closes, or is silent
+//! 1..n ── Alive, Done, Failed, Ended ──> 0      a process that fails says so; a socket that closes, or is silent
 //! 1..n <─ Begin, Alive, Over, End ── 0      for `peer_timeout`, is a process that is lost
 //! ```
 //!
@@ -93,6 +93,19 @@ impl Peers {
         self.ending.store(true, Ordering::Release);
     }
 
+    /// Other processes: says that all work of this one is done.
+    pub(super) fn done(&self) {
+        self.say(&Message::Done);
+    }
+
+    /// Other processes: says that someone asks this one to end, which ends all unless it is too late.
+    pub(super) fn interrupted(&self) {
+        self.say(&Message::Failed {
+            exit_code: RunError::Interrupted.exit_code(),
+            words: RunError::Interrupted.to_string(),
+        });
+    }
+
     /// Process 0: ends the run on all others with this exit code, and waits until they have heard; gives what they took.
     pub(super) fn end(&self, exit_code: u8) -> Vec<Usage> {
         self.expect_the_end();
@@ -139,6 +152,7 @@ impl Peers {
                     refused,
                     bytes,
                 }) => self.progress.hear(peer, [rows_in, clean, refused, bytes]),
+                Ok(Message::Done) => self.fate.peer_done(),
                 Ok(Message::Failed { exit_code, words }) => self.fate.fail(RunError::Peer {
                     process: peer,
                     exit_code,

@@ -26,6 +26,8 @@ struct State {
     begin: Option<Begin>,
     /// Workers of this process that have done all their work.
     done_workers: usize,
+    /// Other processes that have done all their work, on process 0.
+    done_peers: usize,
     /// The exit code by which process 0 ends the run, on the others.
     ended: Option<u8>,
 }
@@ -67,6 +69,11 @@ impl Fate {
         self.change(|state| state.done_workers += 1);
     }
 
+    /// Says that another process has done all its work.
+    pub(super) fn peer_done(&self) {
+        self.change(|state| state.done_peers += 1);
+    }
+
     /// Says what process 0 decided.
     pub(super) fn begin(&self, begin: Begin) {
         self.change(|state| state.begin = Some(begin));
@@ -87,12 +94,32 @@ impl Fate {
         self.wait(|state| (state.done_workers == workers || state.ended.is_some()).then_some(()))
     }
 
-    /// Waits for the exit code by which process 0 ends the run.
-    pub(super) fn wait_end(&self) -> Result<u8, RunError> {
-        self.wait(|state| state.ended)
+    /// Waits until as many other processes have done their work as well.
+    pub(super) fn wait_peers(&self, peers: usize) -> Result<(), RunError> {
+        self.wait(|state| (state.done_peers == peers).then_some(()))
     }
 
-    fn wait<T>(&self, mut until: impl FnMut(&State) -> Option<T>) -> Result<T, RunError> {
+    /// Waits for the exit code by which process 0 ends the run, or for why it does. The first interruption is told by
+    /// `interrupted` and waited on: whether it came too late is for process 0 to say.
+    pub(super) fn wait_end(&self, interrupted: impl FnOnce()) -> Result<u8, RunError> {
+        match self.wait(|state| state.ended) {
+            Err(RunError::Interrupted) => {
+                interrupted();
+                self.wait_for(|state| state.ended, false)
+            }
+            ended => ended,
+        }
+    }
+
+    fn wait<T>(&self, until: impl FnMut(&State) -> Option<T>) -> Result<T, RunError> {
+        self.wait_for(until, true)
+    }
+
+    fn wait_for<T>(
+        &self,
+        mut until: impl FnMut(&State) -> Option<T>,
+        interruptible: bool,
+    ) -> Result<T, RunError> {
         let mut state = self.lock();
         loop {
             if let Some(found) = until(&state) {
@@ -101,7 +128,7 @@ impl Fate {
             if let Some(failure) = state.failure.take() {
                 return Err(failure);
             }
-            if self.interrupt.is_asked() {
+            if interruptible && self.interrupt.is_asked() {
                 return Err(RunError::Interrupted);
             }
             state = self

@@ -66,6 +66,8 @@ pub(super) enum Message {
         refused: u64,
         bytes: u64,
     },
+    /// All work of this process is done, and what it staged is whole.
+    Done,
     /// This process failed.
     Failed { exit_code: u8, words: String },
     /// Process 0: the run is over without a result, and why.

@@ -27,6 +27,9 @@ pub(super) struct Link {
     zeros: usize,
 }
 
+/// How long news of a run's end may be on the way; a peer that is lost is told by its control connection before.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Bytes of timely's message header; one of zeros is the last of a stream.
 const HEADER_BYTES: usize = 48;
 
@@ -55,8 +58,10 @@ impl Link {
         })
     }
 
-    /// Says that the peer is lost, and sleeps until the process ends.
+    /// Says that the peer is lost, and sleeps until the process ends. The end of a run may have been on its way to us when the
+    /// peer left because of it, so it gets a while to arrive.
     fn lost(&self, why: &io::Error) -> ! {
+        std::thread::sleep(GRACE);
         self.peers.lost(self.peer, &why.to_string());
         sleep()
     }

@@ -18,7 +18,7 @@ use super::frame::Begin;
 use super::link::Link;
 use super::outcome::{Outcome, OutputSummary, Phase, RunOptions};
 use super::run::Input;
-use super::{Cluster, Fate, Interrupt, Run, RunError};
+use super::{Cluster, Fate, Run, RunError};
 use crate::epoch::{self, Decision};
 use crate::flow;
 use crate::job::plan::{LookupPlan, Plan, SinkTo};
@@ -139,7 +139,7 @@ fn lead(
     let references = plan
         .lookups
         .iter()
-        .map(|lookup| load(lookup, &options.interrupt))
+        .map(|lookup| load(lookup, fate))
         .collect::<Result<Vec<Loaded>, _>>()?;
     let input = Input { feed, references };
     let mut root = if writes_files {
@@ -199,6 +199,10 @@ fn attempt(
     let run = Arc::new(Run::new(plan, options, fate, budget, &begin, Some(input)));
     options.progress.set_phase(Phase::Running);
     let busy = execute(&run, options.workers, others)?;
+    if peers.is_some() {
+        // A dataflow that has ended says nothing of what failed in its last step elsewhere.
+        fate.wait_peers(run.processes - 1)?;
+    }
     if run.is_over()
         && let Some(error) = fate.take_failure()
     {
@@ -217,7 +221,10 @@ fn attempt(
     let decision = epoch::decide(plan, &notes, &mut outcome);
     let mut staged = staged_files(plan, notes, &mut outcome);
     if decision == Decision::Publish {
-        // A signal that came with the last rows still ends the run with nothing visible.
+        // A signal that came with the last rows, here or elsewhere, still ends the run with nothing visible.
+        if let Some(error) = fate.take_failure() {
+            return Err(error);
+        }
         if !options.interrupt.may_publish() {
             return Err(RunError::Interrupted);
         }
@@ -255,14 +262,22 @@ fn follow(
         .then(|| options.observer.announce(&plan.output));
     let run = Arc::new(Run::new(plan, options, fate, &budget, &begin, None));
     options.progress.set_phase(Phase::Running);
+    let peers = Arc::clone(&others.peers);
     execute(&run, options.workers, Some(others))?;
-    Ok(Ended::Followed(fate.wait_end()?))
+    if run.is_over()
+        && let Some(error) = fate.take_failure()
+    {
+        return Err(error);
+    }
+    peers.done();
+    let exit_code = fate.wait_end(|| peers.interrupted())?;
+    Ok(Ended::Followed(exit_code))
 }
 
-/// Loads a look-up, unless someone asks the run to end.
-fn load(lookup: &LookupPlan, interrupt: &Interrupt) -> Result<Loaded, RunError> {
-    let loaded = lookup::load(lookup, &|| interrupt.is_asked())?;
-    loaded.ok_or(RunError::Interrupted)
+/// Loads a look-up, unless someone asks the run to end or another process is lost.
+fn load(lookup: &LookupPlan, fate: &Fate) -> Result<Loaded, RunError> {
+    let loaded = lookup::load(lookup, &|| fate.is_over())?;
+    loaded.ok_or_else(|| fate.take_failure().unwrap_or(RunError::Interrupted))
 }
 
 /// Runs the dataflow on `workers` threads of this process until all rows have gone through it; gives the seconds inside each

@@ -480,3 +480,56 @@ fn a_wrong_host_file_is_told_before_anything_starts() {
         .start(1, &[])
         .ends_with(3, &["no-such-host.invalid:2 can't be listened at"]);
 }
+
+#[test]
+fn a_full_disk_ends_all_processes_and_nothing_is_visible() {
+    let place = Place::new(2);
+    let out = place.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
+        .arg(&out)
+        .output();
+    if !mounted.is_ok_and(|mounted| mounted.status.success()) {
+        println!("skipped: a small file system can't be mounted here");
+        return;
+    }
+    let rows: String = (0..300_000_u64)
+        .map(|row| row.wrapping_mul(6_364_136_223_846_793_005))
+        .map(|mixed| {
+            format!(
+                "{},{}.{:02}\n",
+                mixed >> 40,
+                (mixed >> 20) % 9999,
+                mixed % 100
+            )
+        })
+        .collect();
+    fs::write(
+        place.path().join("input/a.csv"),
+        format!("id,price\n{rows}"),
+    )
+    .unwrap();
+    let mut processes = [0, 1].map(|process| place.start(process, &[]));
+    for process in &mut processes {
+        let status = process.ends();
+        assert_eq!(status.code(), Some(3), "{}", process.told);
+    }
+    let visible = visible_files(&out);
+    assert!(Command::new("umount").arg(&out).status().unwrap().success());
+    assert_eq!(visible, [] as [PathBuf; 0]);
+}
+
+#[test]
+fn what_several_processes_can_not_do_is_told_before_anything_starts() {
+    let place = Place::new(2);
+    let program = env!("CARGO_BIN_EXE_caudal");
+    place
+        .start_as(program, 0, &[], Some(""))
+        .ends_with(2, &["CAUDAL_TOKEN: it is no token"]);
+    let job = JOB.replace("files = { path = \"rows\" }\nparquet", "stdout = {}\njson");
+    fs::write(place.path().join("job.toml"), job).unwrap();
+    place
+        .start(0, &[])
+        .ends_with(2, &["-n: sinks.rows writes to standard output"]);
+}

@@ -54,3 +54,28 @@ fn whoever_differs_is_refused_by_what_differs() {
     );
     assert_eq!(here.missing(), [0, 2, 3]);
 }
+
+#[test]
+fn what_strangers_say_is_cut_and_can_not_move_the_cursor() {
+    let told = shown(&format!("\u{1b}]0;title\n{}", "x".repeat(10_000)));
+    assert!(told.starts_with("\\u{1b}]0;title\\nxxx"), "{told}");
+    assert_eq!(told.chars().count(), MOST_SHOWN);
+}
+
+#[test]
+fn a_hello_that_drips_is_waited_for_no_longer_than_one_that_does_not_come() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    let mut hurried = Hurried {
+        stream: &far,
+        until: Instant::now() + Duration::from_millis(50),
+    };
+    near.write_all(b"c").unwrap();
+    let mut byte = [0];
+    hurried.read_exact(&mut byte).unwrap();
+    hurried.until = Instant::now();
+    near.write_all(b"a").unwrap();
+    let error = hurried.read_exact(&mut byte).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+}
