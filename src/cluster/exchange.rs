@@ -93,8 +93,9 @@ pub fn by_bin<'scope>(
 
 /// Which bins are hot on a worker: those that held more than a share of the rows it has seen so far.
 ///
-/// Until enough rows are seen, all bins count as hot. The share is an eighth of what a worker would have of evenly spread
-/// rows: what is left to be placed by the table is then in pieces so small that they even out, or of no weight.
+/// Until enough rows are seen, all bins count as hot. The share is a small part of what a worker would have of evenly
+/// spread rows: what is left to be placed by the table is then in pieces so small that they even out, or of no weight, and
+/// with few keys hardly a row leaves its reader.
 #[derive(Debug)]
 pub struct Hot {
     rows: [u64; BINS],
@@ -106,7 +107,7 @@ pub struct Hot {
 const ROWS_TO_KNOW: u64 = 1 << 14;
 
 /// Parts of a worker's even share; a bin above one of them is hot.
-const PARTS: u64 = 8;
+const PARTS: u64 = 32;
 
 impl Hot {
     /// Nothing is seen yet; rows are for `peers` workers.
