@@ -84,19 +84,13 @@ fn every_snippet_is_real() {
 fn real(snippet: &str) -> Result<(), String> {
     // Variables may stand before a command, and words for people behind it.
     let snippet = snippet.split(" #").next().unwrap_or_default();
-    let is_variable = |word: &&str| {
-        word.split_once('=').is_some_and(|(name, _)| {
-            !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
-        })
-    };
-    let words = snippet.split_whitespace();
-    let words: Vec<&str> = match words.clone().count() {
-        1 => words.collect(),
-        _ => words.skip_while(is_variable).collect(),
-    };
+    let mut words: Vec<&str> = snippet.split_whitespace().collect();
     let is_word = |c: char| c.is_ascii_lowercase() || c == '_';
     if let Some(at) = words.iter().position(|word| *word == "cargo") {
         return cargo(&words[..at], &words[at + 1..]);
+    }
+    if let Some(at) = words.iter().position(|word| *word == "caudal") {
+        words.drain(..at);
     }
     match words.first() {
         Some(&"caudal") => command(&words[1..]),
@@ -187,7 +181,12 @@ fn cargo(variables: &[&str], words: &[&str]) -> Result<(), String> {
     match words {
         ["run", "--release", "--", words @ ..] => command(words),
         ["bench", "--bench", name] => {
-            let bench = text(&format!("benches/{name}.rs"));
+            let alone = format!("benches/{name}.rs");
+            let bench = if exists(&alone).is_ok() {
+                text(&alone)
+            } else {
+                text(&format!("benches/{name}/main.rs"))
+            };
             let names = variables.iter().filter_map(|set| set.split('=').next());
             let unknown: Vec<&str> = names.filter(|name| !bench.contains(name)).collect();
             if unknown.is_empty() {
