@@ -24,6 +24,10 @@ use super::{panic, print};
 /// The variable by which a process knows that it was launched: it ends when its standard input closes.
 pub(super) const LAUNCHED: &str = "CAUDAL_LAUNCHED";
 
+/// The allocator's switch for huge pages. Several processes on one machine each touch as much memory as one does, and the
+/// system's clearing it two megabytes at a time took a third of the CPU time of eight; without, they need a fifth less.
+const HUGE_PAGES: &str = "MIMALLOC_ALLOW_THP";
+
 /// How often the processes are looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -223,6 +227,9 @@ impl Process {
             if given {
                 command.arg(flag);
             }
+        }
+        if std::env::var_os(HUGE_PAGES).is_none() {
+            command.env(HUGE_PAGES, "0");
         }
         // In a process group of its own, so that Ctrl-C reaches it once: through the launch.
         let mut child = command

@@ -302,10 +302,8 @@ fn decode(mut read: Reader<'_>, rows: usize, columns: usize) -> RecordBatch {
             }
             kind::DOUBLE => primitive::<Float64Type>(values, nulls),
             kind::DECIMAL => {
-                let units = values
-                    .chunks_exact(16)
-                    .map(|bytes| i128::from_le_bytes(bytes.try_into().expect("sixteen bytes")));
-                let array = PrimitiveArray::<Decimal128Type>::new(units.collect(), nulls);
+                let values = ScalarBuffer::from(aligned(values));
+                let array = PrimitiveArray::<Decimal128Type>::new(values, nulls);
                 let scale = i8::from_le_bytes([scale]);
                 Arc::new(array.with_data_type(DataType::Decimal128(precision, scale)))
             }
@@ -336,6 +334,15 @@ fn decode(mut read: Reader<'_>, rows: usize, columns: usize) -> RecordBatch {
 
 fn primitive<T: ArrowPrimitiveType>(values: Buffer, nulls: Option<NullBuffer>) -> ArrayRef {
     Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(values), nulls))
+}
+
+/// The same bytes at a multiple of sixteen: where they lie, or copied as a whole.
+fn aligned(values: Buffer) -> Buffer {
+    if values.as_ptr().align_offset(align_of::<i128>()) == 0 {
+        values
+    } else {
+        Buffer::from(values.as_slice())
+    }
 }
 
 fn text_array(values: Buffer, offsets: Buffer, nulls: Option<NullBuffer>) -> StringArray {
