@@ -164,6 +164,17 @@ impl Watched {
 
     /// Closes the pipe and waits for the end of the run; gives the rows that came through the pipe, too.
     fn end(&mut self) -> (Output, u64) {
+        // A pipe that is closed before the run has opened it would leave the run waiting for who writes to it.
+        let child = self.child.as_mut().unwrap();
+        let open_files = format!("/proc/{}/fd", child.id());
+        until(|| {
+            let is_pipe = |file: fs::DirEntry| {
+                fs::read_link(file.path()).is_ok_and(|path| path.ends_with("input/b.csv"))
+            };
+            let has_opened =
+                fs::read_dir(&open_files).is_ok_and(|files| files.flatten().any(is_pipe));
+            (has_opened || child.try_wait().unwrap().is_some()).then_some(())
+        });
         let ticked = self.ticks.take().unwrap().end();
         (
             self.child.take().unwrap().wait_with_output().unwrap(),
