@@ -21,6 +21,7 @@ mod panic;
 mod print;
 mod progress;
 mod run;
+mod signals;
 mod status;
 mod stop;
 mod summary;

@@ -57,3 +57,8 @@ impl fmt::Debug for Cluster {
             .finish_non_exhaustive()
     }
 }
+
+/// Starts a thread with a name; it ends by itself or with the process.
+pub(crate) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name).spawn(work).map(drop)
+}

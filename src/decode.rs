@@ -38,14 +38,14 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use cut::{Cut, Cutter, count_lines};
+pub use cut::{Cut, Cutter, count_lines, without_line_end};
 pub use header::{HeaderError, bind_header};
 pub use operator::decode;
 pub use quarantine::{raw_and_place, raws_and_places, text_columns};
 pub use table::bind_schema;
 
 use crate::job::plan::{CsvOptions, Format, SourceColumn};
-use crate::record::{Chunk, Draft, Fault, HeaderBinding, Origin, Site};
+use crate::record::{Chunk, Draft, Fault, HeaderBinding, Origin, Site, shown};
 
 use column::{Collect, Stretch, collector};
 use scan::narrow;
@@ -124,7 +124,7 @@ impl Decoder {
             collector.begin(1);
             collector.absent(0, true, &mut draft.faults);
         }
-        let detail = detail::shown(words.as_bytes(), detail::LONGEST_WORDS);
+        let detail = shown(words.as_bytes(), detail::LONGEST_WORDS);
         draft.faults.push(Fault {
             row: 0,
             site: Site::Record,
@@ -212,7 +212,7 @@ impl Decoder {
                     }
                 }
                 if values.is_none() {
-                    let detail = detail::shown(line, detail::LONGEST);
+                    let detail = shown(line, detail::LONGEST);
                     draft.faults.push(Fault {
                         row,
                         site: Site::Record,

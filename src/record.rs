@@ -14,6 +14,7 @@ mod draft;
 mod fault;
 mod lease;
 mod note;
+mod shown;
 
 pub use batch::{Batch, by_id, by_place};
 pub use chunk::{Chunk, HeaderBinding, Piece, Place};
@@ -21,6 +22,7 @@ pub use draft::{Draft, Dropped, Origin};
 pub use fault::{Fault, Site};
 pub use lease::{Budget, Lease};
 pub use note::{Failure, Note, RowCounts, Stopped};
+pub use shown::shown;
 
 /// The dataflow's time: a closed set of input, opened in order, committed once.
 ///

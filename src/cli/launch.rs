@@ -13,13 +13,11 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use super::arguments::LaunchTyped;
 use super::convert::{CLUSTER_TOKEN, token};
 use super::stop::{FAILED, FINE, INTERRUPTED, Stop, WORLD, WRONG_WORDS};
-use super::{panic, print};
+use super::{panic, print, signals};
 
 /// The variable by which a process knows that it was launched: it ends when its standard input closes.
 pub(super) const LAUNCHED: &str = "CAUDAL_LAUNCHED";
@@ -51,7 +49,10 @@ const WORST_FIRST: [u8; 6] = [
 pub(super) fn launch(typed: &LaunchTyped) -> Result<u8, Stop> {
     let hosts = Hosts::write(usize::from(typed.processes)).map_err(Stop::Launch)?;
     let asked = Arc::new(AtomicUsize::new(0));
-    hear_signals(&asked)?;
+    let heard = Arc::clone(&asked);
+    signals::hear(move || {
+        heard.fetch_add(1, Ordering::AcqRel);
+    })?;
     let token = match token(CLUSTER_TOKEN)? {
         Some(token) => token,
         None => random_token().map_err(Stop::Launch)?,
@@ -129,22 +130,6 @@ fn worst(codes: &[u8]) -> u8 {
                 WORLD
             }
         })
-}
-
-/// Counts SIGINT and SIGTERM, on a thread of its own.
-fn hear_signals(asked: &Arc<AtomicUsize>) -> Result<(), Stop> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Stop::Signals)?;
-    let asked = Arc::clone(asked);
-    let hear = move || {
-        for _ in &mut signals {
-            asked.fetch_add(1, Ordering::AcqRel);
-        }
-    };
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(hear)
-        .map(drop)
-        .map_err(Stop::Signals)
 }
 
 /// A secret for this run alone, which other users of this machine do not know.

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-
 use super::convert::RunCommand;
 use super::launch::LAUNCHED;
 use super::stop::{FAILED, FINE, INTERRUPTED, Stop};
-use super::{load, print, progress, summary};
+use super::{load, print, progress, signals, summary};
 use crate::cluster::outcome::{Outcome, Progress, RunOptions};
-use crate::cluster::{Ended, Interrupt};
+use crate::cluster::{Ended, Interrupt, spawn};
 use crate::job::plan::{Plan, SinkTo};
 use crate::observe::http::Server;
 use crate::observe::log::Shape;
@@ -123,21 +120,14 @@ fn tell_end(plan: &Plan, outcome: &Outcome) {
 /// Hears SIGINT and SIGTERM from now on, on a thread of its own: the first asks the run to end, a second ends the process at
 /// once, unless outputs are being made visible by then.
 fn interruptible() -> Result<Arc<Interrupt>, Stop> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Stop::Signals)?;
     let interrupt = Arc::new(Interrupt::default());
     let heard = Arc::clone(&interrupt);
-    let hear = move || {
-        for _ in &mut signals {
-            if heard.is_asked() {
-                heard.unless_publishing(|| std::process::exit(i32::from(INTERRUPTED)));
-            }
-            heard.ask();
+    signals::hear(move || {
+        if heard.is_asked() {
+            heard.unless_publishing(|| std::process::exit(i32::from(INTERRUPTED)));
         }
-    };
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(hear)
-        .map_err(Stop::Signals)?;
+        heard.ask();
+    })?;
     if std::env::var_os(LAUNCHED).is_some() {
         end_with_the_launch(&interrupt)?;
     }
@@ -151,9 +141,5 @@ fn end_with_the_launch(interrupt: &Arc<Interrupt>) -> Result<(), Stop> {
         drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
         interrupt.ask();
     };
-    std::thread::Builder::new()
-        .name("launch".to_owned())
-        .spawn(hear)
-        .map(drop)
-        .map_err(Stop::Signals)
+    spawn("launch".to_owned(), hear).map_err(Stop::Signals)
 }

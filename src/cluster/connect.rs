@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 
 use super::frame::{self, Answer, Hello, MAGIC, Purpose};
 use super::hosts::resolve;
-use super::{Cluster, Interrupt, RunError, RunOptions};
+use super::{Cluster, Interrupt, RunError, RunOptions, spawn};
 use crate::cluster::exchange;
 use crate::job::plan::Plan;
+use crate::record;
 
 /// How long a connection may take to say what it is. Scanners that say nothing are let go then.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,6 +99,17 @@ pub enum JoinError {
     },
 }
 
+impl JoinError {
+    /// That an action of this process failed, for `map_err`.
+    pub(super) fn io(process: usize, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            process,
+            action,
+            source,
+        }
+    }
+}
+
 /// What threads tell the one that waits.
 enum Event {
     /// Someone connected and said what it is.
@@ -118,13 +130,7 @@ pub(super) fn join(
     options: &RunOptions,
     cluster: &Cluster,
 ) -> Result<Joined, RunError> {
-    let io = |action: &'static str| {
-        move |source| JoinError::Io {
-            process: cluster.index,
-            action,
-            source,
-        }
-    };
+    let io = |action| JoinError::io(cluster.index, action);
     let hello = Hello {
         purpose: Purpose::Rows,
         job: plan.name.clone(),
@@ -213,10 +219,7 @@ fn dial(
             std::thread::sleep(REDIAL);
         }
     };
-    std::thread::Builder::new()
-        .name(format!("dial-{peer}"))
-        .spawn(work)
-        .map(drop)
+    spawn(format!("dial-{peer}"), work)
 }
 
 fn try_dial(address: &str, hello: &Hello) -> io::Result<(TcpStream, Answer)> {
@@ -259,10 +262,7 @@ fn hear(
         // Nobody waits any more where the processes are together already.
         drop(to.send(event));
     };
-    std::thread::Builder::new()
-        .name("hello".to_owned())
-        .spawn(work)
-        .map(drop)
+    spawn("hello".to_owned(), work)
 }
 
 /// A stream that is read until a moment, however slowly its bytes drip.
@@ -492,13 +492,7 @@ impl Waiting<'_> {
 
 /// Words of whoever connected, cut and without signs that a terminal would obey.
 fn shown(words: &str) -> String {
-    let plain = words.chars().flat_map(|sign| {
-        let control = sign.is_control();
-        sign.escape_default()
-            .filter(move |_| control)
-            .chain((!control).then_some(sign))
-    });
-    plain.take(MOST_SHOWN).collect()
+    record::shown(words.as_bytes(), MOST_SHOWN)
 }
 
 #[cfg(test)]

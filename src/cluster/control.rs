@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::fate::Fate;
 use super::frame::{self, Begin, Message, Usage};
 use super::outcome::Progress;
-use super::{Cluster, RunError};
+use super::{Cluster, RunError, spawn};
 
 /// Life signs in each `peer_timeout`: one or two may come late on a loaded machine.
 const SIGNS: u32 = 5;
@@ -221,8 +221,4 @@ fn words(error: &std::io::Error) -> String {
         }
         _ => error.to_string(),
     }
-}
-
-fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    std::thread::Builder::new().name(name).spawn(work).map(drop)
 }

@@ -59,6 +59,13 @@ impl Fate {
         self.failed.load(Ordering::Acquire)
     }
 
+    /// Goes on, unless the run is over.
+    pub(super) fn check(&self) -> Result<(), RunError> {
+        // An interruption that nobody has looked for yet becomes the failure it is.
+        self.is_over();
+        self.take_failure().map_or(Ok(()), Err)
+    }
+
     /// The failure, if any; taken once.
     pub fn take_failure(&self) -> Option<RunError> {
         self.lock().failure.take()

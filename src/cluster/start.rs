@@ -96,13 +96,7 @@ impl Others {
         plan: &Plan,
         options: &RunOptions,
     ) -> Result<Self, JoinError> {
-        let failed = |action: &'static str| {
-            move |source| JoinError::Io {
-                process: cluster.index,
-                action,
-                source,
-            }
-        };
+        let failed = |action| JoinError::io(cluster.index, action);
         let timeout = plan.peer_timeout;
         let peers = Peers::start(cluster, joined.control, fate, &options.progress, timeout)
             .map_err(failed("listening to the other processes"))?;
@@ -203,11 +197,7 @@ fn attempt(
         // A dataflow that has ended says nothing of what failed in its last step elsewhere.
         fate.wait_peers(run.processes - 1)?;
     }
-    if run.is_over()
-        && let Some(error) = fate.take_failure()
-    {
-        return Err(error);
-    }
+    fate.check()?;
     if let Some(peers) = peers {
         // Everything is staged and told: who goes now is not missed.
         peers.expect_the_end();
@@ -222,9 +212,7 @@ fn attempt(
     let mut staged = staged_files(plan, notes, &mut outcome);
     if decision == Decision::Publish {
         // A signal that came with the last rows, here or elsewhere, still ends the run with nothing visible.
-        if let Some(error) = fate.take_failure() {
-            return Err(error);
-        }
+        fate.check()?;
         if !options.interrupt.may_publish() {
             return Err(RunError::Interrupted);
         }
@@ -264,11 +252,7 @@ fn follow(
     options.progress.set_phase(Phase::Running);
     let peers = Arc::clone(&others.peers);
     execute(&run, options.workers, Some(others))?;
-    if run.is_over()
-        && let Some(error) = fate.take_failure()
-    {
-        return Err(error);
-    }
+    fate.check()?;
     peers.done();
     let exit_code = fate.wait_end(|| peers.interrupted())?;
     Ok(Ended::Followed(exit_code))

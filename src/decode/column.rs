@@ -7,7 +7,6 @@ use arrow_array::ArrayRef;
 use arrow_array::types::{Int16Type, Int32Type, Int64Type};
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 
-use super::detail::shown;
 use super::kernel::{Bad, Kernel, trim};
 use super::number::{Boolean, Decimal, Double, Integer};
 use super::scan::{narrow, wide};
@@ -15,7 +14,7 @@ use super::split::{Index, unquote};
 use super::text::Texts;
 use super::time::{Date, Timestamp};
 use crate::job::plan::{ColumnType, OnBad, SourceColumn};
-use crate::record::{Fault, Site};
+use crate::record::{Fault, Site, shown};
 
 /// Rows whose fields have been found.
 #[derive(Debug, Clone, Copy)]

@@ -125,6 +125,12 @@ pub fn count_lines(bytes: &[u8]) -> u64 {
     u64::try_from(lines).expect("a length fits into 64 bits")
 }
 
+/// A record without its line end.
+pub fn without_line_end(record: &[u8]) -> &[u8] {
+    let record = record.strip_suffix(b"\n").unwrap_or(record);
+    record.strip_suffix(b"\r").unwrap_or(record)
+}
+
 /// One past the last line end that begins in `from..to`.
 fn last_line_end(bytes: &[u8], from: usize, to: usize) -> Option<usize> {
     let mut to = to;

@@ -3,6 +3,7 @@
 use crate::job::plan::{CsvOptions, SourceColumn};
 use crate::record::HeaderBinding;
 
+use super::cut::without_line_end;
 use super::split::{fields_of, unquote};
 
 /// Why a file's header does not bind; the file is faulty as a whole.
@@ -112,8 +113,7 @@ pub fn bind_header(
 
 /// The texts of a header record's fields.
 fn names(options: &CsvOptions, record: &[u8]) -> Vec<String> {
-    let record = record.strip_suffix(b"\n").unwrap_or(record);
-    let record = record.strip_suffix(b"\r").unwrap_or(record);
+    let record = without_line_end(record);
     let mut scratch = Vec::new();
     fields_of(record, options.delimiter, options.quote)
         .into_iter()

@@ -10,7 +10,7 @@ use arrow_cast::cast;
 use arrow_schema::DataType;
 use arrow_select::take::take;
 
-use super::cut::{Cutter, count_lines};
+use super::cut::{Cutter, count_lines, without_line_end};
 use super::detail::lossless;
 use super::json;
 use super::scan::wide;
@@ -125,9 +125,7 @@ fn record<'a>(chunk: &'a Chunk, starts: &[u32], row: usize, cutter: &mut Cutter)
             .first_record_end(to_end)
             .map_or(to_end.len(), |cut| cut.end)
     };
-    let record = &to_end[..end];
-    let record = record.strip_suffix(b"\n").unwrap_or(record);
-    record.strip_suffix(b"\r").unwrap_or(record)
+    without_line_end(&to_end[..end])
 }
 
 fn csv_columns(

@@ -10,7 +10,7 @@ use memchr::memchr2;
 use super::feed::length;
 use super::files::{SourceError, io};
 use super::open::{Compression, open_text};
-use crate::decode::{Cutter, bind_header, count_lines};
+use crate::decode::{Cutter, bind_header, count_lines, without_line_end};
 use crate::job::plan::{Format, SourceColumn};
 use crate::record::{Chunk, HeaderBinding};
 
@@ -331,9 +331,4 @@ const HEADER_BYTES: usize = 1 << 16;
 /// Bytes of the line end that `bytes` begin with.
 fn line_end(bytes: &[u8]) -> usize {
     if bytes.starts_with(b"\r\n") { 2 } else { 1 }
-}
-
-fn without_line_end(record: &[u8]) -> &[u8] {
-    let record = record.strip_suffix(b"\n").unwrap_or(record);
-    record.strip_suffix(b"\r").unwrap_or(record)
 }

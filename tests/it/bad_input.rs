@@ -217,16 +217,16 @@ fn staged(place: &Path) -> usize {
     fs::read_dir(place.join("out/_caudal/staged")).map_or(0, Iterator::count)
 }
 
+/// A pipe with a name.
+pub(crate) fn make_pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
+}
+
 /// A run that goes on until someone ends it: its input is a pipe that stays open. Gives the child once it has staged.
 fn endless(place: &Path) -> (Child, fs::File) {
     let pipe = place.join("input/a.csv");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&pipe)
-            .status()
-            .unwrap()
-            .success()
-    );
+    make_pipe(&pipe);
     fs::write(
         place.join("job.toml"),
         JOB.replace("input/*", "input/a.csv"),

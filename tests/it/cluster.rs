@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use super::bad_input::make_pipe;
 use super::tables::visible_files;
 
 const JOB: &str = r#"format = 1
@@ -109,13 +110,7 @@ impl Place {
     pub(crate) fn endless(&self, words: &[&str]) -> (Vec<Process>, fs::File) {
         let pipe = self.path().join("input/a.csv");
         fs::remove_file(&pipe).unwrap();
-        assert!(
-            Command::new("mkfifo")
-                .arg(&pipe)
-                .status()
-                .unwrap()
-                .success()
-        );
+        make_pipe(&pipe);
         let processes: Vec<Process> = (0..self.n)
             .map(|process| self.start(process, words))
             .collect();
@@ -401,13 +396,7 @@ fn a_launch_passes_signals_on_and_its_processes_do_not_outlive_it() {
         let place = Place::new(2);
         let pipe = place.path().join("input/a.csv");
         fs::remove_file(&pipe).unwrap();
-        assert!(
-            Command::new("mkfifo")
-                .arg(&pipe)
-                .status()
-                .unwrap()
-                .success()
-        );
+        make_pipe(&pipe);
         let child = Command::new(env!("CARGO_BIN_EXE_caudal"))
             .args(["launch", "job.toml", "-n", "2", "--quiet"])
             .current_dir(place.path())

@@ -235,13 +235,7 @@ fn place() -> tempfile::TempDir {
         writeln!(text, "{id},{region},{price},2026-01-{day:02}T00:00:00Z").unwrap();
     }
     fs::write(input.join("a.csv"), text).unwrap();
-    assert!(
-        Command::new("mkfifo")
-            .arg(input.join("b.csv"))
-            .status()
-            .unwrap()
-            .success()
-    );
+    super::bad_input::make_pipe(&input.join("b.csv"));
     place
 }
 
