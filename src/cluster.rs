@@ -35,7 +35,7 @@ pub use frame::Usage;
 pub use hosts::{HostsError, read_hosts};
 pub use interrupt::Interrupt;
 pub use outcome::RunOptions;
-pub use run::{Run, RunError};
+pub use run::{OwnFeed, Run, RunError};
 pub use start::{Ended, run};
 
 /// This process among several.

@@ -41,7 +41,7 @@ pub(crate) fn job(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Plan
 /// What a run of the plan shares: its files are found and its look-ups loaded.
 pub(crate) fn run(plan: &Arc<Plan>) -> Arc<Run> {
     let options = RunOptions::new(plan);
-    let feed = Feed::new(plan, &Budget::new(u64::MAX), options.limit)
+    let feed = Feed::new(plan, &Budget::new(u64::MAX), options.limit, |_| true)
         .expect("the bench's files are there");
     let load = |plan| {
         let loaded = lookup::load(plan, &|| false).expect("the bench's look-ups can be read");

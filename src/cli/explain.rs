@@ -183,12 +183,13 @@ fn transport(transport: &Transport, format: &Format) -> String {
         Format::Parquet => "parquet",
     };
     match transport {
-        Transport::Files { paths } => {
+        Transport::Files { paths, per_process } => {
             let paths: Vec<String> = paths
                 .iter()
                 .map(|path| path.display().to_string())
                 .collect();
-            format!("{format} files {}", paths.join(", "))
+            let whose = if *per_process { " of each process" } else { "" };
+            format!("{format} files{whose} {}", paths.join(", "))
         }
         Transport::Generate { rows, seed } => format!("{rows} generated rows, seed {seed}"),
     }

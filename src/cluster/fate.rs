@@ -118,6 +118,22 @@ impl Fate {
         }
     }
 
+    /// Whatever ends the run within `time`, if anything does.
+    pub(super) fn failure_within(&self, time: Duration) -> Option<RunError> {
+        let mut state = self.lock();
+        let mut left = time;
+        while state.failure.is_none() && !left.is_zero() {
+            let look = left.min(LOOK);
+            left -= look;
+            state = self
+                .changed
+                .wait_timeout(state, look)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        state.failure.take()
+    }
+
     fn wait<T>(&self, until: impl FnMut(&State) -> Option<T>) -> Result<T, RunError> {
         self.wait_for(until, true)
     }

@@ -1,5 +1,6 @@
 //! What the workers of one process share, and how a run fails.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::frame::Begin;
@@ -18,8 +19,10 @@ use crate::validate::SplitError;
 pub struct Run {
     /// The job.
     pub plan: Arc<Plan>,
-    /// All input; on process 0 only, which cuts it for all.
+    /// All input that processes share; on process 0 only, which cuts it for all.
     pub feed: Option<Feed>,
+    /// The input that this one of several processes has to itself.
+    pub own: Option<OwnFeed>,
     /// Bytes that may be between readers and sinks in this process.
     pub budget: Arc<Budget>,
     /// Number of processes.
@@ -39,7 +42,7 @@ pub struct Run {
     /// The time freshness is judged at, in microseconds since 1970; the newest event where absent.
     pub as_of: Option<i64>,
     /// Where sinks stage their files; `None` where no sink writes files.
-    pub stage: Option<std::path::PathBuf>,
+    pub stage: Option<PathBuf>,
     /// How the run goes.
     pub fate: Arc<Fate>,
     notes: Mutex<Vec<Note>>,
@@ -109,7 +112,7 @@ pub enum RunError {
     )]
     Unshared {
         /// The folder.
-        path: std::path::PathBuf,
+        path: PathBuf,
     },
     /// An internal error: batches that don't fit together.
     #[error("internal error")]
@@ -117,6 +120,22 @@ pub enum RunError {
     /// An internal error: batches that don't fit together.
     #[error("internal error")]
     Split(#[from] SplitError),
+}
+
+/// Input that one of several processes has to itself.
+#[derive(Debug)]
+pub struct OwnFeed {
+    /// It.
+    pub feed: Feed,
+    /// Whose it is: the process's address, as the host file writes it.
+    pub address: String,
+}
+
+impl OwnFeed {
+    /// How a file of its is named to people, who have to know on which machine it lies.
+    pub fn shown(&self, path: &Path) -> PathBuf {
+        format!("{}:{}", self.address, path.display()).into()
+    }
 }
 
 /// What process 0 has before the workers start.
@@ -147,6 +166,7 @@ impl Run {
         budget: &Arc<Budget>,
         begin: &Begin,
         input: Option<Input>,
+        own: Option<OwnFeed>,
     ) -> Self {
         let carried = needed(plan, false);
         let (feed, references) = input.map(|input| (input.feed, input.references)).unzip();
@@ -155,6 +175,7 @@ impl Run {
             carried,
             plan: Arc::clone(plan),
             feed,
+            own,
             budget: Arc::clone(budget),
             processes: options
                 .cluster
@@ -191,7 +212,7 @@ impl Run {
         let fate = Arc::new(Fate::new(&options.interrupt));
         let budget = Budget::new(plan.in_flight_bytes);
         let input = Input { feed, references };
-        Self::new(plan, options, &fate, &budget, &begin, Some(input))
+        Self::new(plan, options, &fate, &budget, &begin, Some(input), None)
     }
 
     /// Ends the run with this error; the first one counts.

@@ -17,18 +17,21 @@ use super::control::Peers;
 use super::frame::Begin;
 use super::link::Link;
 use super::outcome::{Outcome, OutputSummary, Phase, RunOptions};
-use super::run::Input;
+use super::run::{Input, OwnFeed};
 use super::{Cluster, Fate, Run, RunError};
 use crate::epoch::{self, Decision};
 use crate::flow;
-use crate::job::plan::{LookupPlan, Plan, SinkTo};
+use crate::job::plan::{LookupPlan, Plan, SinkTo, SourcePlan};
 use crate::lookup::{self, Loaded};
 use crate::record::{Budget, Note};
 use crate::sinks::{OutputRoot, SinkError, StagedFile, output_schema, staged_run, write_empty};
-use crate::sources::Feed;
+use crate::sources::{Feed, SourceError};
 
 /// How long a worker without work sleeps before it looks whether the run is over.
 const PARK: Duration = Duration::from_millis(20);
+
+/// How long a process that does not find what process 0 has put down waits for word that the run is over.
+const TELLS: Duration = Duration::from_secs(1);
 
 /// File in the stage folder by which processes know that they see the same one.
 const MARK: &str = ".mark";
@@ -127,15 +130,21 @@ fn lead(
         .any(|sink| matches!(sink.to, SinkTo::Files { .. }));
     let budget = Budget::new(plan.in_flight_bytes);
     options.observer.watch_budget(&budget);
-    let feed = Feed::new(plan, &budget, options.limit)?;
-    options.progress.set_total_bytes(feed.total_bytes);
+    let own = own_feed(plan, options, &budget)?;
+    let feed = Feed::new(plan, &budget, options.limit, |source| {
+        own.is_none() || !source.is_per_process()
+    })?;
+    let own_bytes = own.as_ref().map_or(0, |own| own.feed.total_bytes);
+    options
+        .progress
+        .set_total_bytes(feed.total_bytes + own_bytes);
     options.progress.set_phase(Phase::Loading);
     let references = plan
         .lookups
         .iter()
         .map(|lookup| load(lookup, fate))
         .collect::<Result<Vec<Loaded>, _>>()?;
-    let input = Input { feed, references };
+    let input = (Input { feed, references }, own);
     let mut root = if writes_files {
         Some(OutputRoot::open(&plan.output, &plan.name, &plan.sinks)?)
     } else {
@@ -164,7 +173,7 @@ fn attempt(
     options: &RunOptions,
     fate: &Arc<Fate>,
     budget: &Arc<Budget>,
-    input: Input,
+    (input, own): (Input, Option<OwnFeed>),
     root: Option<&mut OutputRoot>,
     others: Option<Others>,
 ) -> Result<Outcome, RunError> {
@@ -190,7 +199,15 @@ fn attempt(
         others.peers.begin(&begin);
     }
     let peers = others.as_ref().map(|others| Arc::clone(&others.peers));
-    let run = Arc::new(Run::new(plan, options, fate, budget, &begin, Some(input)));
+    let run = Arc::new(Run::new(
+        plan,
+        options,
+        fate,
+        budget,
+        &begin,
+        Some(input),
+        own,
+    ));
     options.progress.set_phase(Phase::Running);
     let busy = execute(&run, options.workers, others)?;
     if peers.is_some() {
@@ -236,9 +253,11 @@ fn follow(
     if let Some(stage) = &begin.stage {
         let path = staged_run(&plan.output, stage).join(MARK);
         if std::fs::read(&path).ok().as_deref() != Some(begin.mark.as_bytes()) {
-            return Err(RunError::Unshared {
+            // Or process 0 has tidied up already, since another process has failed: it tells so at once.
+            let unshared = || RunError::Unshared {
                 path: plan.output.clone(),
-            });
+            };
+            return Err(fate.failure_within(TELLS).unwrap_or_else(unshared));
         }
     }
     let budget = Budget::new(plan.in_flight_bytes);
@@ -248,7 +267,11 @@ fn follow(
         .stage
         .is_some()
         .then(|| options.observer.announce(&plan.output));
-    let run = Arc::new(Run::new(plan, options, fate, &budget, &begin, None));
+    let own = own_feed(plan, options, &budget)?;
+    let own_bytes = own.as_ref().map_or(0, |own| own.feed.total_bytes);
+    options.progress.set_total_bytes(own_bytes);
+    let run = Run::new(plan, options, fate, &budget, &begin, None, own);
+    let run = Arc::new(run);
     options.progress.set_phase(Phase::Running);
     let peers = Arc::clone(&others.peers);
     execute(&run, options.workers, Some(others))?;
@@ -256,6 +279,24 @@ fn follow(
     peers.done();
     let exit_code = fate.wait_end(|| peers.interrupted())?;
     Ok(Ended::Followed(exit_code))
+}
+
+/// The input that this one of several processes has to itself, where the job says that there is some.
+fn own_feed(
+    plan: &Arc<Plan>,
+    options: &RunOptions,
+    budget: &Arc<Budget>,
+) -> Result<Option<OwnFeed>, SourceError> {
+    let Some(cluster) = &options.cluster else {
+        return Ok(None);
+    };
+    if !plan.sources.iter().any(SourcePlan::is_per_process) {
+        return Ok(None);
+    }
+    Ok(Some(OwnFeed {
+        feed: Feed::new(plan, budget, options.limit, SourcePlan::is_per_process)?,
+        address: cluster.addresses[cluster.index].clone(),
+    }))
 }
 
 /// Loads a look-up, unless someone asks the run to end or another process is lost.

@@ -131,6 +131,19 @@ pub struct SourcePlan {
     pub columns: Vec<SourceColumn>,
 }
 
+impl SourcePlan {
+    /// Whether each of several processes reads what it finds itself.
+    pub fn is_per_process(&self) -> bool {
+        matches!(
+            self.transport,
+            Transport::Files {
+                per_process: true,
+                ..
+            }
+        )
+    }
+}
+
 /// Where bytes come from.
 #[derive(Debug, Clone)]
 pub enum Transport {
@@ -139,6 +152,8 @@ pub enum Transport {
     Files {
         /// The patterns, and how the job file writes them.
         paths: Vec<PathBuf>,
+        /// Whether each process reads what it finds itself.
+        per_process: bool,
     },
     /// Rows of the built-in generator.
     Generate {

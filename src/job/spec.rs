@@ -151,6 +151,10 @@ pub struct FilesSpec {
     /// Paths or glob patterns relative to the job file, read in this order; what a pattern matches is ordered by name.
     /// Example: `["ventas/part-*.csv"]`.
     pub paths: Vec<String>,
+    /// Whether each process reads the files that it finds itself, on a disk of its own, rather than all processes the files
+    /// that process 0 finds on a disk they share. The place of a row then says whose file it is (`host:port:path`); `--limit`
+    /// is that of each process. Makes no difference to a run of one process. Default: false.
+    pub per_process: Option<bool>,
 }
 
 /// Rows of the built-in generator (the `ventas` sales stream).

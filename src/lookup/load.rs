@@ -102,7 +102,7 @@ pub(super) fn key_converter(plan: &LookupPlan) -> Result<RowConverter, ArrowErro
 /// the rows any more. Cost: the whole table in memory, twice for a moment.
 pub fn load(plan: &LookupPlan, over: &dyn Fn() -> bool) -> Result<Option<Loaded>, LookupError> {
     let mut reading = Reading::new(plan);
-    let Transport::Files { paths } = &plan.transport else {
+    let Transport::Files { paths, .. } = &plan.transport else {
         return Ok(Some(Loaded::default()));
     };
     let owner = format!("lookups.{}", plan.name);

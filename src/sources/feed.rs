@@ -108,17 +108,22 @@ struct Group {
 }
 
 impl Feed {
-    /// Finds the files of every source. Reads nothing yet; `limit` is the number of records after which input ends.
+    /// Finds the files of the sources that are `taken`. Reads nothing yet; `limit` is the number of records after which input
+    /// ends.
     pub fn new(
         plan: &Arc<Plan>,
         budget: &Arc<Budget>,
         limit: Option<u64>,
+        taken: impl Fn(&SourcePlan) -> bool,
     ) -> Result<Self, SourceError> {
         let mut waiting = VecDeque::new();
         let mut total_bytes = 0;
         for (source, from) in plan.sources.iter().enumerate() {
+            if !taken(from) {
+                continue;
+            }
             match &from.transport {
-                Transport::Files { paths } => {
+                Transport::Files { paths, .. } => {
                     let owner = owner(from);
                     for path in expand(&owner, paths)? {
                         let metadata = std::fs::metadata(&path)

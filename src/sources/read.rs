@@ -1,11 +1,14 @@
 //! The operator that reads: pieces of input, each under the capability of its epoch.
 
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::generic::operator::source;
-use timely::dataflow::operators::probe;
+use timely::dataflow::operators::{Concat, probe};
 use timely::dataflow::{Scope, Stream};
 
 use super::feed::{Claim, Feed, length};
@@ -13,6 +16,7 @@ use super::files::SourceError;
 use super::share;
 use super::table::{Given, Table};
 use crate::cluster::Run;
+use crate::observe::Observer;
 use crate::record::{Epoch, Piece};
 
 /// How long a reader rests when the budget is used up. Nothing wakes it when bytes return, so this bounds how late it
@@ -21,17 +25,85 @@ pub(super) const FULL_REST: Duration = Duration::from_micros(500);
 
 /// Reads the run's input.
 ///
-/// In one process any worker takes any piece from the feed ([`claim`]); with several, worker 0 cuts the input and tells
-/// all workers what to read ([`share`]). `passed` is the epoch that all rows have gone beyond, on all workers.
+/// In one process any worker takes any piece from the feed ([`claim`]). With several, worker 0 cuts what they share and tells
+/// all workers what to read ([`share`]); what a process has to itself its own workers claim. `passed` is the epoch that all
+/// rows have gone beyond, on all workers.
 pub fn read<'scope>(
     scope: Scope<'scope, Epoch>,
     run: &Arc<Run>,
     passed: &probe::Handle<Epoch>,
 ) -> Stream<'scope, Epoch, Piece> {
-    if run.processes > 1 {
-        share::read(scope, run, passed)
-    } else {
-        claim(scope, run)
+    let [at, own_at] = ReaderAt::new(run, scope.index());
+    if run.processes == 1 {
+        return claim(scope, run, From::All, at);
+    }
+    let shared = share::read(scope, run, passed, at);
+    if run.own.is_none() {
+        return shared;
+    }
+    shared.concat(claim(scope, run, From::Own(passed.clone()), own_at))
+}
+
+/// Whose input is claimed.
+enum From {
+    /// All there is.
+    All,
+    /// That which the process has to itself, within a few epochs of what all rows have passed.
+    Own(probe::Handle<Epoch>),
+}
+
+impl From {
+    fn feed<'run>(&self, run: &'run Run) -> Option<&'run Feed> {
+        match self {
+            Self::All => run.feed.as_ref(),
+            Self::Own(_) => run.own.as_ref().map(|own| &own.feed),
+        }
+    }
+
+    /// Whether the feed is so far ahead that others have to come up first.
+    fn is_ahead(&self, feed: &Feed) -> bool {
+        match self {
+            Self::All => false,
+            Self::Own(passed) => share::is_ahead(feed.epoch(), passed),
+        }
+    }
+
+    /// The file as people are told of it.
+    fn show(&self, run: &Run, file: &mut Arc<PathBuf>) {
+        if let (Self::Own(_), Some(own)) = (self, &run.own) {
+            *file = Arc::new(own.shown(file));
+        }
+    }
+}
+
+/// Tells how far the readers of one worker are: the least of them.
+pub(super) struct ReaderAt {
+    observer: Arc<Observer>,
+    worker: usize,
+    /// The epochs of both readers; the last there is where one has ended.
+    of_both: Rc<[Cell<Epoch>; 2]>,
+    which: usize,
+}
+
+impl ReaderAt {
+    /// Those of what all share, and of what the process has to itself.
+    fn new(run: &Run, worker: usize) -> [Self; 2] {
+        let own = if run.own.is_some() { 0 } else { Epoch::MAX };
+        let of_both = Rc::new([Cell::new(0), Cell::new(own)]);
+        [0, 1].map(|which| Self {
+            observer: Arc::clone(&run.observer),
+            worker,
+            of_both: Rc::clone(&of_both),
+            which,
+        })
+    }
+
+    /// The epoch that this reader may still give rows for; `None` where it has ended.
+    pub(super) fn tell(&self, epoch: Option<Epoch>) {
+        self.of_both[self.which].set(epoch.unwrap_or(Epoch::MAX));
+        let least = self.of_both[0].get().min(self.of_both[1].get());
+        self.observer
+            .reader_at(self.worker, (least < Epoch::MAX).then_some(least));
     }
 }
 
@@ -39,48 +111,52 @@ pub fn read<'scope>(
 ///
 /// A worker's capability is held at the earliest epoch that the feed may still give, and is dropped when there is no more
 /// input or the run has failed.
-fn claim<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Stream<'scope, Epoch, Piece> {
+fn claim<'scope>(
+    scope: Scope<'scope, Epoch>,
+    run: &Arc<Run>,
+    from: From,
+    at: ReaderAt,
+) -> Stream<'scope, Epoch, Piece> {
     let run = Arc::clone(run);
-    let worker = scope.index();
-    source::<_, CapacityContainerBuilder<Piece>, _, _>(
-        scope,
-        "sources:read",
-        move |capability, info| {
-            let activator = scope.activator_for(info.address);
-            let mut capability = Some(capability);
-            let mut table: Option<Table> = None;
-            move |output| {
-                let (Some(held), Some(feed)) = (capability.as_mut(), &run.feed) else {
-                    return;
-                };
-                match next_piece(&run, feed, &mut table) {
-                    Ok(Next::Piece(epoch, mut piece)) => {
-                        if *held.time() < epoch {
-                            held.downgrade(&epoch);
-                        }
-                        run.observer.reader_at(worker, Some(epoch));
-                        output.session(held).give_container(&mut piece);
-                        activator.activate();
+    let name = match from {
+        From::All => "sources:read",
+        From::Own(_) => "sources:read_own",
+    };
+    source::<_, CapacityContainerBuilder<Piece>, _, _>(scope, name, move |capability, info| {
+        let activator = scope.activator_for(info.address);
+        let mut capability = Some(capability);
+        let mut table: Option<Table> = None;
+        move |output| {
+            let (Some(held), Some(feed)) = (capability.as_mut(), from.feed(&run)) else {
+                return;
+            };
+            match next_piece(&run, feed, &from, &mut table) {
+                Ok(Next::Piece(epoch, mut piece)) => {
+                    if *held.time() < epoch {
+                        held.downgrade(&epoch);
                     }
-                    Ok(Next::Rest(epoch)) => {
-                        if *held.time() < epoch {
-                            held.downgrade(&epoch);
-                        }
-                        run.observer.reader_at(worker, Some(epoch));
-                        activator.activate_after(FULL_REST);
+                    at.tell(Some(epoch));
+                    output.session(held).give_container(&mut piece);
+                    activator.activate();
+                }
+                Ok(Next::Rest(epoch)) => {
+                    if *held.time() < epoch {
+                        held.downgrade(&epoch);
                     }
-                    Ok(Next::Done) => {
-                        run.observer.reader_at(worker, None);
-                        capability = None;
-                    }
-                    Err(error) => {
-                        run.fail(error.into());
-                        capability = None;
-                    }
+                    at.tell(Some(epoch));
+                    activator.activate_after(FULL_REST);
+                }
+                Ok(Next::Done) => {
+                    at.tell(None);
+                    capability = None;
+                }
+                Err(error) => {
+                    run.fail(error.into());
+                    capability = None;
                 }
             }
-        },
-    )
+        }
+    })
 }
 
 enum Next {
@@ -90,18 +166,32 @@ enum Next {
     Done,
 }
 
-fn next_piece(run: &Run, feed: &Feed, table: &mut Option<Table>) -> Result<Next, SourceError> {
+fn next_piece(
+    run: &Run,
+    feed: &Feed,
+    from: &From,
+    table: &mut Option<Table>,
+) -> Result<Next, SourceError> {
     loop {
         if let Some(open) = table {
             let epoch = open.group.epoch;
             match open.next(run)? {
-                Given::Piece(piece) => return Ok(Next::Piece(epoch, piece)),
+                Given::Piece(mut piece) => {
+                    if let Piece::Table { file, .. } = &mut piece {
+                        from.show(run, file);
+                    }
+                    return Ok(Next::Piece(epoch, piece));
+                }
                 Given::Full => return Ok(Next::Rest(epoch)),
                 Given::End => *table = None,
             }
         }
+        if from.is_ahead(feed) {
+            return Ok(Next::Rest(feed.epoch()));
+        }
         match feed.claim()? {
-            Claim::Text { chunk, .. } => {
+            Claim::Text { mut chunk, .. } => {
+                from.show(run, &mut chunk.file);
                 let bytes = length(chunk.bytes.len());
                 run.progress.add_bytes(bytes);
                 run.observer.read(chunk.source, bytes, chunk.epoch);

@@ -30,7 +30,7 @@ use timely::dataflow::{Scope, Stream};
 
 use super::feed::{Claim, RowGroup, length, owner};
 use super::files::{SourceError, io};
-use super::read::FULL_REST;
+use super::read::{FULL_REST, ReaderAt};
 use super::table::{Given, Table};
 use crate::cluster::Run;
 use crate::record::{Chunk, Epoch, HeaderBinding, Piece};
@@ -81,8 +81,14 @@ pub(super) fn read<'scope>(
     scope: Scope<'scope, Epoch>,
     run: &Arc<Run>,
     passed: &probe::Handle<Epoch>,
+    at: ReaderAt,
 ) -> Stream<'scope, Epoch, Piece> {
-    read_tasks(cut(scope, run, passed), run)
+    read_tasks(cut(scope, run, passed), run, at)
+}
+
+/// Whether input of `epoch` is so far beyond what all rows have passed that it has to wait.
+pub(super) fn is_ahead(epoch: Epoch, passed: &probe::Handle<Epoch>) -> bool {
+    passed.less_than(&epoch.saturating_sub(EPOCHS_AHEAD))
 }
 
 /// Cuts the input, on worker 0.
@@ -110,7 +116,7 @@ fn cut<'scope>(
                     if *held.time() < epoch {
                         held.downgrade(&epoch);
                     }
-                    if passed.less_than(&epoch.saturating_sub(EPOCHS_AHEAD)) {
+                    if is_ahead(epoch, &passed) {
                         activator.activate_after(FULL_REST);
                         return;
                     }
@@ -150,10 +156,10 @@ fn cut<'scope>(
 fn read_tasks<'scope>(
     tasks: Stream<'scope, Epoch, Vec<Task>>,
     run: &Arc<Run>,
+    at: ReaderAt,
 ) -> Stream<'scope, Epoch, Piece> {
     let run = Arc::clone(run);
     let scope = tasks.scope();
-    let worker = scope.index();
     tasks.unary_frontier::<CapacityContainerBuilder<Piece>, _, _, _>(
         Exchange::new(|task: &Task| task.number),
         "sources:read",
@@ -171,7 +177,7 @@ fn read_tasks<'scope>(
                 });
                 let least = waiting.front().map(|(capability, _)| *capability.time());
                 let later = frontier.frontier().as_option().copied();
-                run.observer.reader_at(worker, least.or(later));
+                at.tell(least.or(later));
                 let Some((capability, what)) = waiting.front_mut() else {
                     return;
                 };

@@ -65,14 +65,27 @@ impl Place {
         self.folder.path()
     }
 
-    fn address(&self, process: usize) -> String {
+    pub(crate) fn address(&self, process: usize) -> String {
         let hosts = fs::read_to_string(self.path().join("hosts")).unwrap();
         hosts.lines().nth(process).unwrap().to_owned()
     }
 
     /// Starts one process, by `-p`, with more words.
     pub(crate) fn start(&self, process: usize, words: &[&str]) -> Process {
-        self.start_as(env!("CARGO_BIN_EXE_caudal"), process, words, None)
+        self.start_with(process, words, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub(crate) fn start_with(
+        &self,
+        process: usize,
+        words: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Process {
+        let mut command = self.command(env!("CARGO_BIN_EXE_caudal"), process, words);
+        command.envs(variables.iter().copied());
+        command.env_remove("CAUDAL_TOKEN");
+        Process::new(command.spawn().unwrap())
     }
 
     fn start_as(
@@ -82,6 +95,15 @@ impl Place {
         words: &[&str],
         token: Option<&str>,
     ) -> Process {
+        let mut command = self.command(program, process, words);
+        match token {
+            Some(token) => command.env("CAUDAL_TOKEN", token),
+            None => command.env_remove("CAUDAL_TOKEN"),
+        };
+        Process::new(command.spawn().unwrap())
+    }
+
+    fn command(&self, program: impl AsRef<Path>, process: usize, words: &[&str]) -> Command {
         let mut command = match self.namespaces.get(process) {
             None => Command::new(program.as_ref()),
             Some(namespace) => {
@@ -99,11 +121,7 @@ impl Place {
             .args(words)
             .current_dir(self.path())
             .stderr(Stdio::piped());
-        match token {
-            Some(token) => command.env("CAUDAL_TOKEN", token),
-            None => command.env_remove("CAUDAL_TOKEN"),
-        };
-        Process::new(command.spawn().unwrap())
+        command
     }
 
     /// Input that goes on until it is dropped, and the processes that read it once they stage.
@@ -142,7 +160,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn new(mut child: Child) -> Self {
+    pub(crate) fn new(mut child: Child) -> Self {
         let told = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {

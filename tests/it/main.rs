@@ -15,6 +15,7 @@ mod deployment;
 mod hosts;
 mod observe;
 mod oracle;
+mod own_files;
 mod parquet_types;
 mod partitions;
 mod random_jobs;

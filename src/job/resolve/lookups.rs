@@ -59,6 +59,13 @@ pub(super) fn read_lookup<'a>(
             Wrong::new("the generator makes sales, not reference rows").expected("files"),
         );
     }
+    if spec.files.as_ref().and_then(|files| files.per_process) == Some(true) {
+        report.add(
+            &["lookups", name, "files", "per_process"],
+            Wrong::new("a look-up is read once, by process 0, and is the same for all")
+                .hint("leave out `per_process`"),
+        );
+    }
     let transport = input.transport(report, &path, folder);
     let format = input.format(report, &path);
     let mut read = read_columns(report, &path, &spec.columns);

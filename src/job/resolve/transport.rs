@@ -1,6 +1,6 @@
 //! Transports and formats of what is read: where bytes come from and what they are.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::report::{Report, Wrong};
 use super::words::read_byte;
@@ -29,7 +29,9 @@ impl Input<'_> {
         match (self.files, self.generate) {
             (Some(files), None) => {
                 let path = [path, &["files", "paths"]].concat();
-                read_paths(report, &path, &files.paths, folder)
+                let paths = read_paths(report, &path, &files.paths, folder)?;
+                let per_process = files.per_process.unwrap_or(false);
+                Some(Transport::Files { paths, per_process })
             }
             (None, Some(generate)) => Some(Transport::Generate {
                 rows: generate.rows,
@@ -77,7 +79,7 @@ fn read_paths(
     path: &[&str],
     paths: &[String],
     folder: &Path,
-) -> Option<Transport> {
+) -> Option<Vec<PathBuf>> {
     if paths.is_empty() {
         report.add(
             path,
@@ -108,7 +110,7 @@ fn read_paths(
         }
         read.push(folder.join(text));
     }
-    (read.len() == paths.len()).then_some(Transport::Files { paths: read })
+    (read.len() == paths.len()).then_some(read)
 }
 
 fn read_csv(report: &mut Report<'_>, path: &[&str], spec: &CsvSpec) -> Option<CsvOptions> {

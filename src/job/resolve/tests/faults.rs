@@ -61,6 +61,10 @@ const CASES: &[(&str, &str)] = &[
         "files = { paths = [\"in/part-*.csv\"] }\ncsv = {}",
         "files = { paths = [\"a\"] }\ncsv = { delimiter = \"'\", quote = \"'\" }",
     ),
+    (
+        "paths = [\"dims/regions.csv\"]",
+        "paths = [\"dims/regions.csv\"], per_process = true",
+    ),
     ("weight = \"double\"", "weight = \"duoble\""),
     (
         "weight = \"double\"",

@@ -67,7 +67,7 @@ fn everything_of_a_job_is_decided() {
     let source = &plan.sources[0];
     assert_eq!(source.event_time, Some(1));
     assert!(
-        matches!(&source.transport, Transport::Files { paths } if *paths == [PathBuf::from("jobs/in/part-*.csv")])
+        matches!(&source.transport, Transport::Files { paths, .. } if *paths == [PathBuf::from("jobs/in/part-*.csv")])
     );
     let Format::Csv(csv) = &source.format else {
         panic!("no csv")
@@ -101,7 +101,7 @@ fn everything_of_a_job_is_decided() {
         matches!(&plan.lookups[1].missing, Missing::Refuse(reason) if **reason == *"unknown_fx")
     );
     assert!(
-        matches!(&plan.lookups[1].transport, Transport::Files { paths } if *paths == [PathBuf::from("/dims/fx.csv")])
+        matches!(&plan.lookups[1].transport, Transport::Files { paths, .. } if *paths == [PathBuf::from("/dims/fx.csv")])
     );
     assert!(!plan.columns[8].nullable, "a key that was found is there");
     assert!(
