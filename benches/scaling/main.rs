@@ -2,12 +2,14 @@
 //!
 //! Each line of JSON is one run of `benches/ventas/ventas.toml` by the release binary: what was asked, its shape, wall seconds, CPU
 //! seconds of all processes. Strong scaling has one input for all shapes; weak scaling gives each worker the same number of
-//! rows; the other inputs differ in regions: how many, and how uneven. Rows are counted before a time is shown.
+//! rows; the other inputs differ in regions: how many, and how uneven; three hosts are network namespaces on a bridge, where they
+//! can be made. Rows are counted before a time is shown.
 //!
 //! `SCALING_ROWS` (2,000,000) and `SCALING_RUNS` (3) say how much; shapes alternate within a run. At the end a small model is fitted
-//! to the medians of the strong runs (see [`model`]) and says what more workers would need, with the error of its fit.
+//! to the medians of the strong and weak runs (see [`model`]) and says what more workers would need, with the error of its fit.
 //! The last argument, a folder, gets `runs.jsonl` and `scaling.svg`.
 
+mod hosts;
 mod inputs;
 mod model;
 mod plot;
@@ -15,7 +17,7 @@ mod plot;
 use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -39,17 +41,23 @@ impl Shape {
 }
 
 /// Threads, processes, and both.
-const SHAPES: [(u32, u32); 10] = [
+const SHAPES: [(u32, u32); 16] = [
     (1, 1),
     (1, 2),
+    (1, 3),
     (1, 4),
+    (1, 6),
     (1, 8),
     (2, 1),
+    (3, 1),
     (4, 1),
+    (6, 1),
     (8, 1),
     (2, 2),
     (2, 4),
+    (3, 2),
     (4, 2),
+    (8, 2),
 ];
 
 /// Shapes of two workers, which two cores can run, for what is compared at one number of workers.
@@ -85,13 +93,15 @@ fn main() -> Result<()> {
         line["median"] = json!(true);
         line
     }));
-    let strong: Vec<Measured> = medians
-        .iter()
-        .filter(|median| median.what == "strong")
-        .cloned()
-        .collect();
-    let model = model::fit(&strong);
-    lines.push(model.line(&strong, rows));
+    let only = |whats: &[&str]| -> Vec<Measured> {
+        let medians = medians
+            .iter()
+            .filter(|median| whats.contains(&median.what.as_str()));
+        medians.cloned().collect()
+    };
+    let strong = only(&["strong"]);
+    let fitted = only(&["strong", "weak"]);
+    lines.push(model::fit(&fitted).line(&fitted, rows));
     for line in &lines {
         say(&line.to_string());
     }
@@ -127,6 +137,8 @@ fn measure(scratch: &Path, rows: u64, runs: u32) -> Result<Vec<Measured>> {
         Regions::Uniform(5),
         Regions::Uniform(16),
         Regions::Uniform(64),
+        Regions::Zipf(5),
+        Regions::Zipf(16),
         Regions::Zipf(64),
         Regions::MostlyOne(64),
     ] {
@@ -135,32 +147,63 @@ fn measure(scratch: &Path, rows: u64, runs: u32) -> Result<Vec<Measured>> {
             work.push((regions.name(), of_all, rows, input.clone()));
         }
     }
+    let hosts = hosts::Hosts::new();
+    if hosts.is_none() {
+        say("{\"what\":\"three hosts\",\"skipped\":\"network namespaces can't be made here\"}");
+    }
     let mut measured = Vec::new();
     for _ in 0..runs {
         for (what, shape, rows, input) in &work {
-            measured.push(run(scratch, what, *shape, *rows, input)?);
+            measured.push(run(scratch, what, *shape, *rows, input, None)?);
+        }
+        let three = shape((3, 1));
+        measured.push(run(scratch, "one host", three, rows, &uniform, None)?);
+        if let Some(hosts) = &hosts {
+            measured.push(run(
+                scratch,
+                "three hosts",
+                three,
+                rows,
+                &uniform,
+                Some(hosts),
+            )?);
         }
     }
     Ok(measured)
 }
 
-fn run(scratch: &Path, what: &str, shape: Shape, rows: u64, input: &Path) -> Result<Measured> {
-    let job = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/ventas/ventas.toml");
+fn run(
+    scratch: &Path,
+    what: &str,
+    shape: Shape,
+    rows: u64,
+    input: &Path,
+    hosts: Option<&hosts::Hosts>,
+) -> Result<Measured> {
     let out = scratch.join("out");
-    let mut command = Command::new(BINARY);
-    if shape.processes > 1 {
-        command.args(["launch", "-n", &shape.processes.to_string()]);
-    } else {
-        command.arg("run");
-    }
+    let words = |command: &mut Command| {
+        command
+            .args(["--json", "--quiet", "-w", &shape.workers.to_string()])
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/ventas/ventas.toml"))
+            .env("VENTAS_IN", input)
+            .env("VENTAS_DIMS", scratch.join("dims"))
+            .env("VENTAS_OUT", &out)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+    };
     let before = children_cpu_seconds()?;
-    let output = command
-        .args(["--json", "--quiet", "-w", &shape.workers.to_string()])
-        .arg(job)
-        .env("VENTAS_IN", input)
-        .env("VENTAS_DIMS", scratch.join("dims"))
-        .env("VENTAS_OUT", &out)
-        .output()?;
+    let output = if let Some(hosts) = hosts {
+        hosts.run(&scratch.join("hosts"), words)?
+    } else {
+        let mut command = Command::new(BINARY);
+        if shape.processes > 1 {
+            command.args(["launch", "-n", &shape.processes.to_string()]);
+        } else {
+            command.arg("run");
+        }
+        words(&mut command);
+        command.output()?
+    };
     let cpu = children_cpu_seconds()? - before;
     if !output.status.success() {
         let told = String::from_utf8_lossy(&output.stderr);

@@ -1,22 +1,31 @@
 //! A small model of where CPU time goes, fitted to measured runs.
 //!
-//! CPU seconds of a run with R rows on P processes of W workers, N = P·W in all:
+//! CPU seconds of a run with R rows and E epochs on P processes of W workers, N = P·W in all:
 //!
 //! ```text
-//! cpu = a  +  b·P  +  c·N  +  d·R  +  e·R·(P-1)/P
-//!       once  each process  each worker  each row  each row that goes to another process
+//! cpu = a  +  b·P  +  c·N  +  d·R  +  e·R·(P-1)/P  +  f·E·N²
+//!       once  each process  each worker  each row  each row that goes    progress messages: each worker
+//!                                                  to another process   tells all others of each epoch
 //! ```
 //!
-//! The terms are found by least squares over relative errors (normal equations, Gaussian elimination with pivoting). Wall time on
-//! enough cores is taken as a + b + c·N/… no better than its parts: start of one process, all workers' progress messages, which every
-//! worker handles, and an even share of the rows' work; so it is a lower bound, and says nothing of disks or networks.
+//! The terms are found by least squares over relative errors, none below nought: a term that would be is taken out and the rest is
+//! fitted again. Runs must differ in rows as well as in shape, or the terms of the start and of the rows can't be told apart.
+//!
+//! Wall time on enough cores is at least the start of one process and an even share of the rest ([`Model::wall`]); that
+//! says nothing of disks or networks.
 
 use serde_json::{Value, json};
 
 use super::{Measured, Shape};
 
 /// Number of terms.
-const TERMS: usize = 5;
+const TERMS: usize = 6;
+
+/// Input of an epoch, in rows: 64 MiB of 73 bytes each.
+const EPOCH_ROWS: f64 = 919_000.0;
+
+/// Rows of a day that 20, 50 and 100 workers are meant for.
+const BY_DAY: [u64; 3] = [100_000_000, 1_000_000_000, 2_000_000_000];
 
 /// A fitted model.
 #[derive(Debug, Clone, Copy)]
@@ -37,23 +46,49 @@ pub(crate) fn number(count: u64) -> f64 {
 
 fn features(shape: Shape, rows: u64) -> [f64; TERMS] {
     let processes = f64::from(shape.processes);
+    let workers = f64::from(shape.all());
     let rows = number(rows);
     [
         1.0,
         processes,
-        f64::from(shape.all()),
+        workers,
         rows,
         rows * (processes - 1.0) / processes,
+        (rows / EPOCH_ROWS).ceil() * workers * workers,
     ]
 }
 
 /// Fits the model to runs of which at least as many differ as there are terms.
 pub(crate) fn fit(runs: &[Measured]) -> Model {
-    // 1. Normal equations, each run weighted by the inverse of its time.
+    let mut taken = [true; TERMS];
+    loop {
+        let terms = least_squares(runs, taken);
+        let worst = (0..TERMS)
+            .filter(|i| terms[*i] < 0.0)
+            .min_by(|a, b| terms[*a].total_cmp(&terms[*b]));
+        match worst {
+            Some(negative) => taken[negative] = false,
+            None => return Model { terms },
+        }
+    }
+}
+
+/// The terms that fit best, where those that are not `taken` are nought.
+fn least_squares(runs: &[Measured], taken: [bool; TERMS]) -> [f64; TERMS] {
+    // 1. Normal equations, each run weighted by the inverse of its time; features scaled to their largest, so that sizes are alike.
+    let mut scale = [0.0_f64; TERMS];
+    for run in runs {
+        for (largest, feature) in scale.iter_mut().zip(features(run.shape, run.rows)) {
+            *largest = largest.max(feature);
+        }
+    }
     let mut left = [[0.0; TERMS]; TERMS];
     let mut right = [0.0; TERMS];
     for run in runs {
-        let scaled = features(run.shape, run.rows).map(|feature| feature / run.cpu);
+        let features = features(run.shape, run.rows);
+        let scaled: Vec<f64> = (0..TERMS)
+            .map(|i| features[i] / scale[i] / run.cpu * f64::from(u8::from(taken[i])))
+            .collect();
         for i in 0..TERMS {
             for j in 0..TERMS {
                 left[i][j] += scaled[i] * scaled[j];
@@ -61,9 +96,9 @@ pub(crate) fn fit(runs: &[Measured]) -> Model {
             right[i] += scaled[i];
         }
     }
-    // One input size leaves `a` and `d` undetermined between them: a little weight on small terms decides.
+    // A term that is not taken has an equation of its own: it is nought. What can't be told apart is held down a little.
     for (i, row) in left.iter_mut().enumerate() {
-        row[i] *= 1.0 + 1e-9;
+        row[i] += if taken[i] { 1e-9 } else { 1.0 };
     }
     // 2. Elimination.
     for i in 0..TERMS {
@@ -87,7 +122,10 @@ pub(crate) fn fit(runs: &[Measured]) -> Model {
         let known: f64 = (i + 1..TERMS).map(|j| left[i][j] * terms[j]).sum();
         terms[i] = (right[i] - known) / left[i][i];
     }
-    Model { terms }
+    for (term, scale) in terms.iter_mut().zip(scale) {
+        *term /= scale;
+    }
+    terms
 }
 
 impl Model {
@@ -99,7 +137,15 @@ impl Model {
             .sum()
     }
 
-    /// The model, its error on the runs it was fitted to, and what more workers would need.
+    /// Wall seconds where every worker has a core: what is done once and by each process for itself, and an even share of the rest.
+    fn wall(self, shape: Shape, rows: u64) -> f64 {
+        let [once, process, ..] = self.terms;
+        let rest = self.cpu(shape, rows) - once - process * f64::from(shape.processes);
+        once + process + rest / f64::from(shape.all())
+    }
+
+    /// The model, its error on the runs it was fitted to, and what more workers would need: for the rows of the runs, and for
+    /// days of [`BY_DAY`] rows.
     pub(crate) fn line(self, runs: &[Measured], rows: u64) -> Value {
         let errors: Vec<f64> = runs
             .iter()
@@ -107,18 +153,25 @@ impl Model {
             .collect();
         let worst = errors.iter().copied().fold(0.0, f64::max);
         let mean = errors.iter().sum::<f64>() / f64::from(u32::try_from(errors.len()).unwrap_or(1));
+        let one = Shape {
+            processes: 1,
+            workers: 1,
+        };
         let predicted: Vec<Value> = [20, 50, 100]
-            .map(|workers| {
+            .into_iter()
+            .zip(BY_DAY)
+            .flat_map(|(workers, by_day)| [(workers, rows), (workers, by_day)])
+            .map(|(workers, rows)| {
                 let shape = Shape {
                     processes: workers / 2,
                     workers: 2,
                 };
                 let cpu = self.cpu(shape, rows);
-                json!({ "workers": workers, "processes": shape.processes, "cpu_seconds": round(cpu),
-                    "share_of_work": round(self.cpu(Shape { processes: 1, workers: 1 }, rows) / cpu) })
+                json!({ "workers": workers, "processes": shape.processes, "rows": rows, "cpu_seconds": round(cpu),
+                    "wall_seconds_at_least": round(self.wall(shape, rows)), "share_of_work": round(self.cpu(one, rows) / cpu) })
             })
-            .to_vec();
-        json!({ "what": "model", "terms": self.terms, "mean_error": round(mean), "worst_error": round(worst), "rows": rows,
+            .collect();
+        json!({ "what": "model", "terms": self.terms, "runs": runs.len(), "mean_error": round(mean), "worst_error": round(worst),
             "predicted": predicted })
     }
 }
