@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use caudal::decode::{Cutter, Decoder};
-use caudal::job::plan::{ColumnType, CsvOptions, Format, OnBad, SourceColumn};
-use caudal::record::{Chunk, HeaderBinding};
+use caudal::job::plan::{ColumnType, CsvOptions, Format, JsonOptions, OnBad, SourceColumn};
+use caudal::record::{Chunk, Dropped, Encoding, HeaderBinding};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Rows of a chunk: about 4 MB of CSV.
@@ -42,20 +42,14 @@ fn columns() -> Vec<SourceColumn> {
             nulls: None,
             on_bad: OnBad::Refuse,
             reason: None,
+            optional: false,
             lenient: false,
         };
     COLUMNS.into_iter().enumerate().map(column).collect()
 }
 
 fn csv() -> Format {
-    Format::Csv(CsvOptions {
-        delimiter: b',',
-        quote: Some(b'"'),
-        header: true,
-        nulls: vec![String::new()],
-        skip_repeated_header: false,
-        skip_blank: false,
-    })
+    Format::Csv(CsvOptions::default())
 }
 
 /// The fields of row `n`: as the benchmark's, with its shares of nulls, variants, returns and faults.
@@ -156,11 +150,13 @@ fn chunk(text: String) -> Arc<Chunk> {
         offset: 0,
         line: 1,
         header: Arc::new(HeaderBinding {
+            encoding: Encoding::Utf8,
             fields: COLUMNS.len(),
             column_of_field: (0..COLUMNS.len()).map(Some).collect(),
         }),
         epoch: 1,
         broken: None,
+        dropped: Dropped::default(),
         lease: None,
     })
 }
@@ -169,7 +165,11 @@ fn decode(criterion: &mut Criterion) {
     let inputs = [
         ("csv", csv(), chunk(csv_text(false))),
         ("csv with quotes", csv(), chunk(csv_text(true))),
-        ("json", Format::Json, chunk(json_text())),
+        (
+            "json",
+            Format::Json(JsonOptions::default()),
+            chunk(json_text()),
+        ),
     ];
     for (name, format, chunk) in &inputs {
         let mut group = criterion.benchmark_group(format!("decode {name}"));
@@ -215,6 +215,7 @@ fn single(criterion: &mut Criterion) {
             .map(|field| (field == at).then_some(0))
             .collect();
         one.header = Arc::new(HeaderBinding {
+            encoding: Encoding::Utf8,
             fields: COLUMNS.len(),
             column_of_field,
         });

@@ -20,6 +20,7 @@
 mod column;
 mod cut;
 mod detail;
+mod dialect;
 mod header;
 mod json;
 mod kernel;
@@ -39,7 +40,9 @@ mod tests;
 use std::sync::Arc;
 
 pub use cut::{Cut, Cutter, count_lines, without_line_end};
-pub use header::{HeaderError, bind_header};
+pub use detail::bytes_of_raw;
+pub use dialect::first_line_end;
+pub use header::{HeaderError, Written, bind_header};
 pub use operator::decode;
 pub use quarantine::{raw_and_place, raws_and_places, text_columns};
 pub use table::bind_schema;
@@ -48,6 +51,7 @@ use crate::job::plan::{CsvOptions, Format, SourceColumn};
 use crate::record::{Chunk, Draft, Fault, HeaderBinding, Origin, Site, shown};
 
 use column::{Collect, Stretch, collector};
+use dialect::Dialect;
 use scan::narrow;
 use split::{Filter, Flaw, Index, Splitter};
 
@@ -70,7 +74,7 @@ impl Decoder {
     pub fn new(columns: &[SourceColumn], format: &Format, column_count: usize) -> Self {
         let nulls = match format {
             Format::Csv(options) => options.nulls.as_slice(),
-            Format::Json | Format::Parquet => &[],
+            Format::Json(_) | Format::Parquet => &[],
         };
         Self {
             columns: columns.to_vec(),
@@ -99,19 +103,24 @@ impl Decoder {
             epoch: chunk.epoch,
             columns: vec![None; self.column_count],
             source: chunk.source,
+            dropped: chunk.dropped,
             lease: chunk.lease.clone(),
             ..Draft::default()
         };
+        for collector in &mut self.collectors {
+            collector.written(chunk.header.encoding, self.format.on_nul());
+        }
         let starts = match (&chunk.broken, &self.format) {
             (Some((reason, words)), _) => self.broken(&chunk, reason, words, &mut draft),
             (None, Format::Csv(options)) => {
                 let options = options.clone();
                 self.delimited(&chunk, &options, &mut draft)
             }
-            (None, Format::Json | Format::Parquet) => self.json_lines(&chunk, &mut draft),
+            (None, Format::Json(_) | Format::Parquet) => self.json_lines(&chunk, &mut draft),
         };
         for (column, collector) in self.columns.iter().zip(&mut self.collectors) {
             draft.columns[column.id] = Some(collector.finish());
+            draft.stripped += collector.stripped();
         }
         self.last = (draft.rows, chunk.bytes.len());
         draft.origin = Some(Origin::Text { chunk, starts });
@@ -139,27 +148,22 @@ impl Decoder {
         let bytes = chunk.bytes.as_slice();
         let filter = self.filter(&chunk.header, options);
         let field_of = field_of_column(&chunk.header, self.columns.len());
-        let mut splitter = Splitter::new(
-            bytes,
-            chunk.header.fields,
-            options.delimiter,
-            options.quote,
-            &filter,
-        );
+        let mut splitter =
+            Splitter::new(bytes, chunk.header.fields, Dialect::new(options), &filter);
         let mut starts = self.begin(bytes);
-        while let Some((text, quote)) = splitter.next(&mut self.index) {
+        while let Some((text, dialect)) = splitter.next(&mut self.index) {
             let index = &self.index;
             let stretch = Stretch {
                 bytes,
-                ascii: text.is_ascii(),
+                ascii: text.is_ascii() && memchr::memchr(0, text).is_none(),
                 index,
-                quote,
+                dialect,
                 first_row: draft.rows,
             };
             for (row, flaw) in &index.flaws {
                 draft
                     .faults
-                    .push(record_fault(draft.rows + row, *flaw, chunk.header.fields));
+                    .push(record_fault(draft.rows + row, *flaw, chunk, options));
             }
             for (collector, field) in self.collectors.iter_mut().zip(&field_of) {
                 match field {
@@ -178,7 +182,8 @@ impl Decoder {
             starts.extend_from_slice(&index.starts);
             draft.rows += index.rows();
         }
-        draft.dropped = splitter.dropped;
+        draft.dropped.blank += splitter.dropped.blank;
+        draft.dropped.repeated_headers += splitter.dropped.repeated_headers;
         starts.push(narrow(bytes.len()));
         starts
     }
@@ -186,7 +191,7 @@ impl Decoder {
     fn json_lines(&mut self, chunk: &Chunk, draft: &mut Draft) -> Vec<u32> {
         let bytes = chunk.bytes.as_slice();
         let filter = Filter::default();
-        let mut lines = Splitter::new(bytes, 1, b'\n', None, &filter);
+        let mut lines = Splitter::new(bytes, 1, Dialect::LINES, &filter);
         let mut starts = self.begin(bytes);
         while lines.next(&mut self.index).is_some() {
             for (start, end) in self.index.spans(0) {
@@ -269,9 +274,16 @@ fn field_of_column(header: &HeaderBinding, columns: usize) -> Vec<Option<usize>>
         .collect()
 }
 
-fn record_fault(row: usize, flaw: Flaw, fields: usize) -> Fault {
+fn record_fault(row: usize, flaw: Flaw, chunk: &Chunk, options: &CsvOptions) -> Fault {
     let (reason, detail) = match flaw {
-        Flaw::FieldCount(found) => ("field_count", format!("{found}≠{fields}")),
+        Flaw::FieldCount(found) => ("field_count", format!("{found}≠{}", chunk.header.fields)),
+        Flaw::TextAfterQuote(at) => {
+            let rest = &chunk.bytes[at..];
+            let marks = (options.delimiter, b'\n', b'\r');
+            let end = memchr::memchr3(marks.0, marks.1, marks.2, rest).unwrap_or(rest.len());
+            let text = shown(&rest[..end], detail::LONGEST - detail::AFTER_QUOTE.len());
+            ("text_after_quote", text + detail::AFTER_QUOTE)
+        }
         Flaw::UnclosedQuote => (
             "unclosed_quote",
             String::from("a quote is open at the end of the file"),

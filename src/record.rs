@@ -11,6 +11,7 @@
 mod batch;
 mod chunk;
 mod draft;
+mod encoding;
 mod fault;
 mod lease;
 mod note;
@@ -19,6 +20,7 @@ mod shown;
 pub use batch::{Batch, by_id, by_place};
 pub use chunk::{Chunk, HeaderBinding, Piece, Place};
 pub use draft::{Draft, Dropped, Origin};
+pub use encoding::{Encoding, Transcoder};
 pub use fault::{Fault, Site};
 pub use lease::{Budget, Lease};
 pub use note::{Failure, Note, RowCounts, Stopped};

@@ -21,6 +21,7 @@
 mod feed;
 mod files;
 pub mod generate;
+mod input;
 mod open;
 mod read;
 mod share;

@@ -179,7 +179,7 @@ fn document(plan: &Plan) -> Value {
 fn transport(transport: &Transport, format: &Format) -> String {
     let format = match format {
         Format::Csv(_) => "csv",
-        Format::Json => "json",
+        Format::Json(_) => "json",
         Format::Parquet => "parquet",
     };
     match transport {

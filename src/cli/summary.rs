@@ -46,9 +46,12 @@ pub(super) fn for_people(plan: &Plan, outcome: &Outcome) -> String {
         ));
     }
     for (rule, rows) in &outcome.warned_by_rule {
+        // What is no rule is an option of a source.
+        let is_rule = plan.rules.iter().any(|known| known.name == *rule);
         line(format!(
-            "  warned   {:>9}  rules.{rule}",
-            numbers::grouped(*rows)
+            "  warned   {:>9}  {}{rule}",
+            numbers::grouped(*rows),
+            if is_rule { "rules." } else { "" }
         ));
     }
     for (check, statuses) in &outcome.verdicts {

@@ -177,7 +177,7 @@ fn attempt(
     root: Option<&mut OutputRoot>,
     others: Option<Others>,
 ) -> Result<Outcome, RunError> {
-    let warnings: Vec<String> = input
+    let mut warnings: Vec<String> = input
         .references
         .iter()
         .flat_map(|loaded| loaded.warnings.iter().cloned())
@@ -219,6 +219,8 @@ fn attempt(
         // Everything is staged and told: who goes now is not missed.
         peers.expect_the_end();
     }
+    warnings.extend(run.feed.iter().flat_map(Feed::told));
+    warnings.extend(run.own.iter().flat_map(|own| own.feed.told()));
     let mut outcome = Outcome {
         warnings,
         stages: busy,

@@ -7,26 +7,27 @@ use arrow_array::ArrayRef;
 use arrow_array::types::{Int16Type, Int32Type, Int64Type};
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 
+use super::dialect::Dialect;
 use super::kernel::{Bad, Kernel, trim};
 use super::number::{Boolean, Decimal, Double, Integer};
 use super::scan::{narrow, wide};
-use super::split::{Index, unquote};
+use super::split::Index;
 use super::text::Texts;
 use super::time::{Date, Timestamp};
-use crate::job::plan::{ColumnType, OnBad, SourceColumn};
-use crate::record::{Fault, Site, shown};
+use crate::job::plan::{ColumnType, OnBad, OnNul, SourceColumn};
+use crate::record::{Encoding, Fault, Site, shown};
 
 /// Rows whose fields have been found.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stretch<'a> {
     /// The chunk.
     pub(super) bytes: &'a [u8],
-    /// Whether all of the stretch is ASCII.
+    /// Whether all of the stretch is ASCII and no byte is NUL, so that every text in it is one.
     pub(super) ascii: bool,
     /// Where the fields are.
     pub(super) index: &'a Index,
-    /// The quote, where the stretch has any.
-    pub(super) quote: Option<u8>,
+    /// What fields are structured by, without the marks that the stretch has none of.
+    pub(super) dialect: Dialect,
     /// The draft's number of the stretch's first row.
     pub(super) first_row: usize,
 }
@@ -63,6 +64,14 @@ pub(super) trait Collect: Debug + Send {
 
     /// The next row has something that no text of the column's type can be.
     fn misfit(&mut self, row: usize, bad: Bad, text: &[u8], faults: &mut Vec<Fault>);
+
+    /// What the texts of the next rows are written in, and what a NUL in one does; numbers and times have neither.
+    fn written(&mut self, _encoding: Encoding, _on_nul: OnNul) {}
+
+    /// How many texts NUL was taken out of since the last call.
+    fn stripped(&mut self) -> u64 {
+        0
+    }
 
     /// The values since `begin`.
     fn finish(&mut self) -> ArrayRef;
@@ -246,7 +255,7 @@ impl<K: Kernel> Collect for Values<K> {
                     continue;
                 }
                 let mut scratch = std::mem::take(&mut self.scratch);
-                let (text, quoted) = unquote(raw, stretch.quote, &mut scratch);
+                let (text, quoted) = stretch.dialect.text(raw, &mut scratch);
                 let value = self.read(stretch.first_row + row, text, quoted, faults);
                 self.scratch = scratch;
                 match value {

@@ -1,10 +1,12 @@
 //! Where records end: what a reader needs to cut a file into chunks of whole records.
 //!
 //! The rules are those of [`super::split`]; a property test holds the two together. Text without quotes is searched
-//! from its end and its lines are counted by vector code; where there are quotes, only they are walked.
+//! from its end and its lines are counted by vector code; where there are quotes, only they are walked. Dialects that are
+//! not plain are walked line by line ([`super::dialect`]).
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr2};
 
+use super::dialect::Dialect;
 use crate::job::plan::Format;
 
 /// The end of a record, and what lies before it.
@@ -16,11 +18,19 @@ pub struct Cut {
     pub lines: u64,
 }
 
+impl Cut {
+    fn at(bytes: &[u8], end: usize) -> Self {
+        Self {
+            end,
+            lines: count_lines(&bytes[..end]),
+        }
+    }
+}
+
 /// Finds ends of records. Holds nothing between calls but memory to work in.
 #[derive(Debug)]
 pub struct Cutter {
-    delimiter: u8,
-    quote: Option<u8>,
+    dialect: Dialect,
     /// Stretches outside quotes, in order.
     outside: Vec<(usize, usize)>,
 }
@@ -28,17 +38,13 @@ pub struct Cutter {
 impl Cutter {
     /// A cutter for records of a text format; JSON lines have no quotes that could hold a line end.
     pub fn new(format: &Format) -> Self {
-        match format {
-            Format::Csv(options) => Self {
-                delimiter: options.delimiter,
-                quote: options.quote,
-                outside: Vec::new(),
-            },
-            Format::Json | Format::Parquet => Self {
-                delimiter: b'\n',
-                quote: None,
-                outside: Vec::new(),
-            },
+        let dialect = match format {
+            Format::Csv(options) => Dialect::new(options),
+            Format::Json(_) | Format::Parquet => Dialect::LINES,
+        };
+        Self {
+            dialect,
+            outside: Vec::new(),
         }
     }
 
@@ -47,7 +53,17 @@ impl Cutter {
     /// A `\r` at the very end is left for the next call, since `\n` may follow; at the end of a file what is left is
     /// one last record, whole or with an open quote, and goes into a chunk as it is.
     pub fn last_record_end(&mut self, bytes: &[u8]) -> Option<Cut> {
+        if !self.dialect.is_plain() {
+            let (mut at, mut last) = (0, None);
+            while at < bytes.len() {
+                let line = self.dialect.line(bytes, at, |_| ());
+                at = line.next;
+                last = line.is_ended.then_some(at).or(last);
+            }
+            return last.map(|end| Cut::at(bytes, end));
+        }
         let end = match self
+            .dialect
             .quote
             .and_then(|quote| Some((quote, memchr(quote, bytes)?)))
         {
@@ -60,21 +76,63 @@ impl Cutter {
                     .find_map(|&(from, to)| last_line_end(bytes, from, to))
             }
         }?;
-        Some(Cut {
-            end,
-            lines: count_lines(&bytes[..end]),
-        })
+        Some(Cut::at(bytes, end))
+    }
+
+    /// Whether all of `bytes`, which begin with a record and end a file, are whole records, whatever line end the last has.
+    pub fn are_whole(&mut self, bytes: &[u8]) -> bool {
+        if !self.dialect.is_plain() {
+            let (mut at, mut open) = (0, false);
+            while at < bytes.len() {
+                let line = self.dialect.line(bytes, at, |_| ());
+                (at, open) = (line.next, line.is_open);
+            }
+            return !open;
+        }
+        let Some((quote, first)) = self
+            .dialect
+            .quote
+            .and_then(|quote| Some((quote, memchr(quote, bytes)?)))
+        else {
+            return true;
+        };
+        self.find_outside(bytes, quote, first);
+        self.outside
+            .last()
+            .is_some_and(|(_, to)| *to == bytes.len())
+    }
+
+    /// Whether a line, given without its line end, is a record: neither empty nor a comment.
+    pub fn is_record(&self, line: &[u8]) -> bool {
+        line.first()
+            .is_some_and(|first| self.dialect.comment != Some(*first))
+    }
+
+    /// The first record of `bytes`, without its line end, and one past that; at the end of a file it may have none.
+    pub fn first_record<'a>(&mut self, bytes: &'a [u8]) -> (&'a [u8], usize) {
+        if !self.dialect.is_plain() {
+            let line = self.dialect.line(bytes, 0, |_| ());
+            return (&bytes[..line.end], line.next);
+        }
+        let end = self
+            .first_record_end(bytes)
+            .map_or(bytes.len(), |cut| cut.end);
+        (without_line_end(&bytes[..end]), end)
     }
 
     /// The end of the first record of `bytes`, which begin with a record; `None` where it does not end in them.
     ///
     /// An empty line counts as a record here. As in [`Self::last_record_end`], a `\r` at the very end is left.
     pub fn first_record_end(&mut self, bytes: &[u8]) -> Option<Cut> {
+        if !self.dialect.is_plain() {
+            let line = self.dialect.line(bytes, 0, |_| ());
+            return line.is_ended.then(|| Cut::at(bytes, line.next));
+        }
         let mut from = 0;
         loop {
             let end = from + memchr2(b'\n', b'\r', &bytes[from..])?;
-            let closed = match self.quote {
-                Some(quote) => close_after(bytes, quote, self.delimiter, end),
+            let closed = match self.dialect.quote {
+                Some(quote) => close_after(bytes, quote, self.dialect.delimiter, end),
                 None => Some(end),
             }?;
             if closed > end {
@@ -86,10 +144,7 @@ impl Cutter {
                 (b'\r', Some(b'\n')) => end + 2,
                 _ => end + 1,
             };
-            return Some(Cut {
-                end,
-                lines: count_lines(&bytes[..end]),
-            });
+            return Some(Cut::at(bytes, end));
         }
     }
 
@@ -100,7 +155,7 @@ impl Cutter {
         let mut next = Some(first);
         while let Some(at) = next {
             let mut look = at + 1;
-            if begins_field(bytes, at, self.delimiter) {
+            if begins_field(bytes, at, self.dialect.delimiter) {
                 self.outside.push((from, at));
                 let Some(close) = closing(bytes, quote, look) else {
                     return;
@@ -152,7 +207,7 @@ fn begins_field(bytes: &[u8], at: usize, delimiter: u8) -> bool {
 }
 
 /// The quote that closes what was opened before `from`.
-pub(super) fn closing(bytes: &[u8], quote: u8, from: usize) -> Option<usize> {
+fn closing(bytes: &[u8], quote: u8, from: usize) -> Option<usize> {
     let mut from = from;
     loop {
         let at = from + memchr(quote, bytes.get(from..)?)?;

@@ -1,10 +1,10 @@
 //! Which field of a file goes to which column.
 
 use crate::job::plan::{CsvOptions, SourceColumn};
-use crate::record::HeaderBinding;
+use crate::record::{Encoding, HeaderBinding};
 
 use super::cut::without_line_end;
-use super::split::{fields_of, unquote};
+use super::dialect::Dialect;
 
 /// Why a file's header does not bind; the file is faulty as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,13 +21,56 @@ pub enum HeaderError {
         times: usize,
     },
     /// Columns of the source are not there.
-    #[error("the header lacks {}{}", quoted(columns), hint_lines(columns, hints))]
+    #[error("the header lacks {}{}{}", quoted(columns), hint_lines(columns, hints), Written::hint(written.as_ref()))]
     Missing {
         /// Their names in the file.
         columns: Vec<String>,
         /// For each, the nearest name that the file has and the source does not use.
         hints: Vec<Option<String>>,
+        /// How the header line is written, where that is not what was said.
+        written: Option<Written>,
     },
+    /// A field has text after its closing quote.
+    #[error(
+        "field {field} of the header has text after its closing quote\n  expected: a delimiter or a line end there"
+    )]
+    TextAfterQuote {
+        /// Which, from 1.
+        field: usize,
+    },
+}
+
+/// How a header line seems to be written that is read as UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// As UTF-16: there are NUL bytes in it.
+    Wide,
+    /// In a code page: it is no UTF-8.
+    Page,
+}
+
+impl Written {
+    fn seen_in(record: &[u8], encoding: Encoding) -> Option<Self> {
+        if encoding != Encoding::Utf8 {
+            None
+        } else if record.contains(&0) {
+            Some(Self::Wide)
+        } else {
+            str::from_utf8(record).is_err().then_some(Self::Page)
+        }
+    }
+
+    fn hint(this: Option<&Self>) -> &'static str {
+        match this {
+            None => "",
+            Some(Self::Wide) => {
+                "\n  hint: the line has NUL bytes, as UTF-16 has; encoding = \"utf-16le\" under csv, say, reads it"
+            }
+            Some(Self::Page) => {
+                "\n  hint: the line is not UTF-8; encoding = \"windows-1252\" under csv, say, reads it"
+            }
+        }
+    }
 }
 
 impl HeaderError {
@@ -36,6 +79,7 @@ impl HeaderError {
         match self {
             Self::Duplicate { .. } => "duplicate_header",
             Self::Missing { .. } => "missing_columns",
+            Self::TextAfterQuote { .. } => "bad_header",
         }
     }
 }
@@ -62,15 +106,17 @@ fn hint_lines(columns: &[String], hints: &[Option<String>]) -> String {
 pub fn bind_header(
     columns: &[SourceColumn],
     options: &CsvOptions,
+    encoding: Encoding,
     header_record: &[u8],
 ) -> Result<HeaderBinding, HeaderError> {
     if !options.header {
         return Ok(HeaderBinding {
+            encoding,
             fields: columns.len(),
             column_of_field: (0..columns.len()).map(Some).collect(),
         });
     }
-    let names = names(options, header_record);
+    let names = names(options, header_record)?;
     let place = |name: &String| columns.iter().position(|column| column.header == *name);
     let column_of_field: Vec<_> = names.iter().map(place).collect();
     for (at, column) in columns.iter().enumerate() {
@@ -86,10 +132,11 @@ pub fn bind_header(
         }
     }
     let missing: Vec<_> = (0..columns.len())
-        .filter(|at| !column_of_field.contains(&Some(*at)))
+        .filter(|at| !columns[*at].optional && !column_of_field.contains(&Some(*at)))
         .collect();
     if missing.is_empty() {
         return Ok(HeaderBinding {
+            encoding,
             fields: names.len(),
             column_of_field,
         });
@@ -108,19 +155,25 @@ pub fn bind_header(
         .iter()
         .map(|column| nearest(column, &unused))
         .collect();
-    Err(HeaderError::Missing { columns, hints })
+    Err(HeaderError::Missing {
+        columns,
+        hints,
+        written: Written::seen_in(header_record, encoding),
+    })
 }
 
 /// The texts of a header record's fields.
-fn names(options: &CsvOptions, record: &[u8]) -> Vec<String> {
+fn names(options: &CsvOptions, record: &[u8]) -> Result<Vec<String>, HeaderError> {
     let record = without_line_end(record);
+    let dialect = Dialect::new(options);
     let mut scratch = Vec::new();
-    fields_of(record, options.delimiter, options.quote)
-        .into_iter()
-        .map(|field| {
-            String::from_utf8_lossy(unquote(field, options.quote, &mut scratch).0).into_owned()
-        })
-        .collect()
+    let fields = dialect.fields(record);
+    if let Some(at) = fields.iter().position(|field| dialect.is_stray(field)) {
+        return Err(HeaderError::TextAfterQuote { field: at + 1 });
+    }
+    let mut name =
+        |field| String::from_utf8_lossy(dialect.text(field, &mut scratch).0).into_owned();
+    Ok(fields.into_iter().map(&mut name).collect())
 }
 
 /// The nearest of `names`, if it is near enough to be a slip.

@@ -12,11 +12,11 @@ use arrow_select::take::take;
 
 use super::cut::{Cutter, count_lines, without_line_end};
 use super::detail::lossless;
+use super::dialect::Dialect;
 use super::json;
 use super::scan::wide;
-use super::split::{fields_of, unquote};
 use crate::job::plan::{CsvOptions, Format, SourceColumn};
-use crate::record::{Chunk, Draft, Origin, Place};
+use crate::record::{Chunk, Draft, Encoding, Origin, Place};
 
 /// The source's columns as text for some rows of a draft, as read, in the order of `columns`: null where the field is
 /// empty or not there, and in rows that are no record of the file's shape.
@@ -32,7 +32,7 @@ pub fn text_columns(
         (Some(Origin::Text { chunk, starts }), Format::Csv(options)) => {
             csv_columns(chunk, starts, rows, columns, format, options)
         }
-        (Some(Origin::Text { chunk, starts }), Format::Json | Format::Parquet) => {
+        (Some(Origin::Text { chunk, starts }), Format::Json(_) | Format::Parquet) => {
             json_columns(chunk, starts, rows, columns, format)
         }
         (Some(Origin::Table { batch, .. }), _) => {
@@ -66,7 +66,8 @@ pub fn raw_and_place(draft: &Draft, row: usize, format: &Format) -> (String, Pla
         .expect("a draft with rows has an origin")
 }
 
-/// The raw text (without its line end; bytes that are no UTF-8 as `\xNN`) and the place of rows in ascending order.
+/// The raw bytes (as they lie in the file, without their line end; what is no UTF-8 as `\xNN`, see [`super::bytes_of_raw`]) and
+/// the place of rows in ascending order.
 ///
 /// Rows of columnar files have no text; their place has line 0 and the number of the row instead of a byte.
 /// Cost: one pass over the chunk up to the last row.
@@ -75,13 +76,19 @@ pub fn raws_and_places(draft: &Draft, rows: &[usize], format: &Format) -> Vec<(S
         Some(Origin::Text { chunk, starts }) => {
             let mut cutter = Cutter::new(format);
             let file = chunk.file.display().to_string();
-            let (mut line, mut counted) = (chunk.line, 0);
+            let encoding = chunk.header.encoding;
+            let (mut line, mut byte, mut counted) = (chunk.line, chunk.offset, 0);
             let each = |&row: &usize| {
                 let start = wide(starts[row]);
-                line += count_lines(&chunk.bytes[counted..start]);
+                let between = &chunk.bytes[counted..start];
+                line += count_lines(between);
+                byte += encoding.length_in_file(between);
                 counted = start;
-                let raw = lossless(record(chunk, starts, row, &mut cutter));
-                let byte = chunk.offset + u64::from(starts[row]);
+                let record = record(chunk, starts, row, &mut cutter);
+                let raw = match encoding {
+                    Encoding::Utf8 => lossless(record),
+                    _ => lossless(&encoding.bytes_in_file(record)),
+                };
                 (
                     raw,
                     Place {
@@ -118,14 +125,11 @@ pub fn raws_and_places(draft: &Draft, rows: &[usize], format: &Format) -> Vec<(S
 fn record<'a>(chunk: &'a Chunk, starts: &[u32], row: usize, cutter: &mut Cutter) -> &'a [u8] {
     let to_end = &chunk.bytes[wide(starts[row])..];
     // Records that were dropped and empty lines may stand before the next row. A broken chunk is one row.
-    let end = if chunk.broken.is_some() {
-        to_end.len()
+    if chunk.broken.is_some() {
+        without_line_end(to_end)
     } else {
-        cutter
-            .first_record_end(to_end)
-            .map_or(to_end.len(), |cut| cut.end)
-    };
-    without_line_end(&to_end[..end])
+        cutter.first_record(to_end).0
+    }
 }
 
 fn csv_columns(
@@ -139,20 +143,28 @@ fn csv_columns(
     let mut builders: Vec<StringBuilder> = columns.iter().map(|_| StringBuilder::new()).collect();
     let mut cutter = Cutter::new(format);
     let mut scratch = Vec::new();
+    let dialect = Dialect::new(options);
     let field_of = super::field_of_column(&chunk.header, columns.len());
     for &row in rows {
         let record = record(chunk, starts, row, &mut cutter);
         let fields = if chunk.broken.is_some() {
             Vec::new()
         } else {
-            fields_of(record, options.delimiter, options.quote)
+            dialect.fields(record)
         };
         let whole = fields.len() == chunk.header.fields;
         for (builder, field) in builders.iter_mut().zip(&field_of) {
             let raw = field.filter(|_| whole).and_then(|field| fields.get(field));
-            match raw.map(|raw| unquote(raw, options.quote, &mut scratch).0) {
+            let text = raw.map(|raw| {
+                if dialect.is_stray(raw) {
+                    raw
+                } else {
+                    dialect.text(raw, &mut scratch).0
+                }
+            });
+            match text {
                 None | Some([]) => builder.append_null(),
-                Some(text) => builder.append_value(lossless(text)),
+                Some(text) => builder.append_value(readable(chunk, text)),
             }
         }
     }
@@ -160,6 +172,16 @@ fn csv_columns(
         .into_iter()
         .map(|mut builder| -> ArrayRef { Arc::new(builder.finish()) })
         .collect()
+}
+
+/// The text of a field; what is no text is shown as the bytes of the file.
+fn readable(chunk: &Chunk, text: &[u8]) -> String {
+    match chunk.header.encoding {
+        encoding if encoding != Encoding::Utf8 && str::from_utf8(text).is_err() => {
+            lossless(&encoding.bytes_in_file(text))
+        }
+        _ => lossless(text),
+    }
 }
 
 fn json_columns(
@@ -184,7 +206,7 @@ fn json_columns(
                 .map(json::Value::text)
             {
                 None | Some([]) => builder.append_null(),
-                Some(text) => builder.append_value(lossless(text)),
+                Some(text) => builder.append_value(readable(chunk, text)),
             }
         }
     }

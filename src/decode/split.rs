@@ -4,9 +4,11 @@
 //! field; rows whose number of fields is wrong point at entries that give empty fields, so that no column needs to ask.
 //!
 //! What a record is (also for [`super::cut`]): a line end outside quotes ends it, being `\n`, `\r` or `\r\n`. A quote
-//! counts only where a field begins; within quotes two quotes are one; after the closing quote the field goes on as it
-//! stands to the next delimiter or line end. An empty line is no record.
+//! counts only where a field begins; within quotes two quotes are one; text after the closing quote is a fault of the record,
+//! whose field goes on to the next delimiter or line end. An empty line is no record. What else a dialect may have is in
+//! [`super::dialect`].
 
+use super::dialect::Dialect;
 use super::scan::{Masks, WIDTH, masks, narrow, wide};
 use crate::record::Dropped;
 
@@ -21,6 +23,8 @@ pub(super) enum Flaw {
     FieldCount(usize),
     /// A quote is open at its end.
     UnclosedQuote,
+    /// Text begins here after a closing quote.
+    TextAfterQuote(usize),
 }
 
 /// The rows of a stretch.
@@ -100,7 +104,7 @@ impl Filter {
     fn drops(
         &self,
         bytes: &[u8],
-        quote: Option<u8>,
+        dialect: Dialect,
         start: usize,
         ends: &[u32],
         dropped: &mut Dropped,
@@ -114,7 +118,7 @@ impl Filter {
             .is_some_and(|names| names.len() == ends.len());
         for (field, &end) in ends.iter().enumerate() {
             let raw = bytes.get(begin..wide(end)).unwrap_or(&[]);
-            let (text, _) = unquote(raw, quote, &mut scratch);
+            let (text, _) = dialect.text(raw, &mut scratch);
             blank &= text.is_empty();
             if let Some(Some(name)) = self.header.as_ref().and_then(|names| names.get(field)) {
                 header &= text == name.as_slice();
@@ -135,8 +139,7 @@ impl Filter {
 pub(super) struct Splitter<'a> {
     bytes: &'a [u8],
     fields: usize,
-    delimiter: u8,
-    quote: Option<u8>,
+    dialect: Dialect,
     filter: Option<&'a Filter>,
     /// First byte of the next record.
     at: usize,
@@ -149,27 +152,30 @@ impl<'a> Splitter<'a> {
     pub(super) fn new(
         bytes: &'a [u8],
         fields: usize,
-        delimiter: u8,
-        quote: Option<u8>,
+        dialect: Dialect,
         filter: &'a Filter,
     ) -> Self {
         Self {
             bytes,
             fields,
-            delimiter,
-            quote,
+            dialect,
             filter: Some(filter).filter(|filter| filter.is_active()),
             at: 0,
             dropped: Dropped::default(),
         }
     }
 
-    /// Finds the next rows and gives the bytes they stand in and the quote, where it is among them; `None` where there
-    /// are no more bytes. A stretch may have no rows.
-    pub(super) fn next(&mut self, index: &mut Index) -> Option<(&'a [u8], Option<u8>)> {
+    /// Finds the next rows and gives the bytes they stand in and the dialect, without the marks that are not among them;
+    /// `None` where there are no more bytes. A stretch may have no rows.
+    pub(super) fn next(&mut self, index: &mut Index) -> Option<(&'a [u8], Dialect)> {
         let from = self.at;
         if from >= self.bytes.len() {
             return None;
+        }
+        if !self.dialect.is_plain() {
+            self.walk(index);
+            let stretch = &self.bytes[from..self.at];
+            return Some((stretch, self.dialect.within(stretch)));
         }
         // A record longer than a stretch is looked for in one twice as long. Rare bytes are asked for before each
         // stretch and not for the whole chunk, which would be read from memory once more for each question.
@@ -177,9 +183,8 @@ impl<'a> Splitter<'a> {
         loop {
             index.clear(self.fields);
             let window = &self.bytes[from..to];
-            let quote = self
-                .quote
-                .filter(|&quote| memchr::memchr(quote, window).is_some());
+            let dialect = self.dialect.within(window);
+            let quote = dialect.quote;
             let carriage = memchr::memchr(b'\r', window).is_some();
             let found = match (carriage, quote.is_some()) {
                 (false, false) => self.fill::<false, false>(index, quote, to),
@@ -188,9 +193,34 @@ impl<'a> Splitter<'a> {
                 (true, true) => self.fill::<true, true>(index, quote, to),
             };
             if found {
-                return Some((&self.bytes[from..self.at], quote));
+                return Some((&self.bytes[from..self.at], dialect));
             }
             to = to.saturating_add(to - from).min(self.bytes.len());
+        }
+    }
+
+    /// Takes the records of a stretch line by line, as a dialect needs that is not plain.
+    fn walk(&mut self, index: &mut Index) {
+        index.clear(self.fields);
+        let (from, dialect) = (self.at, self.dialect);
+        while self.at < self.bytes.len() && self.at - from < STRETCH_BYTES {
+            let (start, first) = (self.at, index.used);
+            let line = dialect.line(self.bytes, start, |end| {
+                if index.ends.len() == index.used {
+                    index.ends.push(0);
+                }
+                index.ends[index.used] = narrow(end);
+                index.used += 1;
+            });
+            self.at = line.next;
+            if line.is_open {
+                index.flaw(start, Flaw::UnclosedQuote);
+            } else if line.is_record {
+                let stray = line.stray.unwrap_or(NONE);
+                self.record(index, (start, line.end), first, index.used - 1, stray);
+            } else {
+                index.used = first;
+            }
         }
     }
 
@@ -203,12 +233,16 @@ impl<'a> Splitter<'a> {
         to: usize,
     ) -> bool {
         let bytes = self.bytes;
-        let quote = quote.unwrap_or(self.delimiter);
+        let delimiter = self.dialect.delimiter;
+        let quote = quote.unwrap_or(delimiter);
         let mut quoting = Quoting {
             open: false,
             field: self.at,
-            skip: usize::MAX,
+            skip: NONE,
+            closed: 0,
         };
+        // Where text after a closing quote begins, in the record that a block before this one began.
+        let mut stray = NONE;
         let mut start = self.at;
         let mut first = index.used;
         let mut base = self.at;
@@ -217,11 +251,11 @@ impl<'a> Splitter<'a> {
                 .get(base..)
                 .and_then(|rest| rest.first_chunk::<WIDTH>())
             {
-                Some(block) => masks::<CARRIAGE, QUOTE>(block, self.delimiter, quote),
-                None => tail_masks::<CARRIAGE, QUOTE>(&bytes[base..], self.delimiter, quote),
+                Some(block) => masks::<CARRIAGE, QUOTE>(block, delimiter, quote),
+                None => tail_masks::<CARRIAGE, QUOTE>(&bytes[base..], delimiter, quote),
             };
             if QUOTE {
-                found = quoting.outside(bytes, base, quote, found);
+                found = quoting.outside(bytes, base, delimiter, quote, found);
             }
             // 1. The end of every field.
             if index.ends.len() < index.used + WIDTH {
@@ -243,12 +277,19 @@ impl<'a> Splitter<'a> {
                 let below = lines.wrapping_sub(1) & !lines;
                 let last = index.used + wide((found.ends & below).count_ones());
                 let end = base + wide(lines.trailing_zeros());
-                self.record(index, start, end, first, last);
+                if QUOTE {
+                    stray = stray.min(quoting.stray(base, below));
+                }
+                self.record(index, (start, end), first, last, stray);
+                stray = NONE;
                 first = last + 1;
                 start = end + 1;
                 lines &= lines - 1;
             }
             index.used += count;
+            if QUOTE {
+                stray = stray.min(quoting.stray(base, u64::MAX));
+            }
             // 3. On, or out.
             base += WIDTH;
             if base >= bytes.len() {
@@ -262,7 +303,7 @@ impl<'a> Splitter<'a> {
                     }
                     index.ends[last] = narrow(bytes.len());
                     index.used += 1;
-                    self.record(index, start, bytes.len(), first, last);
+                    self.record(index, (start, bytes.len()), first, last, stray);
                 }
                 return true;
             }
@@ -274,26 +315,43 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// Takes the record `start..end`, whose fields end at `index.ends[first..=last]`.
+    /// Takes the record `start..end`, whose fields end at `index.ends[first..=last]`, with the place where text after a
+    /// closing quote begins, or [`NONE`].
     #[inline(always)]
-    fn record(&mut self, index: &mut Index, start: usize, end: usize, first: usize, last: usize) {
+    fn record(
+        &mut self,
+        index: &mut Index,
+        (start, end): (usize, usize),
+        first: usize,
+        last: usize,
+        stray: usize,
+    ) {
         if start == end {
             return;
         }
         let fields = last + 1 - first;
-        if fields == self.fields && self.filter.is_none() {
+        if fields == self.fields && self.filter.is_none() && stray == NONE {
             index.first.push(narrow(first));
             index.starts.push(narrow(start));
         } else {
-            self.unusual(index, start, first, last);
+            self.unusual(index, start, first, last, stray);
         }
     }
 
     #[cold]
-    fn unusual(&mut self, index: &mut Index, start: usize, first: usize, last: usize) {
+    fn unusual(
+        &mut self,
+        index: &mut Index,
+        start: usize,
+        first: usize,
+        last: usize,
+        stray: usize,
+    ) {
         let ends = &index.ends[first..=last];
-        if let Some(filter) = self.filter
-            && filter.drops(self.bytes, self.quote, start, ends, &mut self.dropped)
+        if stray != NONE {
+            index.flaw(start, Flaw::TextAfterQuote(stray));
+        } else if let Some(filter) = self.filter
+            && filter.drops(self.bytes, self.dialect, start, ends, &mut self.dropped)
         {
             // It was counted.
         } else if ends.len() == self.fields {
@@ -305,6 +363,9 @@ impl<'a> Splitter<'a> {
     }
 }
 
+/// No place.
+const NONE: usize = usize::MAX;
+
 /// Whether the bytes so far end within quotes.
 #[derive(Debug)]
 struct Quoting {
@@ -313,12 +374,22 @@ struct Quoting {
     field: usize,
     /// The second of two quotes that are one.
     skip: usize,
+    /// Which bytes of the block are closing quotes with text after them.
+    closed: u64,
 }
 
 impl Quoting {
     /// Takes away what stands within quotes.
-    fn outside(&mut self, bytes: &[u8], base: usize, quote: u8, found: Masks) -> Masks {
+    fn outside(
+        &mut self,
+        bytes: &[u8],
+        base: usize,
+        delimiter: u8,
+        quote: u8,
+        found: Masks,
+    ) -> Masks {
         let mut inside = 0_u64;
+        self.closed = 0;
         let mut rest = found.ends | found.quotes;
         while rest != 0 {
             let bit = rest & rest.wrapping_neg();
@@ -333,10 +404,15 @@ impl Quoting {
             } else if at == self.skip {
                 // It was counted with the quote before it.
             } else if self.open {
-                if bytes.get(at + 1) == Some(&quote) {
-                    self.skip = at + 1;
-                } else {
-                    self.open = false;
+                match bytes.get(at + 1) {
+                    Some(&next) if next == quote => self.skip = at + 1,
+                    next => {
+                        self.open = false;
+                        let ends = |next: &u8| *next == delimiter || matches!(next, b'\n' | b'\r');
+                        if !next.is_none_or(ends) {
+                            self.closed |= bit;
+                        }
+                    }
                 }
             } else if at == self.field {
                 self.open = true;
@@ -346,6 +422,18 @@ impl Quoting {
             ends: found.ends & !inside,
             lines: found.lines & !inside,
             quotes: found.quotes,
+        }
+    }
+
+    /// Takes where text after a closing quote begins among the bytes of `of` in the block at `base`; [`NONE`]: nowhere.
+    #[inline(always)]
+    fn stray(&mut self, base: usize, of: u64) -> usize {
+        let found = self.closed & of;
+        self.closed &= !of;
+        if found == 0 {
+            NONE
+        } else {
+            base + wide(found.trailing_zeros()) + 1
         }
     }
 }
@@ -364,59 +452,5 @@ fn tail_masks<const CARRIAGE: bool, const QUOTE: bool>(
         ends: found.ends & there,
         lines: found.lines & there,
         quotes: found.quotes & there,
-    }
-}
-
-/// The text of a field, and whether it is quoted.
-///
-/// Within quotes two quotes are one; what follows the closing quote belongs to the text as it stands.
-pub(super) fn unquote<'a>(
-    raw: &'a [u8],
-    quote: Option<u8>,
-    scratch: &'a mut Vec<u8>,
-) -> (&'a [u8], bool) {
-    let Some(quote) = quote.filter(|quote| raw.first() == Some(quote)) else {
-        return (raw, false);
-    };
-    let inner = &raw[1..];
-    // Most quoted fields have no quote but the one that closes them.
-    if let Some(close) = memchr::memchr(quote, inner)
-        && close + 1 == inner.len()
-    {
-        return (&inner[..close], true);
-    }
-    scratch.clear();
-    let mut rest = inner;
-    while let Some(at) = memchr::memchr(quote, rest) {
-        scratch.extend_from_slice(&rest[..at]);
-        if rest.get(at + 1) == Some(&quote) {
-            scratch.push(quote);
-            rest = &rest[at + 2..];
-        } else {
-            // 1. The closing quote: the rest is literal.
-            rest = &rest[at + 1..];
-            break;
-        }
-    }
-    scratch.extend_from_slice(rest);
-    (scratch.as_slice(), true)
-}
-
-/// The fields of one record as they stand, without its line end.
-pub(super) fn fields_of(record: &[u8], delimiter: u8, quote: Option<u8>) -> Vec<&[u8]> {
-    let mut fields = Vec::new();
-    let mut begin = 0;
-    loop {
-        let mut look = begin;
-        if let Some(quote) = quote.filter(|quote| record.get(begin) == Some(quote)) {
-            look = super::cut::closing(record, quote, begin + 1)
-                .map_or(record.len(), |close| close + 1);
-        }
-        let Some(end) = memchr::memchr(delimiter, &record[look..]).map(|found| look + found) else {
-            fields.push(&record[begin..]);
-            return fields;
-        };
-        fields.push(&record[begin..end]);
-        begin = end + 1;
     }
 }

@@ -24,7 +24,7 @@ use crate::record::{Draft, Epoch, Fault, Origin};
 pub fn bind_schema(columns: &[SourceColumn], schema: &SchemaRef) -> Result<(), HeaderError> {
     let missing: Vec<&SourceColumn> = columns
         .iter()
-        .filter(|column| schema.field_with_name(&column.header).is_err())
+        .filter(|column| !column.optional && schema.field_with_name(&column.header).is_err())
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -35,6 +35,7 @@ pub fn bind_schema(columns: &[SourceColumn], schema: &SchemaRef) -> Result<(), H
         .collect();
     Err(HeaderError::Missing {
         columns: missing.iter().map(|column| column.header.clone()).collect(),
+        written: None,
         hints: missing
             .iter()
             .map(|column| {

@@ -14,7 +14,8 @@ use proptest::prelude::*;
 
 use super::scan::wide;
 use super::*;
-use crate::job::plan::{ColumnType, OnBad};
+use crate::job::plan::{ColumnType, JsonOptions, LineEnd, OnBad, OnNul};
+use crate::record::{Dropped, Encoding};
 
 /// A column as the job file's defaults make it.
 pub(super) fn column(id: usize, name: &str, column_type: ColumnType) -> SourceColumn {
@@ -30,19 +31,13 @@ pub(super) fn column(id: usize, name: &str, column_type: ColumnType) -> SourceCo
         nulls: None,
         on_bad: OnBad::Refuse,
         reason: None,
+        optional: false,
         lenient: false,
     }
 }
 
 fn options() -> CsvOptions {
-    CsvOptions {
-        delimiter: b',',
-        quote: Some(b'"'),
-        header: true,
-        nulls: vec![String::new()],
-        skip_repeated_header: false,
-        skip_blank: false,
-    }
+    CsvOptions::default()
 }
 
 fn chunk(bytes: &[u8], fields: usize) -> Arc<Chunk> {
@@ -53,11 +48,13 @@ fn chunk(bytes: &[u8], fields: usize) -> Arc<Chunk> {
         offset: 100,
         line: 2,
         header: Arc::new(HeaderBinding {
+            encoding: Encoding::Utf8,
             fields,
             column_of_field: (0..fields).map(Some).collect(),
         }),
         epoch: 1,
         broken: None,
+        dropped: Dropped::default(),
         lease: None,
     })
 }
@@ -120,8 +117,8 @@ fn table(column: &SourceColumn, cases: &[(&str, &str)]) {
 
 // --- Splitting, against a state machine that goes byte by byte ---
 
-/// A record: its first byte, and its fields' texts (`None`: a quote is open at its end).
-type Record = (usize, Option<Vec<Vec<u8>>>);
+/// A record: its first byte, and its fields' texts or why it is none.
+type Record = (usize, Result<Vec<Vec<u8>>, &'static str>);
 
 /// Splits as the rules are written, one byte after another. Gives the records and, for each byte that completes a line
 /// end outside quotes, the position after it.
@@ -136,6 +133,7 @@ fn split_slowly(bytes: &[u8]) -> (Vec<Record>, Vec<usize>) {
     let (mut records, mut ends) = (Vec::new(), Vec::new());
     let (mut fields, mut field) = (Vec::new(), Vec::new());
     let (mut state, mut start, mut at) = (State::Start, 0, 0);
+    let mut stray = false;
     while at < bytes.len() {
         let byte = bytes[at];
         at += 1;
@@ -156,8 +154,14 @@ fn split_slowly(bytes: &[u8]) -> (Vec<Record>, Vec<usize>) {
             fields.push(std::mem::take(&mut field));
             let record = std::mem::take(&mut fields);
             if !empty {
-                records.push((start, Some(record)));
+                let whole = if stray {
+                    Err("text_after_quote")
+                } else {
+                    Ok(record)
+                };
+                records.push((start, whole));
             }
+            stray = false;
             let undecided = byte == b'\r' && at == bytes.len();
             if byte == b'\r' && bytes.get(at) == Some(&b'\n') {
                 at += 1;
@@ -170,15 +174,21 @@ fn split_slowly(bytes: &[u8]) -> (Vec<Record>, Vec<usize>) {
         } else if byte == b'"' && state == State::Start {
             state = State::Quoted;
         } else {
+            stray |= state == State::Closed;
             field.push(byte);
             state = State::Plain;
         }
     }
     if state == State::Quoted {
-        records.push((start, None));
+        records.push((start, Err("unclosed_quote")));
     } else if start < bytes.len() {
         fields.push(field);
-        records.push((start, Some(fields)));
+        let whole = if stray {
+            Err("text_after_quote")
+        } else {
+            Ok(fields)
+        };
+        records.push((start, whole));
     }
     (records, ends)
 }
@@ -228,16 +238,16 @@ proptest! {
         for (row, (start, texts)) in records.iter().enumerate() {
             prop_assert_eq!(wide(starts[row]), *start);
             match texts {
-                Some(texts) if texts.len() == fields => {
+                Ok(texts) if texts.len() == fields => {
                     for (values, text) in found.iter().zip(texts) {
                         prop_assert_eq!(values[row].as_ref().unwrap().as_bytes(), text.as_slice());
                     }
                 }
                 other => {
-                    faults.push(other.as_ref().map_or_else(
-                        || format!("{row} unclosed_quote"),
-                        |texts| format!("{row} field_count {}≠{fields}", texts.len()),
-                    ));
+                    faults.push(match other {
+                        Ok(texts) => format!("{row} field_count {}≠{fields}", texts.len()),
+                        Err(reason) => format!("{row} {reason}"),
+                    });
                     prop_assert!(found.iter().all(|values| values[row].is_none()));
                 }
             }

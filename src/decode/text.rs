@@ -13,8 +13,8 @@ use arrow_buffer::OffsetBuffer;
 use super::column::{Collect, Judge, Stretch, null_buffer};
 use super::kernel::{Bad, tail_word};
 use super::scan::narrow;
-use super::split::unquote;
-use crate::record::Fault;
+use crate::job::plan::OnNul;
+use crate::record::{Encoding, Fault};
 
 /// Most values of a dictionary. Above it the look-up misses the first-level cache and costs more than a copy.
 const MOST_VALUES: usize = 4096;
@@ -23,12 +23,32 @@ const SPARE_VALUES: usize = 16;
 /// Chunks that come as plain texts before a column is tried as a dictionary again.
 const PAUSE: u32 = 63;
 
-const INVALID_UTF8: Bad = Bad::new("invalid_utf8");
+/// The text has a NUL, which many targets can't store.
+const NUL_IN_TEXT: Bad = Bad {
+    code: "nul_in_text",
+    hint: "on_nul = \"strip\" takes it out",
+};
+
+/// What bytes are that are no text in the file's encoding.
+const fn invalid(encoding: Encoding) -> Bad {
+    match encoding {
+        Encoding::Utf8 => Bad {
+            code: "invalid_utf8",
+            hint: "not UTF-8; see `encoding`",
+        },
+        Encoding::Utf16Le | Encoding::Utf16Be => Bad::new("invalid_utf16"),
+        Encoding::Page(_) => Bad::new("invalid_encoding"),
+    }
+}
 
 /// Collects texts.
 #[derive(Debug)]
 pub(super) struct Texts {
     judge: Judge,
+    encoding: Encoding,
+    on_nul: OnNul,
+    /// Texts that NUL was taken out of.
+    stripped: u64,
     dictionary: Dictionary,
     /// Values that the dictionary had when the chunk began, and that it may have at its end.
     before: usize,
@@ -82,6 +102,9 @@ impl Texts {
     pub(super) fn new(judge: Judge) -> Self {
         Self {
             judge,
+            encoding: Encoding::Utf8,
+            on_nul: OnNul::Refuse,
+            stripped: 0,
             dictionary: Dictionary::new(),
             before: 0,
             most: 0,
@@ -120,8 +143,14 @@ impl Texts {
                 return;
             }
         }
-        if !ascii && !text.is_ascii() && str::from_utf8(text).is_err() {
-            self.judge.bad(row, INVALID_UTF8, text, faults);
+        if !ascii && let Some(bad) = self.fault_of(text) {
+            match self.encoding {
+                Encoding::Page(_) => {
+                    let bytes = self.encoding.bytes_in_file(text);
+                    self.judge.bad(row, bad, &bytes, faults);
+                }
+                _ => self.judge.bad(row, bad, text, faults),
+            }
             self.push_null();
             return;
         }
@@ -133,6 +162,15 @@ impl Texts {
         } else {
             self.keys.push(self.dictionary.insert(text));
         }
+    }
+
+    /// Why a text is none that sinks take; the one place where that is decided, for every text format.
+    fn fault_of(&self, text: &[u8]) -> Option<Bad> {
+        if memchr::memchr(0, text).is_some() {
+            return Some(NUL_IN_TEXT);
+        }
+        let is_text = text.is_ascii() || str::from_utf8(text).is_ok();
+        (!is_text).then(|| invalid(self.encoding))
     }
 
     /// Turns what came so far into plain texts.
@@ -161,7 +199,7 @@ impl Texts {
     /// The exact way from a field to a value.
     fn field(&mut self, row: usize, raw: &[u8], stretch: &Stretch<'_>, faults: &mut Vec<Fault>) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let (text, quoted) = unquote(raw, stretch.quote, &mut scratch);
+        let (text, quoted) = stretch.dialect.text(raw, &mut scratch);
         self.value(row, text, quoted, stretch.ascii, faults);
         self.scratch = scratch;
     }
@@ -174,6 +212,17 @@ impl Texts {
         ascii: bool,
         faults: &mut Vec<Fault>,
     ) {
+        let without;
+        let mut text = text;
+        if !ascii && self.on_nul == OnNul::Strip && memchr::memchr(0, text).is_some() {
+            without = text
+                .iter()
+                .copied()
+                .filter(|byte| *byte != 0)
+                .collect::<Vec<u8>>();
+            text = &without;
+            self.stripped += 1;
+        }
         let text = self.judge.trimmed(text, quoted);
         if self.judge.is_null(text, quoted) {
             self.judge.absent(row, faults);
@@ -198,8 +247,12 @@ impl Collect for Texts {
     }
 
     fn stretch(&mut self, stretch: &Stretch<'_>, field: usize, faults: &mut Vec<Fault>) {
-        // What can be looked up as it stands: no null, no quotes, no blanks to be taken away.
-        let as_it_stands = self.judge.nulls.is_empty() && !self.judge.lenient;
+        // What can be looked up as it stands: no null, no quotes, no escapes, nothing to be taken away.
+        let dialect = &stretch.dialect;
+        let as_it_stands = self.judge.nulls.is_empty()
+            && !self.judge.lenient
+            && dialect.escape.is_none()
+            && (stretch.ascii || self.on_nul == OnNul::Refuse);
         for (row, (start, end)) in stretch.index.spans(field).enumerate() {
             let raw = stretch.raw(start, end);
             let Some(&first) = raw.first() else {
@@ -210,7 +263,7 @@ impl Collect for Texts {
                 }
                 continue;
             };
-            if !as_it_stands || stretch.quote == Some(first) {
+            if !as_it_stands || dialect.quote == Some(first) {
                 self.field(stretch.first_row + row, raw, stretch, faults);
             } else if self.is_plain {
                 if stretch.ascii {
@@ -243,6 +296,15 @@ impl Collect for Texts {
     fn misfit(&mut self, row: usize, bad: Bad, text: &[u8], faults: &mut Vec<Fault>) {
         self.judge.bad(row, bad, text, faults);
         self.push_null();
+    }
+
+    fn written(&mut self, encoding: Encoding, on_nul: OnNul) {
+        self.encoding = encoding;
+        self.on_nul = on_nul;
+    }
+
+    fn stripped(&mut self) -> u64 {
+        std::mem::take(&mut self.stripped)
     }
 
     fn finish(&mut self) -> ArrayRef {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arrow_schema::DataType;
 use chrono_tz::Tz;
 
+use crate::record::Encoding;
 use crate::transform::Expression;
 
 /// A job, resolved.
@@ -170,9 +171,60 @@ pub enum Format {
     /// Delimited text.
     Csv(CsvOptions),
     /// JSON lines.
-    Json,
+    Json(JsonOptions),
     /// Parquet.
     Parquet,
+}
+
+impl Format {
+    /// How its text is written, where no byte order mark says so.
+    pub fn encoding(&self) -> Encoding {
+        match self {
+            Self::Csv(options) => options.encoding,
+            Self::Json(options) => options.encoding,
+            Self::Parquet => Encoding::Utf8,
+        }
+    }
+
+    /// What a NUL in a text does.
+    pub fn on_nul(&self) -> OnNul {
+        match self {
+            Self::Csv(options) => options.on_nul,
+            Self::Json(options) => options.on_nul,
+            Self::Parquet => OnNul::Refuse,
+        }
+    }
+}
+
+/// Options of JSON lines.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JsonOptions {
+    /// How the text is written, where no byte order mark says so.
+    pub encoding: Encoding,
+    /// What a NUL in a text does.
+    pub on_nul: OnNul,
+}
+
+/// `on_nul`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnNul {
+    /// The row is refused.
+    #[default]
+    Refuse,
+    /// It is taken out, and the text is counted.
+    Strip,
+}
+
+/// `line_end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LineEnd {
+    /// Each of `\n`, `\r\n` and a lone `\r`.
+    #[default]
+    Any,
+    /// `\n` and `\r\n`; a lone `\r` is text.
+    Lf,
+    /// `\r` and `\r\n`; a lone `\n` is text.
+    Cr,
 }
 
 /// Options of delimited text.
@@ -182,6 +234,20 @@ pub struct CsvOptions {
     pub delimiter: u8,
     /// Around fields; `None` switches quoting off.
     pub quote: Option<u8>,
+    /// Takes their meaning from the characters of structure; never one of them.
+    pub escape: Option<u8>,
+    /// Begins lines that are no records.
+    pub comment: Option<u8>,
+    /// What ends a line.
+    pub line_end: LineEnd,
+    /// How the text is written, where no byte order mark says so.
+    pub encoding: Encoding,
+    /// What a NUL in a text does.
+    pub on_nul: OnNul,
+    /// Lines before the header line that are dropped (and counted as dropped).
+    pub skip_first: u64,
+    /// Lines at the end of a file that are dropped (and counted as dropped).
+    pub skip_last: u64,
     /// Whether the first line names the columns; without, fields are bound in the order of the source's columns.
     pub header: bool,
     /// Unquoted texts that mean null, for columns that do not say their own; the empty text by default.
@@ -190,6 +256,27 @@ pub struct CsvOptions {
     pub skip_repeated_header: bool,
     /// Whether records whose every field is empty are dropped (and counted as dropped), as blank lines always are silently.
     pub skip_blank: bool,
+}
+
+impl Default for CsvOptions {
+    /// What holds where the job file says nothing.
+    fn default() -> Self {
+        Self {
+            delimiter: b',',
+            quote: Some(b'"'),
+            escape: None,
+            comment: None,
+            line_end: LineEnd::Any,
+            encoding: Encoding::Utf8,
+            on_nul: OnNul::Refuse,
+            skip_first: 0,
+            skip_last: 0,
+            header: true,
+            nulls: vec![String::new()],
+            skip_repeated_header: false,
+            skip_blank: false,
+        }
+    }
 }
 
 /// A column of a source or look-up.
@@ -217,6 +304,8 @@ pub struct SourceColumn {
     pub on_bad: OnBad,
     /// Reason of any fault of this column; default: by kind of fault.
     pub reason: Option<Arc<str>>,
+    /// Whether a file may lack it.
+    pub optional: bool,
     /// Whether `17850.0` is a whole number and outer spaces are ignored.
     pub lenient: bool,
 }

@@ -135,7 +135,7 @@ pub struct SourceSpec {
     /// Format: delimited text.
     pub csv: Option<CsvSpec>,
     /// Format: JSON, one object a line.
-    pub json: Option<JsonSpec>,
+    pub json: Option<JsonReadSpec>,
     /// Format: Parquet.
     pub parquet: Option<ParquetSpec>,
     /// The columns in order: name, and a type or a table. Example: `sale_id = "bigint not null"`.
@@ -175,6 +175,24 @@ pub struct CsvSpec {
     pub delimiter: Option<String>,
     /// One ASCII character around fields; `""` switches quoting off. Default: `"\""`.
     pub quote: Option<String>,
+    /// One ASCII character that takes their meaning from delimiter, quote, comment character, line end and itself, inside
+    /// quotes and outside; before other characters it is one like them. Default: none. Example: `"\\"`.
+    pub escape: Option<String>,
+    /// One ASCII character: lines that begin with it are no records. Default: none. Example: `"#"`.
+    pub comment: Option<String>,
+    /// What ends a line. Default: `"any"`, each of LF, CRLF and a lone CR. With `"lf"` a lone CR is text, with `"cr"` a lone LF.
+    pub line_end: Option<LineEnd>,
+    /// How the text is written where no byte order mark says so: `utf-8`, `utf-16le`, `utf-16be`, `windows-1252` and others of
+    /// its kind, `iso-8859-1` and others, `cp437`, `cp850` and others of DOS. Never guessed. Default: `"utf-8"`.
+    /// Example: `"windows-1252"`.
+    pub encoding: Option<String>,
+    /// What a text with a NUL character in it does. Default: `"refuse"`, the row is refused as `nul_in_text`.
+    pub on_nul: Option<OnNul>,
+    /// Lines at the beginning of a file, before the header line, that are dropped (and counted as dropped). Default: 0.
+    pub skip_first: Option<u64>,
+    /// Lines at the end of a file, such as totals, that are dropped (and counted as dropped); empty ones don't count, and a
+    /// quote does not join lines. Default: 0.
+    pub skip_last: Option<u64>,
     /// Whether the first line of a file names its columns; without it, fields are bound in the order of `columns`.
     /// Default: true.
     pub header: Option<bool>,
@@ -187,7 +205,39 @@ pub struct CsvSpec {
     pub skip_blank: Option<bool>,
 }
 
-/// Options of JSON lines: none.
+/// What ends a line of delimited text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LineEnd {
+    /// LF, CRLF and a lone CR.
+    Any,
+    /// LF and CRLF.
+    Lf,
+    /// CR and CRLF.
+    Cr,
+}
+
+/// What a text with a NUL character in it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNul {
+    /// The row is refused.
+    Refuse,
+    /// The character is taken out, and such texts are counted.
+    Strip,
+}
+
+/// Options of JSON lines that are read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JsonReadSpec {
+    /// How the text is written where no byte order mark says so, as under `csv`. Default: `"utf-8"`. Example: `"utf-16le"`.
+    pub encoding: Option<String>,
+    /// What a text with a NUL character in it does. Default: `"refuse"`, the row is refused as `nul_in_text`.
+    pub on_nul: Option<OnNul>,
+}
+
+/// Options of JSON lines that are written: none.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonSpec {}
@@ -219,6 +269,8 @@ pub struct ColumnSpec {
     pub on_bad: Option<OnBad>,
     /// Reason of rows refused for this column. Default: by kind of fault.
     pub reason: Option<String>,
+    /// Whether a file may lack the column, whose values are null then. Default: false, such a file is faulty.
+    pub optional: Option<bool>,
     /// Whether `17850.0` is a whole number and outer spaces are ignored. Default: false.
     pub lenient: Option<bool>,
 }
@@ -276,7 +328,7 @@ pub struct LookupSpec {
     /// Format: delimited text.
     pub csv: Option<CsvSpec>,
     /// Format: JSON, one object a line.
-    pub json: Option<JsonSpec>,
+    pub json: Option<JsonReadSpec>,
     /// Format: Parquet.
     pub parquet: Option<ParquetSpec>,
     /// The columns of the file in order: name, and a type or a table. Example: `region_id = "int"`.

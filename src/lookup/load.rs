@@ -106,10 +106,10 @@ pub fn load(plan: &LookupPlan, over: &dyn Fn() -> bool) -> Result<Option<Loaded>
         return Ok(Some(Loaded::default()));
     };
     let owner = format!("lookups.{}", plan.name);
-    for path in expand(&owner, paths)? {
+    for path in expand(&owner, paths, &mut reading.told_of_files)? {
         let ended = match &plan.format {
             Format::Parquet => reading.read_table(&owner, &path, over)?,
-            Format::Csv(_) | Format::Json => reading.read_text(&owner, &path, over)?,
+            Format::Csv(_) | Format::Json(_) => reading.read_text(&owner, &path, over)?,
         };
         if !ended {
             return Ok(None);
@@ -153,6 +153,8 @@ struct Reading<'a> {
     from: Vec<(usize, usize)>,
     told: Vec<String>,
     left_out: usize,
+    /// What is to be told of files as a whole.
+    told_of_files: Vec<String>,
 }
 
 impl<'a> Reading<'a> {
@@ -165,6 +167,7 @@ impl<'a> Reading<'a> {
             from: Vec::new(),
             told: Vec::new(),
             left_out: 0,
+            told_of_files: Vec::new(),
         }
     }
 
@@ -177,6 +180,7 @@ impl<'a> Reading<'a> {
     ) -> Result<bool, LookupError> {
         let mut file =
             TextFile::open(owner, 0, path, &self.plan.format, &self.plan.columns, false)?;
+        self.told_of_files.extend(file.lacks());
         while let Some(chunk) = file.next(CHUNK_BYTES, &mut None)? {
             let draft = self.decoder.decode(Arc::new(chunk));
             self.take(draft).map_err(|source| LookupError::Encode {
@@ -214,6 +218,7 @@ impl<'a> Reading<'a> {
             SourceError::Header {
                 owner: owner.to_owned(),
                 path: path.to_owned(),
+                line: 1,
                 code: error.code(),
                 message: error.to_string(),
             }
@@ -358,9 +363,11 @@ impl<'a> Reading<'a> {
             .into_iter()
             .map(|row| (keys.row(row).data().to_vec(), rows.row(row).data().to_vec()))
             .collect();
-        let mut warnings = std::mem::take(&mut self.told);
-        if self.left_out > warnings.len() {
-            let more = self.left_out - warnings.len();
+        let mut warnings = std::mem::take(&mut self.told_of_files);
+        let told = self.told.len();
+        warnings.append(&mut self.told);
+        if self.left_out > told {
+            let more = self.left_out - told;
             warnings.push(format!(
                 "lookups.{}: {more} more reference rows were left out",
                 self.plan.name

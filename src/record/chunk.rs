@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
-use super::{Epoch, Lease};
+use super::{Dropped, Encoding, Epoch, Lease};
 
 /// A piece of a file that holds whole records only, except where [`Chunk::broken`] says so.
 ///
@@ -18,9 +18,9 @@ pub struct Chunk {
     pub source: usize,
     /// The file it was read from.
     pub file: Arc<PathBuf>,
-    /// The bytes, as decoded for the reader (decompressed, UTF-8 where the source says so); no header line.
+    /// The text: decompressed, and in UTF-8 but for what is no text in the file's encoding; no header line.
     pub bytes: Vec<u8>,
-    /// Position of the first byte in the (decompressed) file.
+    /// Position of the first byte in the (decompressed) file, in bytes as they lie there.
     pub offset: u64,
     /// Line number of the first byte, from 1.
     pub line: u64,
@@ -31,6 +31,8 @@ pub struct Chunk {
     /// Set where the chunk is one piece that is no record: the reason code and the words for people
     /// (`unclosed_quote`, `record_too_long`). It becomes one refused row.
     pub broken: Option<(Cow<'static, str>, String)>,
+    /// Lines that the source's options took away before this chunk, or behind it at the end of its file.
+    pub dropped: Dropped,
     /// The bytes it holds of the process's budget.
     pub lease: Option<Arc<Lease>>,
 }
@@ -66,9 +68,12 @@ impl timely::Accountable for Piece {
     }
 }
 
-/// Which field of the file goes to which column of the source.
+/// What was found out of a file when it was opened: how its text is written, and which of its fields goes to which column of
+/// the source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeaderBinding {
+    /// How the file's text is written.
+    pub encoding: Encoding,
     /// Number of fields a record of this file has.
     pub fields: usize,
     /// For each field of the file, the position of its column in the source's `columns`, where there is one.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
+use serde::{Deserialize, Serialize};
 
 use super::{Chunk, Epoch, Fault, Lease};
 
@@ -27,27 +28,36 @@ pub struct Draft {
     pub origin: Option<Origin>,
     /// Index of the source in `plan.sources`.
     pub source: usize,
-    /// Records that became no rows because the source says so (repeated headers, blank records); empty lines don't count.
+    /// Records that became no rows because the source says so (repeated headers, blank records, lines around the data);
+    /// empty lines and comments don't count.
     pub dropped: Dropped,
+    /// Texts that NUL was taken out of, by `on_nul = "strip"`.
+    pub stripped: u64,
     /// The bytes it holds of the process's budget.
     pub lease: Option<Arc<Lease>>,
 }
 
-/// Records that a source's options drop.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Records and lines that a source's options drop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
     /// Records whose every field is empty, by `skip_blank`.
     pub blank: u64,
     /// Records equal to the header line, by `skip_repeated_header`.
     pub repeated_headers: u64,
+    /// Lines at the beginning of a file, by `skip_first`.
+    pub first_lines: u64,
+    /// Lines at the end of a file, by `skip_last`.
+    pub last_lines: u64,
 }
 
 impl Dropped {
     /// The counts, each with the name of its option.
-    pub fn by_option(self) -> [(&'static str, u64); 2] {
+    pub fn by_option(self) -> [(&'static str, u64); 4] {
         [
             ("skip_blank", self.blank),
             ("skip_repeated_header", self.repeated_headers),
+            ("skip_first", self.first_lines),
+            ("skip_last", self.last_lines),
         ]
     }
 }

@@ -76,7 +76,7 @@ pub struct RowCounts {
     pub refused_by_reason: BTreeMap<String, u64>,
     /// Dropped rows by rule.
     pub dropped_by_rule: BTreeMap<String, u64>,
-    /// Rows that failed a rule that only warns, by rule.
+    /// Rows that failed a rule that only warns, by rule; texts that an option of a source changed, by option.
     pub warned_by_rule: BTreeMap<String, u64>,
     /// Rows that failed a rule that stops the run, by rule.
     pub stopped_by_rule: BTreeMap<String, Stopped>,

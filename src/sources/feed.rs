@@ -14,7 +14,10 @@ use super::generate::{VENTAS_COLUMNS, VentasChunks, VentasText};
 use super::text::TextFile;
 use crate::decode;
 use crate::job::plan::{Format, OnBadFile, Plan, SourcePlan, Transport};
-use crate::record::{Budget, Chunk, Epoch, HeaderBinding, Lease};
+use crate::record::{Budget, Chunk, Dropped, Encoding, Epoch, HeaderBinding, Lease};
+
+/// Things that are told of files: enough to see what kind of thing it is, and no more for a thousand files than for ten.
+const MOST_TOLD: usize = 10;
 
 /// The first epoch that holds rows.
 const FIRST_EPOCH: Epoch = 1;
@@ -73,6 +76,8 @@ struct State {
     open: Option<Open>,
     given_bytes: u64,
     rows_left: Option<u64>,
+    /// What people are to be told of files, the first few.
+    told: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -118,6 +123,7 @@ impl Feed {
     ) -> Result<Self, SourceError> {
         let mut waiting = VecDeque::new();
         let mut total_bytes = 0;
+        let mut told = Vec::new();
         for (source, from) in plan.sources.iter().enumerate() {
             if !taken(from) {
                 continue;
@@ -125,7 +131,7 @@ impl Feed {
             match &from.transport {
                 Transport::Files { paths, .. } => {
                     let owner = owner(from);
-                    for path in expand(&owner, paths)? {
+                    for path in expand(&owner, paths, &mut told)? {
                         let metadata = std::fs::metadata(&path)
                             .map_err(|error| io(&owner, &path, "opened", 0, error))?;
                         total_bytes += metadata.len();
@@ -149,10 +155,17 @@ impl Feed {
                 open: None,
                 given_bytes: 0,
                 rows_left: limit,
+                told,
             }),
             epoch: AtomicU64::new(FIRST_EPOCH),
             total_bytes,
         })
+    }
+
+    /// What people are to be told of files: folders that are not read, optional columns that are not there. A few only.
+    pub fn told(&self) -> Vec<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.told.clone()
     }
 
     /// The earliest epoch that a later claim may give rows for.
@@ -177,7 +190,14 @@ impl Feed {
                     return Ok(Claim::Done);
                 };
                 match self.open(&input) {
-                    Ok(open) => state.open = Some(open),
+                    Ok(open) => {
+                        if let Open::Text(file) = &open
+                            && state.told.len() < MOST_TOLD
+                        {
+                            state.told.extend(file.lacks());
+                        }
+                        state.open = Some(open);
+                    }
                     Err(error) => return self.bad_file(&mut state, &input, error, &lease),
                 }
             }
@@ -247,6 +267,7 @@ impl Feed {
                             header: Arc::clone(header),
                             epoch,
                             broken: None,
+                            dropped: Dropped::default(),
                             lease: Some(Arc::clone(&lease)),
                         });
                         Claim::Text {
@@ -272,13 +293,14 @@ impl Feed {
                         .position(|column| column.header == *name)
                 };
                 let text = match from.format {
-                    Format::Json => VentasText::Json,
+                    Format::Json(_) => VentasText::Json,
                     Format::Csv(_) | Format::Parquet => VentasText::Csv,
                 };
                 return Ok(Open::Generated {
                     source: *source,
                     file: Arc::new(PathBuf::from("generated")),
                     header: Arc::new(HeaderBinding {
+                        encoding: Encoding::Utf8,
                         fields: VENTAS_COLUMNS.len(),
                         column_of_field: VENTAS_COLUMNS.iter().map(place).collect(),
                     }),
@@ -291,7 +313,7 @@ impl Feed {
         let from = &self.plan.sources[source];
         match &from.format {
             Format::Parquet => open_table(source, from, path),
-            Format::Csv(_) | Format::Json => {
+            Format::Csv(_) | Format::Json(_) => {
                 let verify = self.plan.on_bad_file == OnBadFile::Refuse;
                 let file = TextFile::open(
                     &owner(from),
@@ -339,11 +361,13 @@ impl Feed {
             offset: 0,
             line: 0,
             header: Arc::new(HeaderBinding {
+                encoding: Encoding::Utf8,
                 fields: 0,
                 column_of_field: Vec::new(),
             }),
             epoch,
             broken: Some((code.into(), message)),
+            dropped: Dropped::default(),
             lease: Some(Arc::clone(lease)),
         });
         Ok(Claim::Text {
@@ -365,6 +389,7 @@ fn open_table(source: usize, from: &SourcePlan, path: &PathBuf) -> Result<Open, 
     decode::bind_schema(&from.columns, reader.schema()).map_err(|error| SourceError::Header {
         owner,
         path: path.clone(),
+        line: 1,
         code: error.code(),
         message: error.to_string(),
     })?;

@@ -38,7 +38,9 @@ pub enum SourceError {
         path: PathBuf,
     },
     /// A pattern is no glob pattern.
-    #[error("{owner}: {pattern:?} is not a pattern: {message}")]
+    #[error(
+        "{owner}: {pattern:?} is not a pattern: {message}\n  expected: *, ?, ** and […] in their places\n  now: nothing was read\n  hint: a [ that is part of a name is written [[]"
+    )]
     Pattern {
         /// The source or look-up.
         owner: String,
@@ -48,7 +50,7 @@ pub enum SourceError {
         message: String,
     },
     /// A file could not be opened or read.
-    #[error("{owner}: {} could not be {action}{}\n  now: the run stops; nothing of it is visible\n  hint: {}", path.display(), at(*byte), cure(action, source))]
+    #[error("{owner}: {} could not be {action}{}\n  now: the run stops; nothing of it is visible\n  hint: {}", path.display(), at(action, *byte), cure(owner, action, source))]
     Io {
         /// The source or look-up.
         owner: String,
@@ -74,12 +76,14 @@ pub enum SourceError {
         source: parquet::errors::ParquetError,
     },
     /// A file's columns don't fit the job's.
-    #[error("{owner}: {} line 1: {message}\n  now: the run stops; nothing of it is visible\n  hint: {}", path.display(), instead(owner))]
+    #[error("{owner}: {} line {line}: {message}\n  now: the run stops; nothing of it is visible\n  hint: {}", path.display(), instead(owner))]
     Header {
         /// The source or look-up.
         owner: String,
         /// The file.
         path: PathBuf,
+        /// The line where it was found.
+        line: u64,
         /// Bounded reason code.
         code: &'static str,
         /// What is wrong.
@@ -97,7 +101,7 @@ fn instead(owner: &str) -> &'static str {
 }
 
 /// What helps against an I/O error.
-fn cure(action: &str, error: &std::io::Error) -> &'static str {
+fn cure(owner: &str, action: &str, error: &std::io::Error) -> &'static str {
     match (action, error.kind()) {
         (_, std::io::ErrorKind::PermissionDenied) => {
             "give this user the right to read it, and to enter the folders above it"
@@ -105,31 +109,39 @@ fn cure(action: &str, error: &std::io::Error) -> &'static str {
         (_, std::io::ErrorKind::NotFound) => {
             "it vanished after it was found; run again when it is back"
         }
+        ("decompressed", _) if owner.starts_with("lookups.") => {
+            "the file is broken or cut short; mend it: a look-up is read whole or not at all"
+        }
         ("decompressed", _) => {
-            "the file is broken or cut short; on_bad_file = \"refuse\" under [job] refuses such a file of a source and goes on"
+            "the file is broken or cut short; on_bad_file = \"refuse\" under [job] refuses such a file and goes on"
         }
         _ => "see that the disk or the file server answers, and run again",
     }
 }
 
 /// Says where reading had got to.
-fn at(byte: u64) -> String {
-    if byte == 0 {
-        String::new()
-    } else {
-        format!(" (at byte {byte})")
+fn at(action: &str, byte: u64) -> String {
+    match (action, byte) {
+        ("opened", _) | ("read", 0) => String::new(),
+        ("decompressed", _) => format!(" (at byte {byte} of what it holds)"),
+        _ => format!(" (at byte {byte})"),
     }
 }
 
-/// The files that `patterns` match: in the order of the patterns, each pattern's by name, each file once.
+/// The files that `patterns` match: in the order of the patterns, each pattern's by name, each file once. `told` takes words
+/// about what was matched and is not read.
 ///
 /// A pattern without `*`, `?` or `[` must name a file that exists.
-pub fn expand(owner: &str, patterns: &[PathBuf]) -> Result<Vec<PathBuf>, SourceError> {
+pub fn expand(
+    owner: &str,
+    patterns: &[PathBuf],
+    told: &mut Vec<String>,
+) -> Result<Vec<PathBuf>, SourceError> {
     let mut found: Vec<PathBuf> = Vec::new();
     for pattern in patterns {
         let before = found.len();
         let mut matches = if is_glob(pattern) {
-            matching(owner, pattern)?
+            matching(owner, pattern, told)?
         } else {
             plain(owner, pattern)?
         };
@@ -169,7 +181,11 @@ fn plain(owner: &str, path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     }
 }
 
-fn matching(owner: &str, pattern: &Path) -> Result<Vec<PathBuf>, SourceError> {
+fn matching(
+    owner: &str,
+    pattern: &Path,
+    told: &mut Vec<String>,
+) -> Result<Vec<PathBuf>, SourceError> {
     let text = pattern.to_string_lossy();
     let options = glob::MatchOptions {
         case_sensitive: true,
@@ -187,9 +203,18 @@ fn matching(owner: &str, pattern: &Path) -> Result<Vec<PathBuf>, SourceError> {
             let path = error.path().to_owned();
             io(owner, &path, "opened", 0, error.into())
         })?;
-        // A folder's name may fit by chance; a link that leads nowhere was meant as input.
+        // A folder's name may fit by chance; a link that leads nowhere was meant as input. Where `**` stands, folders are
+        // meant to be passed through.
         match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => {}
+            Ok(metadata) if metadata.is_dir() => {
+                if !text.contains("**") {
+                    told.push(format!(
+                        "{owner}: {} is a folder and is not read, though {pattern:?} matches it; {}/* takes the files in it",
+                        path.display(),
+                        path.display()
+                    ));
+                }
+            }
             Ok(_) => found.push(path),
             Err(_) if path.is_symlink() => return Err(dangling(owner, &path)),
             Err(error) => return Err(io(owner, &path, "opened", 0, error)),
@@ -235,6 +260,7 @@ mod tests {
         let found = expand(
             "sources.s",
             &[folder.path().join("b.csv"), folder.path().join("*.csv")],
+            &mut Vec::new(),
         )
         .unwrap();
         let names: Vec<_> = found
@@ -251,19 +277,40 @@ mod tests {
         std::fs::write(folder.path().join("a.csv"), "x").unwrap();
         std::os::unix::fs::symlink(folder.path().join("gone"), &link).unwrap();
         for pattern in [folder.path().join("*.csv"), link] {
-            let error = expand("sources.s", &[pattern]).unwrap_err();
+            let error = expand("sources.s", &[pattern], &mut Vec::new()).unwrap_err();
             assert!(matches!(error, SourceError::DanglingLink { .. }), "{error}");
         }
-        let error = expand("sources.s", &[folder.path().to_owned()]).unwrap_err();
+        let error = expand("sources.s", &[folder.path().to_owned()], &mut Vec::new()).unwrap_err();
         assert!(matches!(error, SourceError::Folder { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_folder_beside_files_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "x").unwrap();
+        std::fs::create_dir(folder.path().join("old")).unwrap();
+        let mut told = Vec::new();
+        let found = expand("sources.s", &[folder.path().join("*")], &mut told).unwrap();
+        assert_eq!(found, [folder.path().join("a")]);
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].contains("old is a folder and is not read"),
+            "{told:?}"
+        );
     }
 
     #[test]
     fn a_pattern_without_a_file_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
-        let error = expand("sources.s", &[folder.path().join("*.csv")]).unwrap_err();
+        let error =
+            expand("sources.s", &[folder.path().join("*.csv")], &mut Vec::new()).unwrap_err();
         assert!(matches!(error, SourceError::NoFile { .. }), "{error}");
-        let error = expand("sources.s", &[folder.path().join("gone.csv")]).unwrap_err();
+        let error = expand(
+            "sources.s",
+            &[folder.path().join("gone.csv")],
+            &mut Vec::new(),
+        )
+        .unwrap_err();
         assert!(
             error.to_string().starts_with("sources.s: no file matches"),
             "{error}"

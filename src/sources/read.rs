@@ -11,7 +11,7 @@ use timely::dataflow::operators::generic::operator::source;
 use timely::dataflow::operators::{Concat, probe};
 use timely::dataflow::{Scope, Stream};
 
-use super::feed::{Claim, Feed, length};
+use super::feed::{Claim, Feed};
 use super::files::SourceError;
 use super::share;
 use super::table::{Given, Table};
@@ -192,7 +192,7 @@ fn next_piece(
         match feed.claim()? {
             Claim::Text { mut chunk, .. } => {
                 from.show(run, &mut chunk.file);
-                let bytes = length(chunk.bytes.len());
+                let bytes = chunk.header.encoding.length_in_file(&chunk.bytes);
                 run.progress.add_bytes(bytes);
                 run.observer.read(chunk.source, bytes, chunk.epoch);
                 return Ok(Next::Piece(chunk.epoch, Piece::Text(Arc::new(*chunk))));

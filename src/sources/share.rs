@@ -33,7 +33,7 @@ use super::files::{SourceError, io};
 use super::read::{FULL_REST, ReaderAt};
 use super::table::{Given, Table};
 use crate::cluster::Run;
-use crate::record::{Chunk, Epoch, HeaderBinding, Piece};
+use crate::record::{Chunk, Dropped, Encoding, Epoch, HeaderBinding, Piece, Transcoder};
 
 /// Epochs that may be cut beyond the one that all rows have passed. Fewer, and workers wait for each other; more, and more
 /// memory is held when one process is slow: this many times the input of an epoch, in all processes together.
@@ -65,13 +65,14 @@ struct Text {
     header: HeaderBinding,
     epoch: Epoch,
     broken: Option<(Cow<'static, str>, String)>,
+    dropped: Dropped,
     bytes: Bytes,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Bytes {
     /// As many, at the chunk's offset in its file.
-    InPlace(usize),
+    InPlace(u64),
     /// These.
     Here(Vec<u8>),
 }
@@ -214,8 +215,9 @@ impl Text {
             header: HeaderBinding::clone(&chunk.header),
             epoch: chunk.epoch,
             broken: chunk.broken,
+            dropped: chunk.dropped,
             bytes: if in_place {
-                Bytes::InPlace(chunk.bytes.len())
+                Bytes::InPlace(chunk.header.encoding.length_in_file(&chunk.bytes))
             } else {
                 Bytes::Here(chunk.bytes)
             },
@@ -249,20 +251,21 @@ impl Reader {
         };
         let bytes = match &text.bytes {
             Bytes::InPlace(bytes) => *bytes,
-            Bytes::Here(bytes) => bytes.len(),
+            Bytes::Here(bytes) => text.header.encoding.length_in_file(bytes),
         };
-        let Some(lease) = run.budget.take(length(bytes)) else {
+        let Some(lease) = run.budget.take(bytes) else {
             return Ok(Given::Full);
         };
         let read = match &mut text.bytes {
             Bytes::InPlace(bytes) => {
                 let owner = owner(&run.plan.sources[text.source]);
-                self.read_in_place(&owner, &text.file, text.offset, *bytes)?
+                let read = self.read_in_place(&owner, &text.file, text.offset, *bytes)?;
+                recode(text.header.encoding, read)
             }
             Bytes::Here(bytes) => std::mem::take(bytes),
         };
-        run.progress.add_bytes(length(bytes));
-        run.observer.read(text.source, length(bytes), text.epoch);
+        run.progress.add_bytes(bytes);
+        run.observer.read(text.source, bytes, text.epoch);
         Ok(Given::Piece(Piece::Text(Arc::new(Chunk {
             source: text.source,
             file: Arc::new(std::mem::take(&mut text.file)),
@@ -272,6 +275,7 @@ impl Reader {
             header: Arc::new(text.header.clone()),
             epoch: text.epoch,
             broken: text.broken.take(),
+            dropped: text.dropped,
             lease: Some(lease),
         }))))
     }
@@ -281,7 +285,7 @@ impl Reader {
         owner: &str,
         path: &PathBuf,
         offset: u64,
-        bytes: usize,
+        bytes: u64,
     ) -> Result<Vec<u8>, SourceError> {
         let file = match &mut self.file {
             Some((open, file)) if open == path => file,
@@ -292,15 +296,23 @@ impl Reader {
         };
         // Read to the end of so many, not into a buffer of zeros: writing the zeros costs as much as copying the bytes.
         let failed = |error| io(owner, path, "read", offset, error);
-        let mut read = Vec::with_capacity(bytes);
+        let mut read = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
         file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-        let got = file
-            .take(length(bytes))
-            .read_to_end(&mut read)
-            .map_err(failed)?;
-        if got < bytes {
+        let got = file.take(bytes).read_to_end(&mut read).map_err(failed)?;
+        if length(got) < bytes {
             return Err(failed(ErrorKind::UnexpectedEof.into()));
         }
         Ok(read)
     }
+}
+
+/// The text of whole records of a file, which hold whole characters.
+fn recode(encoding: Encoding, bytes: Vec<u8>) -> Vec<u8> {
+    if encoding == Encoding::Utf8 {
+        return bytes;
+    }
+    let (mut transcoder, mut text) = (Transcoder::new(encoding), Vec::new());
+    transcoder.push(&bytes, &mut text);
+    transcoder.finish(&mut text);
+    text
 }

@@ -1,7 +1,6 @@
 //! One text file, cut into chunks of whole records.
 
 use std::borrow::Cow;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,10 +8,11 @@ use memchr::memchr2;
 
 use super::feed::length;
 use super::files::{SourceError, io};
+use super::input::TextInput;
 use super::open::{Compression, open_text};
-use crate::decode::{Cutter, bind_header, count_lines, without_line_end};
+use crate::decode::{Cutter, bind_header, count_lines, first_line_end, without_line_end};
 use crate::job::plan::{Format, SourceColumn};
-use crate::record::{Chunk, HeaderBinding};
+use crate::record::{Chunk, Dropped, HeaderBinding};
 
 /// Longest record in bytes, its line end not counted. A quote that is never closed makes the rest of a file one record:
 /// at this length (or at the file's end) its first line is refused as `unclosed_quote` and reading goes on at the next
@@ -31,7 +31,7 @@ pub struct TextFile {
     owner: String,
     source: usize,
     path: Arc<PathBuf>,
-    input: Box<dyn Read + Send>,
+    input: TextInput,
     action: &'static str,
     plain: bool,
     cutter: Cutter,
@@ -40,7 +40,10 @@ pub struct TextFile {
     carry: Vec<u8>,
     offset: u64,
     line: u64,
-    ended: bool,
+    /// Lines taken away and not told of yet.
+    dropped: Dropped,
+    /// Names of optional columns that the header line does not have.
+    lacks: Vec<String>,
 }
 
 impl std::fmt::Debug for TextFile {
@@ -63,17 +66,23 @@ impl TextFile {
         columns: &[SourceColumn],
         verify: bool,
     ) -> Result<Self, SourceError> {
-        let (mut input, compression) = open_text(owner, path)?;
+        let (mut bytes, compression) = open_text(owner, path)?;
         let action = if compression == Compression::None {
             "read"
         } else {
             "decompressed"
         };
         if verify && compression != Compression::None {
-            std::io::copy(&mut input, &mut std::io::sink())
+            std::io::copy(&mut bytes, &mut std::io::sink())
                 .map_err(|error| io(owner, path, action, 0, error))?;
-            input = open_text(owner, path)?.0;
+            bytes = open_text(owner, path)?.0;
         }
+        let (skip_first, skip_last) = match format {
+            Format::Csv(options) => (options.skip_first, options.skip_last),
+            Format::Json(_) | Format::Parquet => (0, 0),
+        };
+        let (input, encoding, mark) = TextInput::open(bytes, format.encoding(), skip_last)
+            .map_err(|error| io(owner, path, action, 0, error))?;
         let mut file = Self {
             owner: owner.to_owned(),
             source,
@@ -83,17 +92,19 @@ impl TextFile {
             plain: compression == Compression::None && path.is_file(),
             cutter: Cutter::new(format),
             header: Arc::new(HeaderBinding {
+                encoding,
                 fields: 0,
                 column_of_field: Vec::new(),
             }),
             carry: Vec::new(),
-            offset: 0,
+            offset: length(mark),
             line: 1,
-            ended: false,
+            dropped: Dropped::default(),
+            lacks: Vec::new(),
         };
         file.read_more(HEADER_BYTES)?;
-        if file.carry.starts_with(&[0xEF, 0xBB, 0xBF]) {
-            file.consume(3, 0);
+        for before in 0..skip_first {
+            file.skip_line(before, skip_first)?;
         }
         if let Format::Csv(options) = format {
             let record = if options.header {
@@ -101,16 +112,32 @@ impl TextFile {
             } else {
                 Vec::new()
             };
-            let header =
-                bind_header(columns, options, &record).map_err(|error| SourceError::Header {
-                    owner: owner.to_owned(),
-                    path: path.to_owned(),
-                    code: error.code(),
-                    message: error.to_string(),
-                })?;
+            let header = bind_header(columns, options, encoding, &record)
+                .map_err(|error| file.bad_header(error.code(), error.to_string()))?;
+            let is_there = |at: usize| header.column_of_field.contains(&Some(at));
+            file.lacks = (0..columns.len())
+                .filter(|at| !is_there(*at))
+                .map(|at| columns[at].header.clone())
+                .collect();
             file.header = Arc::new(header);
         }
         Ok(file)
+    }
+
+    /// Which optional columns the file does not have, in words.
+    pub fn lacks(&self) -> Option<String> {
+        let names: Vec<String> = self
+            .lacks
+            .iter()
+            .map(|name| format!("\"{name}\""))
+            .collect();
+        (!names.is_empty()).then(|| {
+            let (names, path) = (names.join(", "), self.path.display());
+            format!(
+                "{}: {path} has no {names}, which is optional: null in its rows",
+                self.owner
+            )
+        })
     }
 
     /// Whether chunks hold the file's bytes as they lie there, and the file can be read from any place.
@@ -118,30 +145,66 @@ impl TextFile {
         self.plain
     }
 
-    /// Takes the header line off the front.
+    /// Takes a line off the front, whatever is quoted in it; `before` of the `wanted` ones are gone.
+    fn skip_line(&mut self, before: u64, wanted: u64) -> Result<(), SourceError> {
+        loop {
+            let end = first_line_end(&self.carry)
+                .or((self.input.ended && !self.carry.is_empty()).then_some(self.carry.len()));
+            if let Some(end) = end {
+                self.consume(end, 1);
+                self.dropped.first_lines += 1;
+                return Ok(());
+            }
+            if self.input.ended || self.carry.len() > MAX_RECORD_BYTES {
+                let message = if self.input.ended {
+                    format!(
+                        "the file ends after {before} lines, of which `skip_first` skips {wanted}"
+                    )
+                } else {
+                    "a line that `skip_first` skips has no end".to_owned()
+                };
+                return Err(self.bad_header("bad_header", message));
+            }
+            self.read_more(HEADER_BYTES)?;
+        }
+    }
+
+    fn bad_header(&self, code: &'static str, message: String) -> SourceError {
+        SourceError::Header {
+            owner: self.owner.clone(),
+            path: self.path.to_path_buf(),
+            line: self.line,
+            code,
+            message,
+        }
+    }
+
+    /// Takes the header line off the front, and the empty lines and comments before it.
     fn header_record(&mut self) -> Result<Vec<u8>, SourceError> {
         loop {
             if let Some(cut) = self.cutter.first_record_end(&self.carry) {
                 let record = self.carry[..cut.end].to_vec();
                 self.consume(cut.end, cut.lines);
+                if self.cutter.is_record(without_line_end(&record)) {
+                    return Ok(record);
+                }
+                continue;
+            }
+            let is_whole = self.input.ended && self.cutter.are_whole(&self.carry);
+            if is_whole && self.cutter.is_record(without_line_end(&self.carry)) {
+                let record = self.carry.clone();
+                self.consume(record.len(), count_lines(&record));
                 return Ok(record);
             }
-            if self.ended && !self.carry.is_empty() && self.last_is_whole() {
-                return Ok(std::mem::take(&mut self.carry));
-            }
-            let empty = self.carry.is_empty();
-            if self.ended || self.carry.len() > MAX_RECORD_BYTES {
+            let empty = is_whole || self.carry.is_empty();
+            if self.input.ended || self.carry.len() > MAX_RECORD_BYTES {
                 let message = if empty {
                     "the file is empty, a header line was expected"
                 } else {
                     "the header line has no end"
                 };
-                return Err(SourceError::Header {
-                    owner: self.owner.clone(),
-                    path: self.path.to_path_buf(),
-                    code: if empty { "empty_file" } else { "bad_header" },
-                    message: message.to_owned(),
-                });
+                let code = if empty { "empty_file" } else { "bad_header" };
+                return Err(self.bad_header(code, message.to_owned()));
             }
             self.read_more(HEADER_BYTES)?;
         }
@@ -158,13 +221,14 @@ impl TextFile {
     ) -> Result<Option<Chunk>, SourceError> {
         let mut wanted = bytes;
         loop {
-            if !self.ended && self.carry.len() < wanted {
+            if !self.input.ended && self.carry.len() < wanted {
                 self.read_more(wanted - self.carry.len())?;
             }
-            if self.carry.is_empty() {
-                return Ok(None);
+            if self.carry.is_empty() && self.input.ended {
+                // Lines that were taken away count, whether any row came or not.
+                return Ok((self.dropped != Dropped::default()).then(|| self.give(0, None)));
             }
-            let end = if self.ended && self.last_is_whole() {
+            let end = if self.input.ended && self.cutter.are_whole(&self.carry) {
                 Some(self.carry.len())
             } else {
                 self.cutter.last_record_end(&self.carry).map(|cut| cut.end)
@@ -175,7 +239,7 @@ impl TextFile {
                 return Ok(Some(self.give(end, None)));
             }
             // Two bytes more than the longest record, which is then known to be too long with any line end.
-            if end.is_some() || self.ended || self.carry.len() > MAX_RECORD_BYTES + 2 {
+            if end.is_some() || self.input.ended || self.carry.len() > MAX_RECORD_BYTES + 2 {
                 if let Some(left) = records_left {
                     *left = left.saturating_sub(1);
                 }
@@ -193,7 +257,7 @@ impl TextFile {
                 let end = at + line_end(&self.carry[at..]);
                 Ok(self.give(end, Some(("unclosed_quote".into(), self.unclosed()))))
             }
-            None if self.ended && self.carry.len() <= MAX_RECORD_BYTES => Ok(self.give(
+            None if self.input.ended && self.carry.len() <= MAX_RECORD_BYTES => Ok(self.give(
                 self.carry.len(),
                 Some(("unclosed_quote".into(), self.unclosed())),
             )),
@@ -202,7 +266,7 @@ impl TextFile {
     }
 
     fn unclosed(&self) -> String {
-        if self.ended && self.carry.len() <= MAX_RECORD_BYTES {
+        if self.input.ended && self.carry.len() <= MAX_RECORD_BYTES {
             "a quote opens a field and is never closed".to_owned()
         } else {
             format!("a quote opens a field and is not closed within {MAX_RECORD_BYTES} bytes")
@@ -211,19 +275,21 @@ impl TextFile {
 
     /// Gives out the beginning of a line that is too long, and passes over the rest of it without keeping it.
     fn give_long_line(&mut self) -> Result<Chunk, SourceError> {
-        let kept = self.carry[..KEPT_BYTES].to_vec();
+        let kept = self.carry[..whole_characters(&self.carry, KEPT_BYTES)].to_vec();
         let mut passed = 0;
         let (length_of_line, past) = loop {
             if let Some(at) = memchr2(b'\n', b'\r', &self.carry) {
-                if at + 1 == self.carry.len() && !self.ended {
+                if at + 1 == self.carry.len() && !self.input.ended {
                     self.read_more(1)?;
                 }
-                break (passed + length(at), at + line_end(&self.carry[at..]));
+                let length_of_line = passed + self.length_in_file(at);
+                break (length_of_line, at + line_end(&self.carry[at..]));
             }
-            if self.ended {
-                break (passed + length(self.carry.len()), self.carry.len());
+            let here = self.length_in_file(self.carry.len());
+            if self.input.ended {
+                break (passed + here, self.carry.len());
             }
-            passed += length(self.carry.len());
+            passed += here;
             self.carry.clear();
             self.read_more(MAX_RECORD_BYTES)?;
         };
@@ -231,21 +297,9 @@ impl TextFile {
             "a line of {length_of_line} bytes; at most {MAX_RECORD_BYTES} are read, and its first {KEPT_BYTES} are kept"
         );
         let chunk = self.chunk(kept, Some(("record_too_long".into(), message)));
-        self.carry.drain(..past);
-        self.offset += passed + length(past);
-        self.line += 1;
+        self.offset += passed;
+        self.consume(past, 1);
         Ok(chunk)
-    }
-
-    /// Whether the rest of the file ends outside quotes: with a line end behind it, it would be whole records.
-    fn last_is_whole(&mut self) -> bool {
-        self.carry.push(b'\n');
-        let whole = self
-            .cutter
-            .last_record_end(&self.carry)
-            .is_some_and(|cut| cut.end == self.carry.len());
-        self.carry.pop();
-        whole
     }
 
     /// The end of as many records as may be given out, within the first `end` bytes: those that are left to read, and
@@ -265,7 +319,7 @@ impl TextFile {
                 break;
             }
             if let Some(left) = left
-                && text.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
+                && self.cutter.is_record(text)
             {
                 *left -= 1;
             }
@@ -276,17 +330,18 @@ impl TextFile {
 
     /// Gives out the first `end` bytes of the carry.
     fn give(&mut self, end: usize, broken: Option<Broken>) -> Chunk {
+        let in_file = self.length_in_file(end);
         let rest = self.carry.split_off(end);
         let bytes = std::mem::replace(&mut self.carry, rest);
         let lines = count_lines(&bytes);
         let chunk = self.chunk(bytes, broken);
-        self.offset += length(end);
+        self.offset += in_file;
         self.line += lines;
         chunk
     }
 
     /// A chunk at the place where reading stands.
-    fn chunk(&self, bytes: Vec<u8>, broken: Option<Broken>) -> Chunk {
+    fn chunk(&mut self, bytes: Vec<u8>, broken: Option<Broken>) -> Chunk {
         Chunk {
             source: self.source,
             file: Arc::clone(&self.path),
@@ -296,32 +351,30 @@ impl TextFile {
             header: Arc::clone(&self.header),
             epoch: 0,
             broken,
+            dropped: std::mem::take(&mut self.dropped),
             lease: None,
         }
     }
 
     fn consume(&mut self, bytes: usize, lines: u64) {
+        self.offset += self.length_in_file(bytes);
         self.carry.drain(..bytes);
-        self.offset += length(bytes);
         self.line += lines;
     }
 
+    /// How many bytes of the file the first `bytes` of the carry stand for.
+    fn length_in_file(&self, bytes: usize) -> u64 {
+        let encoding = self.header.encoding;
+        encoding.length_in_file(&self.carry[..bytes])
+    }
+
     fn read_more(&mut self, bytes: usize) -> Result<(), SourceError> {
-        self.carry.reserve(bytes);
-        let read = (&mut self.input)
-            .take(length(bytes))
-            .read_to_end(&mut self.carry)
-            .map_err(|error| {
-                io(
-                    &self.owner,
-                    &self.path,
-                    self.action,
-                    self.offset + length(self.carry.len()),
-                    error,
-                )
-            })?;
-        self.ended = read < bytes;
-        Ok(())
+        let read = self.input.read_more(&mut self.carry, bytes);
+        self.dropped.last_lines += std::mem::take(&mut self.input.skipped);
+        read.map_err(|error| {
+            let at = self.offset + self.length_in_file(self.carry.len());
+            io(&self.owner, &self.path, self.action, at, error)
+        })
     }
 }
 
@@ -332,3 +385,12 @@ const HEADER_BYTES: usize = 1 << 16;
 fn line_end(bytes: &[u8]) -> usize {
     if bytes.starts_with(b"\r\n") { 2 } else { 1 }
 }
+
+/// The end of the whole characters within the first `most` bytes.
+fn whole_characters(text: &[u8], most: usize) -> usize {
+    let begins = |at: &usize| text.get(*at).is_none_or(|byte| byte & 0xC0 != 0x80);
+    (most - 3..=most).rev().find(begins).unwrap_or(most)
+}
+
+#[cfg(test)]
+mod tests;

@@ -156,6 +156,12 @@ impl Judge {
                 *counts.dropped_by_rule.entry(option.to_owned()).or_default() += dropped;
             }
         }
+        if draft.stripped > 0 {
+            *counts
+                .warned_by_rule
+                .entry("on_nul".to_owned())
+                .or_default() += draft.stripped;
+        }
         let mut kept = (!faults.is_empty()).then(|| vec![true; draft.rows]);
         let mut refused: Vec<&[Fault]> = Vec::new();
         for of_row in faults.chunk_by(|a, b| a.row == b.row) {

@@ -1,14 +1,13 @@
 //! What becomes of records: nulls, faults, what is dropped, and what quarantine keeps.
 
 use super::*;
-use crate::record::Dropped;
 
 #[test]
 fn nulls_are_unquoted_texts_and_a_quoted_empty_text_is_a_text() {
     let text = column(0, "v", ColumnType::Varchar);
-    let (values, faults) = values_of(b"\"\"\n\"a\"\"b\"\n\"x\ny\"\n\"q\"z\n", text.clone());
+    let (values, faults) = values_of(b"\"\"\n\"a\"\"b\"\n\"x\ny\"\n", text.clone());
     let of = |text: &str| Some(text.to_owned());
-    assert_eq!(values, [of(""), of("a\"b"), of("x\ny"), of("qz")]);
+    assert_eq!(values, [of(""), of("a\"b"), of("x\ny")]);
     assert_eq!(faults, [""; 0]);
     assert_eq!(one("\"\"", &column(0, "n", ColumnType::Int)), "null");
 
@@ -127,6 +126,7 @@ fn dropped_records_are_counted_and_are_no_rows() {
     let dropped = Dropped {
         blank: 2,
         repeated_headers: 1,
+        ..Dropped::default()
     };
     assert_eq!((draft.rows, draft.dropped), (3, dropped));
     assert_eq!(
@@ -140,7 +140,7 @@ fn dropped_records_are_counted_and_are_no_rows() {
 
 #[test]
 fn an_empty_chunk_has_no_rows() {
-    for format in [Format::Csv(options()), Format::Json] {
+    for format in [Format::Csv(options()), Format::Json(JsonOptions::default())] {
         let draft = decode(b"", &texts(2), &format);
         assert_eq!((draft.rows, draft.faults.len()), (0, 0));
         assert!(
@@ -169,7 +169,10 @@ fn bytes_that_are_no_utf8_refuse_their_text_only() {
     );
     assert_eq!(
         faults_of(&draft),
-        ["1 invalid_utf8 bad\\xFF", "2 invalid_utf8 \\xFF"]
+        [
+            "1 invalid_utf8 bad\\xFF (not UTF-8; see `encoding`)",
+            "2 invalid_utf8 \\xFF (not UTF-8; see `encoding`)"
+        ]
     );
     assert_eq!(
         shown(&text_columns(&draft, &[1], &columns, &format)[0]),
@@ -220,12 +223,173 @@ fn texts_are_the_same_as_dictionary_and_as_plain_text() {
 }
 
 #[test]
+fn text_after_a_closing_quote_is_a_fault_of_its_record() {
+    let columns = texts(2);
+    let format = Format::Csv(options());
+    // Wherever it stands in a record and in blocks of 64 bytes.
+    for before in 0..140 {
+        let filler = format!("{},\n", "a".repeat(before));
+        for (record, after) in [
+            ("\"x\"y,1", "y"),
+            ("1,\"x\"y", "y"),
+            ("\"x\" ,1", " "),
+            ("\"x\"\"\" \",1", " \""),
+            ("\"5\" disk\",\"a\"b", " disk\""),
+        ] {
+            for end in ["\n", "\r\n", "\r", ""] {
+                let text = format!("{filler}\"q\",r\n{record}{end}");
+                let draft = decode(text.as_bytes(), &columns, &format);
+                let fault = format!("2 text_after_quote {after} after a closing quote");
+                assert_eq!(faults_of(&draft), [fault], "{text:?}");
+                assert_eq!(draft.rows, 3);
+                let raw = raw_and_place(&draft, 2, &format).0;
+                assert_eq!(raw, record);
+            }
+        }
+    }
+    let draft = decode(b"\"x\"y,1\n", &columns, &format);
+    let kept = text_columns(&draft, &[0], &columns, &format);
+    assert_eq!(
+        shown(&kept[0]),
+        [Some("\"x\"y".to_owned())],
+        "as it stands, not joined"
+    );
+    let bound = bind_header(&columns, &options(), Encoding::Utf8, b"\"c0\"x,c1\n");
+    assert_eq!(bound.unwrap_err().code(), "bad_header");
+}
+
+#[test]
+fn nul_in_a_text_refuses_its_row_or_is_taken_out() {
+    let columns = [
+        column(0, "n", ColumnType::Int),
+        SourceColumn {
+            nulls: Some(vec![String::new(), String::from("NA")]),
+            ..column(1, "v", ColumnType::Varchar)
+        },
+    ];
+    let bytes = b"1,a\0b\n2,ab\n3,\"\0\"\n4,\0\n5,\0NA\n\x006,x\n7,\xFF\0\n";
+    let json = br#"{"n":1,"v":"a\u0000b"}
+{"n":2,"v":"ab"}
+"#;
+    let refused = decode(bytes, &columns, &Format::Csv(options()));
+    let fault = |row: usize, text: &str| {
+        format!("{row} nul_in_text {text} (on_nul = \"strip\" takes it out)")
+    };
+    assert_eq!(
+        faults_of(&refused),
+        [
+            String::from("5 bad_integer \\u{0}6"),
+            fault(0, "a\\u{0}b"),
+            fault(2, "\\u{0}"),
+            fault(3, "\\u{0}"),
+            fault(4, "\\u{0}NA"),
+            fault(6, "\\xFF\\u{0}"),
+        ]
+    );
+    let (raw, _) = raw_and_place(&refused, 0, &Format::Csv(options()));
+    assert_eq!(
+        (raw.as_str(), bytes_of_raw(&raw)),
+        ("1,a\\x00b", b"1,a\0b".to_vec())
+    );
+    let draft = decode(json, &columns, &Format::Json(JsonOptions::default()));
+    assert_eq!(faults_of(&draft), [fault(0, "a\\u{0}b")]);
+
+    let format = Format::Csv(CsvOptions {
+        on_nul: OnNul::Strip,
+        ..options()
+    });
+    let draft = decode(bytes, &columns, &format);
+    let of = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        shown(draft.columns[1].as_ref().unwrap()),
+        [of("ab"), of("ab"), of(""), None, None, of("x"), None]
+    );
+    assert_eq!(draft.stripped, 5);
+    let format = Format::Json(JsonOptions {
+        on_nul: OnNul::Strip,
+        ..JsonOptions::default()
+    });
+    let draft = decode(json, &columns, &format);
+    assert_eq!((draft.faults.len(), draft.stripped), (0, 1));
+}
+
+#[test]
+fn an_escape_takes_its_meaning_from_structure_only() {
+    let columns = texts(2);
+    let escaped = |text: &str, quote| {
+        let options = CsvOptions {
+            delimiter: b'|',
+            quote,
+            escape: Some(b'\\'),
+            ..options()
+        };
+        let draft = decode(text.as_bytes(), &columns, &Format::Csv(options));
+        assert_eq!(faults_of(&draft), [""; 0], "{text:?}");
+        assert_eq!(draft.rows, 1, "{text:?}");
+        let of = |at: usize| shown(draft.columns[at].as_ref().unwrap()).remove(0);
+        [of(0).unwrap_or_default(), of(1).unwrap_or_default()]
+    };
+    for (text, first, second) in [
+        (r"size 2\|3|4", "size 2|3", "4"),
+        ("a\\\nb|c", "a\nb", "c"),
+        ("a\\\r\nb|c", "a\r\nb", "c"),
+        (r"C:\new\table|\N", r"C:\new\table", r"\N"),
+        (r"\\|\\", r"\", r"\"),
+        (r"\\\||x", r"\|", "x"),
+        ("a|b\\", "a", "b\\"),
+    ] {
+        for quote in [None, Some(b'"')] {
+            assert_eq!(escaped(text, quote), [first, second], "{text:?}");
+        }
+    }
+    for (text, first, second) in [
+        (r#""a\"b|"|c"#, "a\"b|", "c"),
+        (r#""a""b\\"|c"#, "a\"b\\", "c"),
+        (r#"\"a"|\""#, "\"a\"", "\""),
+        ("\"a\nb\"|c\r\n", "a\nb", "c"),
+    ] {
+        assert_eq!(escaped(text, Some(b'"')), [first, second], "{text:?}");
+    }
+}
+
+#[test]
+fn comments_are_no_records_and_line_ends_may_be_told() {
+    let of = |text: &str, options: CsvOptions| {
+        let draft = decode(text.as_bytes(), &texts(1), &Format::Csv(options));
+        let values = shown(draft.columns[0].as_ref().unwrap());
+        values
+            .into_iter()
+            .map(|value| value.unwrap_or_default())
+            .collect::<Vec<_>>()
+    };
+    let comment = CsvOptions {
+        comment: Some(b'#'),
+        ..options()
+    };
+    let text = "a\n#b,c\n#\"d\r\n\"#e\n#f\"\n g#\n\n#";
+    assert_eq!(of(text, comment), ["a", "#e\n#f", " g#"]);
+    let ended = |line_end| CsvOptions {
+        line_end,
+        ..options()
+    };
+    assert_eq!(
+        of("a\rb\nc\r\nd\r", ended(LineEnd::Any)),
+        ["a", "b", "c", "d"]
+    );
+    assert_eq!(
+        of("a\rb\nc\r\nd\r", ended(LineEnd::Lf)),
+        ["a\rb", "c", "d\r"]
+    );
+    assert_eq!(of("a\rb\nc\r\nd\r", ended(LineEnd::Cr)), ["a", "b\nc", "d"]);
+}
+
+#[test]
 fn headers_bind_by_name() {
     let columns = [
         column(0, "id", ColumnType::Int),
         column(1, "price", ColumnType::Int),
     ];
-    let bind = |header: &str| bind_header(&columns, &options(), header.as_bytes());
+    let bind = |header: &str| bind_header(&columns, &options(), Encoding::Utf8, header.as_bytes());
     let binding = bind("extra,\"price\",id\r\n").unwrap();
     assert_eq!(
         (binding.fields, binding.column_of_field),
@@ -244,7 +408,7 @@ fn headers_bind_by_name() {
         ..options()
     };
     assert_eq!(
-        bind_header(&columns, &none, b"1,2\n")
+        bind_header(&columns, &none, Encoding::Utf8, b"1,2\n")
             .unwrap()
             .column_of_field,
         [Some(0), Some(1)]
@@ -269,7 +433,7 @@ fn json_values_are_exact_and_of_their_type() {
 {"id":01}
 {"id":1} x
 {"id":1,"id":2}"#;
-    let draft = decode(bytes, &columns, &Format::Json);
+    let draft = decode(bytes, &columns, &Format::Json(JsonOptions::default()));
     let show = |at: usize| -> Vec<String> {
         let values = shown(draft.columns[at].as_ref().unwrap());
         values
@@ -320,10 +484,20 @@ fn json_values_are_exact_and_of_their_type() {
             "7 invalid_json {\"id\":1} x",
         ]
     );
-    let kept = text_columns(&draft, &[0, 2, 4], &columns, &Format::Json);
+    let kept = text_columns(
+        &draft,
+        &[0, 2, 4],
+        &columns,
+        &Format::Json(JsonOptions::default()),
+    );
     let of = |text: &str| Some(text.to_owned());
     assert_eq!(shown(&kept[0]), [of("9007199254740993"), of("7"), None]);
-    assert_eq!(raw_and_place(&draft, 2, &Format::Json).1.line, 5);
+    assert_eq!(
+        raw_and_place(&draft, 2, &Format::Json(JsonOptions::default()))
+            .1
+            .line,
+        5
+    );
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn read_column(
     }
     // A text alone stands for the type: then the place is the column's own, which `place` falls back to.
     let (column_type, not_null) = report.take(&at("type"), read_type(&spec.column_type))?;
-    check_options(report, path, spec, column_type);
+    check_options(report, path, spec, column_type, not_null);
     Some(SourceColumn {
         id,
         name: name.to_owned(),
@@ -92,6 +92,7 @@ fn read_column(
             Some(spec::OnBad::Refuse) | None => OnBad::Refuse,
         },
         reason: spec.reason.as_deref().map(Into::into),
+        optional: spec.optional.unwrap_or(false),
         lenient: spec.lenient.unwrap_or(false),
     })
 }
@@ -102,6 +103,7 @@ fn check_options(
     path: &[&str],
     spec: &ColumnSpec,
     column_type: ColumnType,
+    not_null: bool,
 ) {
     let is_time = column_type == ColumnType::Timestamp;
     let options = [
@@ -125,6 +127,11 @@ fn check_options(
                 wrong.expected(format!("a column of type {expected}")),
             );
         }
+    }
+    if spec.optional == Some(true) && not_null {
+        let wrong = Wrong::new("a file without the column would have all its rows refused")
+            .hint("leave out `optional` or `not null`");
+        report.add(&[path, &["optional"]].concat(), wrong);
     }
     if spec.unit.is_some() && spec.formats.is_some() {
         let wrong = Wrong::new("whole numbers since 1970 have no pattern")

@@ -9,7 +9,7 @@ use crate::job::problems::quoted;
 use crate::job::spec::{MissingThen, Spec};
 
 /// Codes of faults that rows can have whatever the job declares.
-pub const DEFAULT_REASONS: [&str; 25] = [
+pub const DEFAULT_REASONS: [&str; 29] = [
     "ambiguous_local_time",
     "bad_boolean",
     "bad_compression",
@@ -25,14 +25,18 @@ pub const DEFAULT_REASONS: [&str; 25] = [
     "duplicate_header",
     "empty_file",
     "field_count",
+    "invalid_encoding",
     "invalid_json",
+    "invalid_utf16",
     "invalid_utf8",
     "missing_columns",
     "missing_value",
     "nonexistent_local_time",
+    "nul_in_text",
     "overflow",
     "record_too_long",
     "scale_loss",
+    "text_after_quote",
     "unclosed_quote",
     "wrong_type",
 ];

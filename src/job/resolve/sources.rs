@@ -138,6 +138,8 @@ fn check_generated(
             csv.quote.as_deref().is_some_and(|given| given != "\""),
         ),
         ("header", csv.header.is_some()),
+        ("skip_first", csv.skip_first.is_some()),
+        ("skip_last", csv.skip_last.is_some()),
     ] {
         if given {
             let wrong =

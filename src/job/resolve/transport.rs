@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::report::{Report, Wrong};
-use super::words::read_byte;
-use crate::job::plan::{CsvOptions, Format, Transport};
+use super::words::{read_byte, read_encoding};
+use crate::job::plan::{CsvOptions, Format, JsonOptions, LineEnd, OnNul, Transport};
 use crate::job::problems::quoted;
-use crate::job::spec::{CsvSpec, FilesSpec, GenerateSpec, JsonSpec, ParquetSpec};
+use crate::job::spec::{self, CsvSpec, FilesSpec, GenerateSpec, JsonReadSpec, ParquetSpec};
+use crate::record::Encoding;
 
 /// The tables of a source or look-up that say where it is read from and what it is.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub(super) struct Input<'a> {
     pub(super) files: Option<&'a FilesSpec>,
     pub(super) generate: Option<&'a GenerateSpec>,
     pub(super) csv: Option<&'a CsvSpec>,
-    pub(super) json: Option<&'a JsonSpec>,
+    pub(super) json: Option<&'a JsonReadSpec>,
     pub(super) parquet: Option<&'a ParquetSpec>,
 }
 
@@ -55,7 +56,14 @@ impl Input<'_> {
                 let path = [path, &["csv"]].concat();
                 read_csv(report, &path, csv).map(Format::Csv)
             }
-            (None, Some(_), None) => Some(Format::Json),
+            (None, Some(json), None) => {
+                let at = [path, &["json", "encoding"]].concat();
+                let encoding = encoding(report, &at, json.encoding.as_deref());
+                Some(Format::Json(JsonOptions {
+                    encoding,
+                    on_nul: on_nul(json.on_nul),
+                }))
+            }
             (None, None, Some(_)) if self.generate.is_some() => {
                 let wrong = Wrong::new("the generator writes no Parquet").expected("csv or json");
                 report.add(&[path, &["parquet"]].concat(), wrong);
@@ -113,26 +121,64 @@ fn read_paths(
     (read.len() == paths.len()).then_some(read)
 }
 
-fn read_csv(report: &mut Report<'_>, path: &[&str], spec: &CsvSpec) -> Option<CsvOptions> {
-    let at = |option: &'static str| [path, &[option]].concat();
-    let delimiter = match &spec.delimiter {
-        None => Some(b','),
-        Some(text) => report.take(&at("delimiter"), read_byte(text)),
-    };
-    let quote = match spec.quote.as_deref() {
-        None => Some(Some(b'"')),
-        Some("") => Some(None),
-        Some(text) => report.take(&at("quote"), read_byte(text)).map(Some),
-    };
-    let (delimiter, quote) = (delimiter?, quote?);
-    if quote == Some(delimiter) {
-        let what = format!(
-            "{} is delimiter and quote at once",
-            quoted(&char::from(delimiter).to_string())
+fn encoding(report: &mut Report<'_>, path: &[&str], label: Option<&str>) -> Encoding {
+    label
+        .and_then(|label| report.take(path, read_encoding(label)))
+        .unwrap_or_default()
+}
+
+fn on_nul(written: Option<spec::OnNul>) -> OnNul {
+    match written {
+        Some(spec::OnNul::Strip) => OnNul::Strip,
+        Some(spec::OnNul::Refuse) | None => OnNul::Refuse,
+    }
+}
+
+/// Reads a character of structure and holds it against those before it: one character has one meaning.
+fn mark(
+    report: &mut Report<'_>,
+    path: &[&str],
+    text: &str,
+    before: &mut Vec<(&'static str, u8)>,
+    option: &'static str,
+) -> Option<u8> {
+    let path = [path, &[option]].concat();
+    let byte = report.take(&path, read_byte(text))?;
+    if let Some((other, _)) = before.iter().find(|(_, known)| *known == byte) {
+        let shown = quoted(&char::from(byte).to_string());
+        let wrong = Wrong::new(format!("{shown} is {other} and {option} at once"))
+            .expected("two different characters");
+        report.add(
+            &path,
+            if (*other, option) == ("quote", "escape") {
+                wrong.hint("within quotes two quotes are one without it; leave out `escape`")
+            } else {
+                wrong
+            },
         );
-        report.add(path, Wrong::new(what).expected("two different characters"));
         return None;
     }
+    before.push((option, byte));
+    Some(byte)
+}
+
+fn read_csv(report: &mut Report<'_>, path: &[&str], spec: &CsvSpec) -> Option<CsvOptions> {
+    let at = |option: &'static str| [path, &[option]].concat();
+    let marks = &mut Vec::new();
+    let delimiter = spec.delimiter.as_deref().unwrap_or(",");
+    let delimiter = mark(report, path, delimiter, marks, "delimiter");
+    let quote = match spec.quote.as_deref().unwrap_or("\"") {
+        "" => Some(None),
+        text => mark(report, path, text, marks, "quote").map(Some),
+    };
+    let mut more = |option, text: Option<&str>| match text {
+        None => Some(None),
+        Some(text) => mark(report, path, text, marks, option).map(Some),
+    };
+    let escape = more("escape", spec.escape.as_deref());
+    let comment = more("comment", spec.comment.as_deref());
+    let encoding = encoding(report, &at("encoding"), spec.encoding.as_deref());
+    let (delimiter, quote, escape, comment) = (delimiter?, quote?, escape?, comment?);
     let header = spec.header.unwrap_or(true);
     if !header && spec.skip_repeated_header == Some(true) {
         let wrong = Wrong::new("files without a header line have none to repeat")
@@ -142,6 +188,17 @@ fn read_csv(report: &mut Report<'_>, path: &[&str], spec: &CsvSpec) -> Option<Cs
     Some(CsvOptions {
         delimiter,
         quote,
+        escape,
+        comment,
+        line_end: match spec.line_end {
+            Some(spec::LineEnd::Any) | None => LineEnd::Any,
+            Some(spec::LineEnd::Lf) => LineEnd::Lf,
+            Some(spec::LineEnd::Cr) => LineEnd::Cr,
+        },
+        encoding,
+        on_nul: on_nul(spec.on_nul),
+        skip_first: spec.skip_first.unwrap_or(0),
+        skip_last: spec.skip_last.unwrap_or(0),
         header,
         nulls: spec.nulls.clone().unwrap_or_else(|| vec![String::new()]),
         skip_repeated_header: spec.skip_repeated_header.unwrap_or(false),

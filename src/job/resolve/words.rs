@@ -5,6 +5,7 @@ use chrono_tz::Tz;
 
 use super::report::Wrong;
 use crate::job::problems::quoted;
+use crate::record::Encoding;
 
 /// Reads the name of a time zone.
 pub fn read_time_zone(name: &str) -> Result<Tz, Wrong> {
@@ -15,7 +16,29 @@ pub fn read_time_zone(name: &str) -> Result<Tz, Wrong> {
     })
 }
 
-/// Reads a delimiter or quote: one ASCII character that ends no line.
+/// Reads the label of an encoding.
+pub(super) fn read_encoding(label: &str) -> Result<Encoding, Wrong> {
+    let names = [
+        "utf-8",
+        "utf-16le",
+        "utf-16be",
+        "windows-1252",
+        "iso-8859-1",
+        "iso-8859-15",
+        "cp437",
+        "cp850",
+    ];
+    Encoding::by_label(label).ok_or_else(|| {
+        Wrong::new(format!("{} is no encoding that is known", quoted(label)))
+            .expected(format!(
+                "{}, or another code page by its label",
+                names.join(", ")
+            ))
+            .did_you_mean(label, names)
+    })
+}
+
+/// Reads a delimiter or another character of structure: one ASCII character that ends no line.
 pub fn read_byte(text: &str) -> Result<u8, Wrong> {
     let wrong = || {
         Wrong::new(format!("{} is not one character", quoted(text)))

@@ -11,8 +11,8 @@ use timely::dataflow::operators::core::{Input, Probe};
 
 use super::*;
 use crate::job::plan::{
-    Column, ColumnType, Derived, Duplicates, Format, LookupPlan, Missing, OnBadFile, PartialsCodec,
-    ReferenceColumn, Rerun, Stage, Transport,
+    Column, ColumnType, Derived, Duplicates, Format, JsonOptions, LookupPlan, Missing, OnBadFile,
+    PartialsCodec, ReferenceColumn, Rerun, Stage, Transport,
 };
 use crate::transform::Compiler;
 
@@ -45,7 +45,7 @@ fn plan() -> Arc<Plan> {
     let lookups = vec![LookupPlan {
         name: "rates".to_owned(),
         transport: Transport::Generate { rows: 0, seed: 0 },
-        format: Format::Json,
+        format: Format::Json(JsonOptions::default()),
         columns: Vec::new(),
         unpivot: None,
         reference: vec![ReferenceColumn {

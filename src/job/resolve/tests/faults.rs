@@ -62,6 +62,22 @@ const CASES: &[(&str, &str)] = &[
         "files = { paths = [\"a\"] }\ncsv = { delimiter = \"'\", quote = \"'\" }",
     ),
     (
+        "files = { paths = [\"in/part-*.csv\"] }\ncsv = {}",
+        "files = { paths = [\"a\"] }\ncsv = { escape = \"\\\"\", comment = \"##\", encoding = \"shift_jis\", line_end = \"nl\", skip_first = -1 }",
+    ),
+    (
+        "files = { paths = [\"in/part-*.csv\"] }\ncsv = {}",
+        "files = { paths = [\"a\"] }\njson = { encoding = \"utf-17\", on_nul = \"keep\" }",
+    ),
+    (
+        "files = { paths = [\"in/part-*.csv\"] }\ncsv = {}",
+        "files = { paths = [\"a\"] }\ncsv = { escape = \"\\\"\", comment = \",\", encoding = \"win-1252\" }",
+    ),
+    (
+        "quantity = \"int not null\"",
+        "quantity = { type = \"int not null\", optional = true }",
+    ),
+    (
         "paths = [\"dims/regions.csv\"]",
         "paths = [\"dims/regions.csv\"], per_process = true",
     ),
