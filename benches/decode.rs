@@ -44,6 +44,7 @@ fn columns() -> Vec<SourceColumn> {
             reason: None,
             optional: false,
             lenient: false,
+            notation: caudal::job::plan::Notation::default(),
         };
     COLUMNS.into_iter().enumerate().map(column).collect()
 }

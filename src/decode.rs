@@ -24,6 +24,7 @@ mod dialect;
 mod header;
 mod json;
 mod kernel;
+mod notation;
 mod number;
 mod operator;
 mod pattern;
@@ -44,14 +45,17 @@ pub use detail::bytes_of_raw;
 pub use dialect::first_line_end;
 pub use header::{HeaderError, Written, bind_header};
 pub use operator::decode;
+pub(crate) use pattern::{plain, swapped};
 pub use quarantine::{raw_and_place, raws_and_places, text_columns};
 pub use table::bind_schema;
+pub(crate) use time::read_bound;
 
 use crate::job::plan::{CsvOptions, Format, SourceColumn};
 use crate::record::{Chunk, Draft, Fault, HeaderBinding, Origin, Site, shown};
 
 use column::{Collect, Stretch, collector};
 use dialect::Dialect;
+use kernel::Adjusted;
 use scan::narrow;
 use split::{Filter, Flaw, Index, Splitter};
 
@@ -121,6 +125,7 @@ impl Decoder {
         for (column, collector) in self.columns.iter().zip(&mut self.collectors) {
             draft.columns[column.id] = Some(collector.finish());
             draft.stripped += collector.stripped();
+            note_adjusted(column.id, collector.adjusted(), &mut draft.adjusted);
         }
         self.last = (draft.rows, chunk.bytes.len());
         draft.origin = Some(Origin::Text { chunk, starts });
@@ -147,7 +152,7 @@ impl Decoder {
     fn delimited(&mut self, chunk: &Chunk, options: &CsvOptions, draft: &mut Draft) -> Vec<u32> {
         let bytes = chunk.bytes.as_slice();
         let filter = self.filter(&chunk.header, options);
-        let field_of = field_of_column(&chunk.header, self.columns.len());
+        let fields_of = header::fields_of_columns(&chunk.header, &self.columns);
         let mut splitter =
             Splitter::new(bytes, chunk.header.fields, Dialect::new(options), &filter);
         let mut starts = self.begin(bytes);
@@ -165,10 +170,10 @@ impl Decoder {
                     .faults
                     .push(record_fault(draft.rows + row, *flaw, chunk, options));
             }
-            for (collector, field) in self.collectors.iter_mut().zip(&field_of) {
-                match field {
-                    Some(field) => collector.stretch(&stretch, *field, &mut draft.faults),
-                    None => {
+            for (collector, fields) in self.collectors.iter_mut().zip(&fields_of) {
+                match fields.as_slice() {
+                    [field] => collector.stretch(&stretch, *field, &mut draft.faults),
+                    [] => {
                         for row in 0..index.rows() {
                             collector.absent(
                                 draft.rows + row,
@@ -177,6 +182,7 @@ impl Decoder {
                             );
                         }
                     }
+                    fields => joined(&stretch, fields, collector.as_mut(), &mut draft.faults),
                 }
             }
             starts.extend_from_slice(&index.starts);
@@ -249,9 +255,9 @@ impl Decoder {
     /// What the options let drop.
     fn filter(&self, header: &HeaderBinding, options: &CsvOptions) -> Filter {
         let names = || {
-            let name = |column: &Option<usize>| {
-                column.map(|column| self.columns[column].header.clone().into_bytes())
-            };
+            let fields = header::fields(&self.columns);
+            let name =
+                |column: &Option<usize>| column.map(|column| fields[column].as_bytes().to_vec());
             header.column_of_field.iter().map(name).collect()
         };
         let repeated = options.header && options.skip_repeated_header;
@@ -262,16 +268,52 @@ impl Decoder {
     }
 }
 
-/// For each column the field it is bound to.
-fn field_of_column(header: &HeaderBinding, columns: usize) -> Vec<Option<usize>> {
-    (0..columns)
-        .map(|column| {
-            header
-                .column_of_field
-                .iter()
-                .position(|bound| *bound == Some(column))
-        })
-        .collect()
+/// Notes what a column's collector has adjusted.
+fn note_adjusted(column: usize, adjusted: Adjusted, to: &mut Vec<(usize, &'static str, u64)>) {
+    for (what, values) in [
+        ("rounded", adjusted.rounded),
+        ("chosen of two times", adjusted.chosen),
+        ("moved over a gap", adjusted.shifted),
+    ] {
+        if values > 0 {
+            to.push((column, what, values));
+        }
+    }
+}
+
+/// Gives a column the texts of several fields as one, with a blank between those that are not empty.
+fn joined(
+    stretch: &Stretch<'_>,
+    fields: &[usize],
+    collector: &mut dyn Collect,
+    faults: &mut Vec<Fault>,
+) {
+    let mut spans: Vec<_> = fields
+        .iter()
+        .map(|field| stretch.index.spans(*field))
+        .collect();
+    let (mut text, mut scratch) = (Vec::new(), Vec::new());
+    for row in 0..stretch.index.rows() {
+        text.clear();
+        for (start, end) in spans.iter_mut().filter_map(Iterator::next) {
+            let (part, _) = stretch.dialect.text(stretch.raw(start, end), &mut scratch);
+            join(&mut text, part);
+        }
+        let number = stretch.first_row + row;
+        if stretch.is_flawed(row) {
+            collector.absent(number, true, faults);
+        } else {
+            collector.text(number, &text, false, faults);
+        }
+    }
+}
+
+/// Adds the text of one more field.
+fn join(text: &mut Vec<u8>, part: &[u8]) {
+    if !text.is_empty() && !part.is_empty() {
+        text.push(b' ');
+    }
+    text.extend_from_slice(part);
 }
 
 fn record_fault(row: usize, flaw: Flaw, chunk: &Chunk, options: &CsvOptions) -> Fault {

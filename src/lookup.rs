@@ -21,6 +21,7 @@
 
 mod collection;
 mod enrich;
+mod fold;
 mod load;
 mod missing;
 mod snapshot;

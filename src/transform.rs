@@ -7,3 +7,4 @@ pub mod text;
 
 pub use derive::derive;
 pub use expr::{Aggregate, Compiler, Evaluated, Expression, ExpressionError};
+pub use money::Rounding;

@@ -107,8 +107,8 @@ pub(crate) struct CheckLayout {
 /// What a check over a window measures.
 #[derive(Debug, Clone)]
 pub(crate) enum WindowMeasure {
-    /// Its numerator is this accumulator.
-    Completeness(Completeness, usize),
+    /// Its numerator is this accumulator, and its denominator the second, or the number of rows.
+    Completeness(Completeness, usize, Option<usize>),
     /// Of this statistic.
     Variance(Variance, usize),
 }
@@ -167,6 +167,7 @@ impl Layout {
                 Measure::Completeness {
                     window,
                     column,
+                    filter,
                     min_rows,
                     warn_below,
                     fail_below,
@@ -177,7 +178,12 @@ impl Layout {
                         warn_below: *warn_below,
                         fail_below: *fail_below,
                     };
-                    layout.add_completeness(completeness, *column, data_type)
+                    layout.add_completeness(
+                        completeness,
+                        *column,
+                        data_type,
+                        filter.as_ref().map(Input::new).as_ref(),
+                    )
                 }
                 Measure::Variance {
                     window,
@@ -239,18 +245,20 @@ impl Layout {
             .collect()
     }
 
-    /// Adds the completeness of a column, and the number of its values.
+    /// Adds the completeness of a column, the number of its values, and that of the rows that should have one.
     pub(crate) fn add_completeness(
         &mut self,
         completeness: Completeness,
         column: usize,
         data_type: DataType,
+        filter: Option<&Input>,
     ) -> WindowMeasure {
         let argument = self.input(&Input::Column(column));
-        WindowMeasure::Completeness(
-            completeness,
-            self.accumulator(Kind::Count, Some(argument), None, Some(data_type)),
-        )
+        let filter = filter.map(|filter| self.input(filter));
+        let numerator = self.accumulator(Kind::Count, Some(argument), filter, Some(data_type));
+        let denominator =
+            filter.map(|filter| self.accumulator(Kind::Count, None, Some(filter), None));
+        WindowMeasure::Completeness(completeness, numerator, denominator)
     }
 
     fn add_statistic(&mut self, statistic: &StatisticInput) {

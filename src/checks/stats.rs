@@ -99,9 +99,9 @@ impl Moments {
         self.squares.plus_equals(&other.squares);
     }
 
-    /// Sample variance in squared minor units; `None` for fewer than two values.
-    pub(crate) fn sample_variance(&self) -> Option<f64> {
-        sample_variance(self.first.n, self.first.sum, &self.squares)
+    /// Sample variance in squared units of one, of values with `scale` decimal places; `None` for fewer than two values.
+    pub(crate) fn sample_variance(&self, scale: u32) -> Option<f64> {
+        sample_variance(self.first.n, self.first.sum, &self.squares, scale)
     }
 }
 

@@ -282,9 +282,11 @@ fn number_of_sums(statistic: &StatisticPlan, accumulator: &Accumulator) -> Optio
 /// Sample variance in squared units of one.
 fn variance(statistic: &StatisticPlan, accumulator: &Accumulator) -> Option<f64> {
     match accumulator {
-        Accumulator::Moments(moments) => moments
-            .sample_variance()
-            .map(|variance| variance / power_of_ten(2 * statistic.scale)),
+        Accumulator::Moments(moments) => {
+            let scale =
+                u32::try_from(statistic.scale).expect("the job file has no negative scales");
+            moments.sample_variance(scale)
+        }
         other => panic!("{other:?} has no sum of squares"),
     }
 }
@@ -347,14 +349,13 @@ fn judge(
     baseline: &mut Baseline,
 ) -> Judged {
     match &check.measure {
-        WindowMeasure::Completeness(completeness, numerator) => {
-            match &partial.accumulators[*numerator] {
-                Accumulator::Count(present) => completeness.judge(*present, partial.rows),
-                other => panic!(
-                    "the numerator of check {} is {other:?} instead of a count",
-                    check.name
-                ),
-            }
+        WindowMeasure::Completeness(completeness, numerator, denominator) => {
+            let count = |accumulator: &usize| match &partial.accumulators[*accumulator] {
+                Accumulator::Count(rows) => *rows,
+                other => panic!("check {} counts by {other:?}", check.name),
+            };
+            let rows = denominator.as_ref().map_or(partial.rows, count);
+            completeness.judge(count(numerator), rows)
         }
         WindowMeasure::Variance(variance, of) => match &numbers[*of] {
             Number::Overflow(_) => overflowed(None),

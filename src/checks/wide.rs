@@ -100,43 +100,15 @@ impl Unsigned256 {
             low,
         }
     }
-
-    /// The nearest double, ties to even.
-    #[expect(
-        clippy::as_conversions,
-        reason = "u128 to f64 rounds to nearest even, and `From` does not exist for it"
-    )]
-    #[expect(clippy::cast_precision_loss, reason = "the rounding is the purpose")]
-    fn to_f64(self) -> f64 {
-        if self.high == 0 {
-            return self.low as f64;
-        }
-        // The top 128 bits, with a sticky bit for all that is cut off: one rounding, as if from the whole number.
-        let shift = 128 - self.high.leading_zeros();
-        let (top, cut) = if shift == 128 {
-            (self.high, self.low != 0)
-        } else {
-            (
-                (self.high << (128 - shift)) | (self.low >> shift),
-                self.low << (128 - shift) != 0,
-            )
-        };
-        (top | u128::from(cut)) as f64 * f64::from_bits(u64::from(1023 + shift) << 52)
-    }
 }
 
-/// Sample variance of n integers from their exact sums, in units of one; `None` for n < 2 and for sums that no n values have
+/// Sample variance of n integers of 10^-`scale` from their exact sums; `None` for n < 2 and for sums that no n values have
 /// (which an excess of retractions makes).
 ///
 /// (Σ² − (Σ)²/n) / (n − 1) = (n·Σ² − (Σ)²) / (n·(n − 1)), as in the NIST/SEMATECH e-Handbook of Statistical Methods,
-/// section 1.3.5.6 (sample standard deviation, squared). Numerator and denominator are exact; each is rounded to a double
-/// once, and so is their quotient.
-#[expect(
-    clippy::as_conversions,
-    reason = "u128 to f64 rounds to nearest even, and `From` does not exist for it"
-)]
-#[expect(clippy::cast_precision_loss, reason = "the rounding is the purpose")]
-pub(crate) fn sample_variance(n: i64, sum: i128, squares: &Int192) -> Option<f64> {
+/// section 1.3.5.6 (sample standard deviation, squared). Numerator and denominator are exact integers, and their quotient is
+/// rounded once: the result is the double nearest to the variance.
+pub(crate) fn sample_variance(n: i64, sum: i128, squares: &Int192, scale: u32) -> Option<f64> {
     let n = u64::try_from(n).ok().filter(|n| *n >= 2)?;
     let mut scaled = Unsigned256::product(squares.low(), u128::from(n));
     scaled.high = scaled
@@ -147,7 +119,117 @@ pub(crate) fn sample_variance(n: i64, sum: i128, squares: &Int192) -> Option<f64
         return None;
     }
     let pairs = u128::from(n) * u128::from(n - 1);
-    Some(scaled.minus(square_of_sum).to_f64() / pairs as f64)
+    // At most 128 bits times 10^76, which has 253: the 512 are never left.
+    let mut below = Unsigned512::from(Unsigned256 {
+        high: 0,
+        low: pairs,
+    });
+    for _ in 0..2 * scale {
+        below.times_ten();
+    }
+    Some(Unsigned512::from(scaled.minus(square_of_sum)).divided_by(below))
+}
+
+/// An unsigned integer of 512 bits, most significant word first, so that the derived order is that of the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Unsigned512([u64; 8]);
+
+impl From<Unsigned256> for Unsigned512 {
+    fn from(value: Unsigned256) -> Self {
+        let [high, low] = [value.high, value.low];
+        Self([
+            0,
+            0,
+            0,
+            0,
+            low_word(high >> 64),
+            low_word(high),
+            low_word(low >> 64),
+            low_word(low),
+        ])
+    }
+}
+
+impl Unsigned512 {
+    const ZERO: Self = Self([0; 8]);
+
+    /// Number of bits up to the highest that is set.
+    fn bits(self) -> u32 {
+        let zeros: u32 = self
+            .0
+            .iter()
+            .scan(true, |leading, word| {
+                let zeros = if *leading { word.leading_zeros() } else { 0 };
+                *leading &= *word == 0;
+                Some(zeros)
+            })
+            .sum();
+        512 - zeros
+    }
+
+    fn times_ten(&mut self) {
+        let mut carry = 0;
+        for word in self.0.iter_mut().rev() {
+            let product = u128::from(*word) * 10 + carry;
+            *word = low_word(product);
+            carry = product >> 64;
+        }
+        assert_eq!(carry, 0, "more than 512 bits");
+    }
+
+    fn double(&mut self) {
+        let mut carry = 0;
+        for word in self.0.iter_mut().rev() {
+            let highest = *word >> 63;
+            *word = (*word << 1) | carry;
+            carry = highest;
+        }
+    }
+
+    /// Takes away `other`, which is not larger.
+    fn subtract(&mut self, other: &Self) {
+        let mut borrow = false;
+        for (word, taken) in self.0.iter_mut().zip(other.0).rev() {
+            let (left, first) = word.overflowing_sub(taken);
+            let (left, second) = left.overflowing_sub(u64::from(borrow));
+            *word = left;
+            borrow = first || second;
+        }
+    }
+
+    /// The double nearest to the quotient, ties to even; `other` is not zero and neither has more than 500 bits.
+    fn divided_by(mut self, mut other: Self) -> f64 {
+        /// Bits of the quotient that are worked out: more than a double has, and one that says whether any follow.
+        const BITS: u32 = 66;
+        if self == Self::ZERO {
+            return 0.0;
+        }
+        // 1. Both get the same number of bits; the quotient is then between 1/2 and 2.
+        let (above, below) = (self.bits(), other.bits());
+        (below..above).for_each(|_| other.double());
+        (above..below).for_each(|_| self.double());
+        // 2. Bit by bit, as on paper.
+        let mut quotient = 0_u128;
+        for _ in 0..BITS {
+            quotient <<= 1;
+            if self >= other {
+                self.subtract(&other);
+                quotient |= 1;
+            }
+            self.double();
+        }
+        quotient |= u128::from(self != Self::ZERO);
+        // 3. One rounding; the power of two only moves the point.
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_precision_loss,
+            reason = "u128 to f64 rounds to nearest even, which is the purpose, and `From` does not exist for it"
+        )]
+        let rounded = quotient as f64;
+        let exponent = i64::from(above) - i64::from(below) - i64::from(BITS - 1);
+        let biased = u64::try_from(1023 + exponent).expect("neither number has more than 512 bits");
+        rounded * f64::from_bits(biased << 52)
+    }
 }
 
 /// `sum / n · 10^digits`, rounded half to even; `digits` in −1..=4. `None` for n = 0.
@@ -218,44 +300,61 @@ mod tests {
     }
 
     #[test]
-    fn wide_numbers_round_once_to_nearest_even() {
+    fn quotients_round_once_to_nearest_even() {
+        let wide = |high: u128, low: u128| Unsigned512::from(Unsigned256 { high, low });
         let two_to_128 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0_f64;
-        assert_eq!(
-            Unsigned256 { high: 1, low: 0 }.to_f64().to_bits(),
-            two_to_128.to_bits()
-        );
-        // 2^181 + 2^128 is a tie at 53 bits: down to even; one more and it goes up.
-        let tie = Unsigned256 {
-            high: (1 << 53) + 1,
-            low: 0,
-        };
-        let above = Unsigned256 {
-            high: (1 << 53) + 1,
-            low: 1,
-        };
-        assert_eq!(
-            tie.to_f64().to_bits(),
-            (9_007_199_254_740_992.0 * two_to_128).to_bits()
-        );
-        assert_eq!(
-            above.to_f64().to_bits(),
-            (9_007_199_254_740_994.0 * two_to_128).to_bits()
-        );
+        for (above, below, expected) in [
+            (wide(1, 0), wide(0, 1), two_to_128),
+            (wide(0, 1), wide(1, 0), 1.0 / two_to_128),
+            (wide(0, 200), wide(0, 6), 100.0 / 3.0),
+            (wide(0, 2_000_000), wide(0, 60_000), 100.0 / 3.0),
+            (wide(0, 1), wide(0, 10), 0.1),
+            (wide(0, 7), wide(0, 7), 1.0),
+            // 2^181 + 2^128 is a tie at 53 bits: down to even; one more and it goes up.
+            (
+                wide((1 << 53) + 1, 0),
+                wide(0, 1),
+                9_007_199_254_740_992.0 * two_to_128,
+            ),
+            (
+                wide((1 << 53) + 1, 1),
+                wide(0, 1),
+                9_007_199_254_740_994.0 * two_to_128,
+            ),
+        ] {
+            assert_eq!(
+                above.divided_by(below).to_bits(),
+                expected.to_bits(),
+                "{expected}"
+            );
+        }
         assert!(
-            Unsigned256 {
-                high: u128::MAX,
-                low: u128::MAX
-            }
-            .to_f64()
-            .is_finite()
+            wide(u128::MAX, u128::MAX)
+                .divided_by(wide(0, 1))
+                .is_finite()
         );
+    }
+
+    #[test]
+    fn the_variance_of_decimals_is_the_nearest_double() {
+        // 5, 5 and -5 with two places: 100 / 3.
+        let values = [500, 500, -500];
+        assert_eq!(
+            sample_variance(3, 500, &squares(&values), 2),
+            Some(100.0 / 3.0)
+        );
+        assert_eq!(
+            sample_variance(3, 5, &squares(&[5, 5, -5]), 0),
+            Some(100.0 / 3.0)
+        );
+        assert!(sample_variance(2, 0, &squares(&[i64::MAX, -i64::MAX]), 38).unwrap() > 0.0);
     }
 
     #[test]
     fn variance_of_the_widest_values_has_no_overflow() {
         let values = [i64::MIN, i64::MAX];
         let sum = values.iter().map(|v| i128::from(*v)).sum();
-        let got = sample_variance(2, sum, &squares(&values)).unwrap();
+        let got = sample_variance(2, sum, &squares(&values), 0).unwrap();
         // (2^64 - 1)^2 / 2
         assert!(
             (got / 1.701_411_834_604_692_3e38 - 1.0).abs() < 1e-15,
@@ -265,11 +364,11 @@ mod tests {
 
     #[test]
     fn variance_needs_two_values() {
-        assert_eq!(sample_variance(0, 0, &Int192::ZERO), None);
-        assert_eq!(sample_variance(1, 5, &squares(&[5])), None);
-        assert_eq!(sample_variance(2, 10, &squares(&[5, 5])), Some(0.0));
-        assert_eq!(sample_variance(2, 0, &squares(&[1, -1])), Some(2.0));
-        assert_eq!(sample_variance(2, 1000, &squares(&[1])), None);
+        assert_eq!(sample_variance(0, 0, &Int192::ZERO, 0), None);
+        assert_eq!(sample_variance(1, 5, &squares(&[5]), 0), None);
+        assert_eq!(sample_variance(2, 10, &squares(&[5, 5]), 0), Some(0.0));
+        assert_eq!(sample_variance(2, 0, &squares(&[1, -1]), 0), Some(2.0));
+        assert_eq!(sample_variance(2, 1000, &squares(&[1]), 0), None);
     }
 
     #[test]
@@ -299,7 +398,7 @@ mod tests {
             let deviations: i128 = values.iter().map(|v| (i128::from(*v) * i128::from(n) - sum).pow(2)).sum();
             #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "an oracle")]
             let expected = deviations as f64 / (n * n) as f64 / (n - 1) as f64;
-            let got = sample_variance(n, sum, &squares(&values)).unwrap();
+            let got = sample_variance(n, sum, &squares(&values), 0).unwrap();
             prop_assert!((got - expected).abs() <= expected * 1e-14);
         }
     }

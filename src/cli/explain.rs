@@ -279,12 +279,16 @@ fn measure(plan: &Plan, measure: &Measure) -> String {
         Measure::Completeness {
             window,
             column,
+            filter,
             min_rows,
             warn_below,
             fail_below,
         } => format!(
-            "completeness of {} in windows.{}{}{}, from {min_rows} rows on",
+            "completeness of {}{} in windows.{}{}{}, from {min_rows} rows on",
             plan.columns[*column].name,
+            filter
+                .as_ref()
+                .map_or_else(String::new, |filter| format!(" where {}", filter.text())),
             plan.windows[*window].name,
             bound("warn below", *warn_below),
             bound("fail below", *fail_below)

@@ -54,6 +54,12 @@ pub(super) fn for_people(plan: &Plan, outcome: &Outcome) -> String {
             if is_rule { "rules." } else { "" }
         ));
     }
+    for ((column, what), values) in &outcome.adjusted {
+        line(format!(
+            "  adjusted {:>9}  {column}: {what}",
+            numbers::grouped(*values)
+        ));
+    }
     for (check, statuses) in &outcome.verdicts {
         let statuses: Vec<String> = statuses
             .iter()
@@ -105,6 +111,7 @@ pub(super) fn for_machines(outcome: &Outcome) -> Value {
         "refused_by_reason": outcome.refused_by_reason,
         "dropped_by_rule": outcome.dropped_by_rule,
         "warned_by_rule": outcome.warned_by_rule,
+        "adjusted": adjusted(outcome),
         "verdicts": outcome.verdicts,
         "failures": outcome.failures,
         "warnings": outcome.warnings,
@@ -118,4 +125,13 @@ pub(super) fn for_machines(outcome: &Outcome) -> Value {
         "cpu_seconds": usage.iter().filter_map(|usage| usage.cpu_seconds).sum::<f64>(),
         "peak_memory_bytes": usage.iter().filter_map(|usage| usage.peak_memory_bytes).max(),
     })
+}
+
+/// Adjusted values by column and what was done to them.
+fn adjusted(outcome: &Outcome) -> Value {
+    let mut columns = json!({});
+    for ((column, what), values) in &outcome.adjusted {
+        columns[column][what] = json!(values);
+    }
+    columns
 }

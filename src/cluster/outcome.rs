@@ -238,6 +238,8 @@ pub struct Outcome {
     pub refused_by_reason: BTreeMap<String, u64>,
     /// Rows that failed a rule that only warns, by rule.
     pub warned_by_rule: BTreeMap<String, u64>,
+    /// Values that were read otherwise than they were written, by column and what was done.
+    pub adjusted: BTreeMap<(String, String), u64>,
     /// Dropped rows by rule or option.
     pub dropped_by_rule: BTreeMap<String, u64>,
     /// Verdicts by check and status.

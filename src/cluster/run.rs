@@ -255,7 +255,12 @@ fn needed(plan: &Plan, before: bool) -> Vec<bool> {
     }
     for check in &plan.checks {
         match &check.measure {
-            Measure::Completeness { column, .. } => need(&[*column]),
+            Measure::Completeness { column, filter, .. } => {
+                need(&[*column]);
+                if let Some(filter) = filter {
+                    need(filter.inputs());
+                }
+            }
             Measure::Freshness {
                 per, event_time, ..
             } => {

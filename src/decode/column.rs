@@ -8,8 +8,11 @@ use arrow_array::types::{Int16Type, Int32Type, Int64Type};
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 
 use super::dialect::Dialect;
-use super::kernel::{Bad, Kernel, trim};
-use super::number::{Boolean, Decimal, Double, Integer};
+use super::kernel::{Adjusted, Bad, Kernel, trim};
+use super::notation::Notated;
+use super::number::{
+    BAD_DECIMAL, BAD_DOUBLE, BAD_INTEGER, Boolean, Decimal, Double, Integer, Worded,
+};
 use super::scan::{narrow, wide};
 use super::split::Index;
 use super::text::Texts;
@@ -59,6 +62,11 @@ pub(super) trait Collect: Debug + Send {
     /// Takes one text as the value of the draft's next row.
     fn text(&mut self, row: usize, text: &[u8], quoted: bool, faults: &mut Vec<Fault>);
 
+    /// Takes the text of a value of JSON or of a columnar file, which is in no notation of people.
+    fn value(&mut self, row: usize, text: &[u8], faults: &mut Vec<Fault>) {
+        self.text(row, text, false, faults);
+    }
+
     /// The next row has no value; a fault where it must have one, unless the row is judged as a whole.
     fn absent(&mut self, row: usize, judged: bool, faults: &mut Vec<Fault>);
 
@@ -75,26 +83,49 @@ pub(super) trait Collect: Debug + Send {
 
     /// The values since `begin`.
     fn finish(&mut self) -> ArrayRef;
+
+    /// How many of them were read otherwise than they were written; asked after `finish`.
+    fn adjusted(&mut self) -> Adjusted {
+        Adjusted::default()
+    }
 }
 
 /// A collector for a column; `nulls` are the format's texts for null.
 pub(super) fn collector(column: &SourceColumn, nulls: &[String]) -> Box<dyn Collect> {
     let judge = Judge::new(column, nulls);
+    let notation = &column.notation;
     match column.column_type {
-        ColumnType::Boolean => Values::boxed(Boolean, judge),
-        ColumnType::SmallInt => Values::boxed(Integer::<Int16Type>::new(), judge),
-        ColumnType::Int => Values::boxed(Integer::<Int32Type>::new(), judge),
-        ColumnType::BigInt => Values::boxed(Integer::<Int64Type>::new(), judge),
-        ColumnType::Double => Values::boxed(Double, judge),
+        ColumnType::Boolean => match &notation.words {
+            Some(words) => Values::boxed(Worded::new(words.clone()), judge),
+            None => Values::boxed(Boolean, judge),
+        },
+        ColumnType::SmallInt => numbers(Integer::<Int16Type>::new(), column, judge, BAD_INTEGER),
+        ColumnType::Int => numbers(Integer::<Int32Type>::new(), column, judge, BAD_INTEGER),
+        ColumnType::BigInt => numbers(Integer::<Int64Type>::new(), column, judge, BAD_INTEGER),
+        ColumnType::Double => numbers(Double, column, judge, BAD_DOUBLE),
         ColumnType::Decimal(precision, scale) => {
-            Values::boxed(Decimal::new(precision, scale), judge)
+            let kernel = Decimal::new(precision, scale, notation.round);
+            numbers(kernel, column, judge, BAD_DECIMAL)
         }
-        ColumnType::Date => Values::boxed(Date::new(&column.formats), judge),
+        ColumnType::Date => Values::boxed(Date::new(&column.formats, notation), judge),
         ColumnType::Timestamp => Values::boxed(
-            Timestamp::new(&column.formats, column.unit, column.time_zone),
+            Timestamp::new(&column.formats, column.unit, column.time_zone, notation),
             judge,
         ),
         ColumnType::Varchar => Box::new(Texts::new(judge)),
+    }
+}
+
+/// A collector of numbers, behind a notation where the column has one.
+fn numbers<K: Kernel + 'static>(
+    kernel: K,
+    column: &SourceColumn,
+    judge: Judge,
+    bad: Bad,
+) -> Box<dyn Collect> {
+    match &column.notation.number {
+        Some(notation) => Values::boxed(Notated::new(kernel, notation.clone(), bad), judge),
+        None => Values::boxed(kernel, judge),
     }
 }
 
@@ -220,6 +251,8 @@ impl<K: Kernel + 'static> Values<K> {
             .nulls
             .iter()
             .all(|null| kernel.parse(null, judge.lenient).is_err());
+        // Texts of nulls are no values.
+        kernel.adjusted();
         Box::new(Self {
             kernel,
             judge,
@@ -256,7 +289,7 @@ impl<K: Kernel> Collect for Values<K> {
                 }
                 let mut scratch = std::mem::take(&mut self.scratch);
                 let (text, quoted) = stretch.dialect.text(raw, &mut scratch);
-                let value = self.read(stretch.first_row + row, text, quoted, faults);
+                let value = self.read(stretch.first_row + row, text, quoted, K::parse, faults);
                 self.scratch = scratch;
                 match value {
                     Some(value) => self.read[before + row] = value,
@@ -267,7 +300,12 @@ impl<K: Kernel> Collect for Values<K> {
     }
 
     fn text(&mut self, row: usize, text: &[u8], quoted: bool, faults: &mut Vec<Fault>) {
-        let value = self.read(row, text, quoted, faults);
+        let value = self.read(row, text, quoted, K::parse, faults);
+        self.push(value);
+    }
+
+    fn value(&mut self, row: usize, text: &[u8], faults: &mut Vec<Fault>) {
+        let value = self.read(row, text, false, K::parse_value, faults);
         self.push(value);
     }
 
@@ -289,6 +327,10 @@ impl<K: Kernel> Collect for Values<K> {
         self.nulls.clear();
         self.kernel.array(values, nulls)
     }
+
+    fn adjusted(&mut self) -> Adjusted {
+        self.kernel.adjusted()
+    }
 }
 
 impl<K: Kernel> Values<K> {
@@ -305,6 +347,7 @@ impl<K: Kernel> Values<K> {
         row: usize,
         text: &[u8],
         quoted: bool,
+        parse: impl Fn(&mut K, &[u8], bool) -> Result<K::Native, Bad>,
         faults: &mut Vec<Fault>,
     ) -> Option<K::Native> {
         let inner = self.judge.trimmed(text, quoted);
@@ -312,7 +355,7 @@ impl<K: Kernel> Values<K> {
             self.judge.absent(row, faults);
             return None;
         }
-        match self.kernel.parse(inner, self.judge.lenient) {
+        match parse(&mut self.kernel, inner, self.judge.lenient) {
             Ok(value) => Some(value),
             Err(bad) => {
                 self.judge.bad(row, bad, text, faults);

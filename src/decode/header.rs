@@ -117,22 +117,25 @@ pub fn bind_header(
         });
     }
     let names = names(options, header_record)?;
-    let place = |name: &String| columns.iter().position(|column| column.header == *name);
+    let wanted = fields(columns);
+    let place = |name: &String| wanted.iter().position(|field| *field == name);
     let column_of_field: Vec<_> = names.iter().map(place).collect();
-    for (at, column) in columns.iter().enumerate() {
+    for (at, field) in wanted.iter().enumerate() {
         let times = column_of_field
             .iter()
             .filter(|bound| **bound == Some(at))
             .count();
         if times > 1 {
             return Err(HeaderError::Duplicate {
-                name: column.header.clone(),
+                name: (*field).to_owned(),
                 times,
             });
         }
     }
-    let missing: Vec<_> = (0..columns.len())
-        .filter(|at| !columns[*at].optional && !column_of_field.contains(&Some(*at)))
+    let missing: Vec<_> = columns_of_fields(columns)
+        .enumerate()
+        .filter(|(at, column)| !column.optional && !column_of_field.contains(&Some(*at)))
+        .map(|(at, _)| at)
         .collect();
     if missing.is_empty() {
         return Ok(HeaderBinding {
@@ -149,7 +152,7 @@ pub fn bind_header(
         .collect();
     let columns: Vec<_> = missing
         .into_iter()
-        .map(|at| columns[at].header.clone())
+        .map(|at| wanted[at].to_owned())
         .collect();
     let hints = columns
         .iter()
@@ -160,6 +163,40 @@ pub fn bind_header(
         hints,
         written: Written::seen_in(header_record, encoding),
     })
+}
+
+/// The names of the fields that are read: one a column, then the further parts of columns made of several.
+pub(super) fn fields(columns: &[SourceColumn]) -> Vec<&str> {
+    let first = columns.iter().map(|column| &column.header);
+    let parts = columns.iter().flat_map(|column| &column.notation.parts);
+    first.chain(parts).map(String::as_str).collect()
+}
+
+/// The column of each of [`fields`].
+fn columns_of_fields(columns: &[SourceColumn]) -> impl Iterator<Item = &SourceColumn> {
+    let parts = columns
+        .iter()
+        .flat_map(|column| column.notation.parts.iter().map(move |_| column));
+    columns.iter().chain(parts)
+}
+
+/// For each column the fields of a file that it is read from, in order; empty where the file lacks one.
+pub(super) fn fields_of_columns(
+    header: &HeaderBinding,
+    columns: &[SourceColumn],
+) -> Vec<Vec<usize>> {
+    let mut next = columns.len();
+    let field = |place: usize| {
+        let mut bound = header.column_of_field.iter();
+        bound.position(|bound| *bound == Some(place))
+    };
+    let of_column = |(at, column): (usize, &SourceColumn)| {
+        let parts = next..next + column.notation.parts.len();
+        next = parts.end;
+        let fields: Option<Vec<usize>> = std::iter::once(at).chain(parts).map(field).collect();
+        fields.unwrap_or_default()
+    };
+    columns.iter().enumerate().map(of_column).collect()
 }
 
 /// The texts of a header record's fields.

@@ -118,7 +118,9 @@ pub(super) fn give(
         },
     };
     let text = value.map_or(&[][..], Value::text);
-    if fits {
+    if fits && matches!(value, Some(Value::Number(_) | Value::Boolean(_))) {
+        to.value(row, text, faults);
+    } else if fits {
         // As if unquoted: a column may say which texts mean null.
         to.text(row, text, false, faults);
     } else {

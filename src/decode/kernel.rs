@@ -24,6 +24,25 @@ impl Bad {
     pub(super) const fn new(code: &'static str) -> Self {
         Self { code, hint: "" }
     }
+
+    /// The same with a hint, unless it has one.
+    pub(super) fn or_hint(mut self, hint: &'static str) -> Self {
+        if self.hint.is_empty() {
+            self.hint = hint;
+        }
+        self
+    }
+}
+
+/// How many values of each kind a kernel has read otherwise than they were written, as the job file lets it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Adjusted {
+    /// Decimals rounded.
+    pub(super) rounded: u64,
+    /// Local times that occur twice, one of which was chosen.
+    pub(super) chosen: u64,
+    /// Local times that don't occur and were moved.
+    pub(super) shifted: u64,
 }
 
 /// The number is outside the type's range.
@@ -41,6 +60,16 @@ pub(super) trait Kernel: Debug + Send {
 
     /// The value of a text that is neither null nor empty.
     fn parse(&mut self, text: &[u8], lenient: bool) -> Result<Self::Native, Bad>;
+
+    /// The value of a number that is no text of a person but a value of JSON or of a columnar file: never in another notation.
+    fn parse_value(&mut self, text: &[u8], lenient: bool) -> Result<Self::Native, Bad> {
+        self.parse(text, lenient)
+    }
+
+    /// What was adjusted since this was asked last.
+    fn adjusted(&mut self) -> Adjusted {
+        Adjusted::default()
+    }
 
     /// The array of all values.
     fn array(&self, values: Vec<Self::Native>, nulls: Option<NullBuffer>) -> ArrayRef;

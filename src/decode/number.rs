@@ -2,6 +2,7 @@
 //!
 //! Decimals never pass through floats: digits are moved, and a digit that would be lost is a fault.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow_array::types::{ArrowPrimitiveType, Int16Type, Int32Type, Int64Type};
@@ -9,13 +10,14 @@ use arrow_array::{ArrayRef, BooleanArray, Decimal128Array, Float64Array, Primiti
 use arrow_buffer::NullBuffer;
 
 use super::kernel::{
-    Bad, Kernel, OVERFLOW, SCALE_LOSS, ZEROS, digits, digits_in_tail, tail_word, trim,
+    Adjusted, Bad, Kernel, OVERFLOW, SCALE_LOSS, ZEROS, digits, digits_in_tail, tail_word, trim,
 };
 use super::scan::narrow;
+use crate::job::plan::{NumberNotation, Rounding, Words};
 
-const BAD_INTEGER: Bad = Bad::new("bad_integer");
-const BAD_DECIMAL: Bad = Bad::new("bad_decimal");
-const BAD_DOUBLE: Bad = Bad::new("bad_double");
+pub(super) const BAD_INTEGER: Bad = Bad::new("bad_integer");
+pub(super) const BAD_DECIMAL: Bad = Bad::new("bad_decimal");
+pub(super) const BAD_DOUBLE: Bad = Bad::new("bad_double");
 const BAD_BOOLEAN: Bad = Bad::new("bad_boolean");
 
 /// Whole numbers of one width.
@@ -53,7 +55,8 @@ impl<T: Whole + std::fmt::Debug> Kernel for Integer<T> {
     }
 
     fn parse(&mut self, text: &[u8], lenient: bool) -> Result<T::Native, Bad> {
-        T::Native::try_from(integer(text, lenient)?).map_err(|_| OVERFLOW)
+        let value = integer(text, lenient).map_err(|bad| hinted(bad, text, lenient))?;
+        T::Native::try_from(value).map_err(|_| OVERFLOW)
     }
 
     fn array(&self, values: Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
@@ -91,6 +94,18 @@ pub(super) fn integer(text: &[u8], lenient: bool) -> Result<i64, Bad> {
     Ok(value)
 }
 
+/// The fault of a text that is no plain number, with the option that would read it.
+#[cold]
+fn hinted(bad: Bad, text: &[u8], lenient: bool) -> Bad {
+    if bad == OVERFLOW || bad == SCALE_LOSS {
+        return bad;
+    }
+    if bad == BAD_INTEGER && !lenient && integer(text, true).is_ok() {
+        return bad.or_hint("lenient = true?");
+    }
+    bad.or_hint(super::notation::hint(text, &NumberNotation::default()))
+}
+
 fn sign(text: &[u8]) -> (bool, &[u8]) {
     match text.split_first() {
         Some((b'-', rest)) => (true, rest),
@@ -107,11 +122,15 @@ pub(super) struct Decimal {
     /// Length of the fraction with its dot where the fast way is open: numbers of up to eight characters that have
     /// exactly as many digits after the dot as the column.
     tail: Option<usize>,
+    /// What becomes of digits that the scale has no place for; `None`: they are a fault.
+    round: Option<Rounding>,
+    /// Values that lost digits.
+    rounded: u64,
 }
 
 impl Decimal {
     /// A kernel for decimal(`precision`, `scale`), 0 ≤ scale ≤ precision ≤ 38.
-    pub(super) fn new(precision: u8, scale: i8) -> Self {
+    pub(super) fn new(precision: u8, scale: i8, round: Option<Rounding>) -> Self {
         let scale = u8::try_from(scale).expect("the job file has no negative scales");
         // Seven digits must fit, and one of them must stand before the dot.
         let tail = ((1..=6).contains(&scale) && precision >= 7).then(|| usize::from(scale) + 1);
@@ -119,6 +138,8 @@ impl Decimal {
             precision,
             scale,
             tail,
+            round,
+            rounded: 0,
         }
     }
 }
@@ -146,11 +167,18 @@ impl Kernel for Decimal {
     }
 
     fn parse(&mut self, text: &[u8], lenient: bool) -> Result<i128, Bad> {
-        decimal(
-            if lenient { trim(text) } else { text },
-            self.precision,
-            self.scale,
-        )
+        let text = if lenient { trim(text) } else { text };
+        let (value, exact) = decimal(text, self.precision, self.scale, self.round)
+            .map_err(|bad| hinted(bad, text, lenient))?;
+        self.rounded += u64::from(!exact);
+        Ok(value)
+    }
+
+    fn adjusted(&mut self) -> Adjusted {
+        Adjusted {
+            rounded: std::mem::take(&mut self.rounded),
+            ..Adjusted::default()
+        }
     }
 
     fn array(&self, values: Vec<i128>, nulls: Option<NullBuffer>) -> ArrayRef {
@@ -163,8 +191,14 @@ impl Kernel for Decimal {
     }
 }
 
-/// A decimal number times 10^`scale`, exactly: `[+-] digits [. digits] [e [+-] digits]`.
-pub(super) fn decimal(text: &[u8], precision: u8, scale: u8) -> Result<i128, Bad> {
+/// A decimal number times 10^`scale`: `[+-] digits [. digits] [e [+-] digits]`, and whether that is exact. Without `round` it
+/// always is: a digit that would be lost is a fault.
+pub(super) fn decimal(
+    text: &[u8],
+    precision: u8,
+    scale: u8,
+    round: Option<Rounding>,
+) -> Result<(i128, bool), Bad> {
     let (negative, body) = sign(text);
     let (number, exponent) = match memchr::memchr2(b'e', b'E', body) {
         Some(at) => (&body[..at], exponent(&body[at + 1..])?),
@@ -192,13 +226,22 @@ pub(super) fn decimal(text: &[u8], precision: u8, scale: u8) -> Result<i128, Bad
     }
     let count = length(whole) + length(fraction);
     if count == 0 {
-        return Ok(0);
+        return Ok((0, true));
     }
     // 2. Now the number has exactly `count + shift` digits at the scale.
-    if count + shift > i64::from(precision) {
+    let digits = count + shift;
+    if digits > i64::from(precision) {
         return Err(OVERFLOW);
     }
-    let shift = u32::try_from(shift).map_err(|_| SCALE_LOSS)?;
+    let signed = |value: i128| if negative { -value } else { value };
+    let Ok(shift) = u32::try_from(shift) else {
+        let round = round.ok_or(SCALE_LOSS)?;
+        let value = rounded(whole, fraction, digits, round);
+        if value >= 10_i128.pow(u32::from(precision)) {
+            return Err(OVERFLOW);
+        }
+        return Ok((signed(value), false));
+    };
     // 3. At most 38 digits, which an i128 holds; up to 18 fit into a register.
     let all = whole.iter().chain(fraction);
     let mut value = if count <= 18 {
@@ -207,7 +250,28 @@ pub(super) fn decimal(text: &[u8], precision: u8, scale: u8) -> Result<i128, Bad
         all.fold(0_i128, |value, byte| value * 10 + i128::from(byte - b'0'))
     };
     value *= 10_i128.pow(shift);
-    Ok(if negative { -value } else { value })
+    Ok((signed(value), true))
+}
+
+/// The first `keep` (at most 38) of the digits, rounded by those after them, of which the last is not zero.
+#[cold]
+fn rounded(whole: &[u8], fraction: &[u8], keep: i64, round: Rounding) -> i128 {
+    // With fewer than no digits the number is below a tenth of the last place.
+    let Ok(keep) = usize::try_from(keep) else {
+        return 0;
+    };
+    let mut digits = whole.iter().chain(fraction).map(|byte| byte - b'0');
+    let kept = digits
+        .by_ref()
+        .take(keep)
+        .fold(0_i128, |value, digit| value * 10 + i128::from(digit));
+    let first = digits.next().unwrap_or(0);
+    let up = match (first.cmp(&5), digits.next().is_some()) {
+        (Ordering::Greater, _) | (Ordering::Equal, true) => true,
+        (Ordering::Less, _) => false,
+        (Ordering::Equal, false) => round == Rounding::HalfUp || kept % 2 == 1,
+    };
+    kept + i128::from(up)
 }
 
 /// The power of ten; kept within bounds that make any number overflow or lose digits.
@@ -258,7 +322,8 @@ impl Kernel for Double {
     }
 
     fn parse(&mut self, text: &[u8], lenient: bool) -> Result<f64, Bad> {
-        double(if lenient { trim(text) } else { text })
+        let text = if lenient { trim(text) } else { text };
+        double(text).map_err(|bad| hinted(bad, text, lenient))
     }
 
     fn array(&self, values: Vec<f64>, nulls: Option<NullBuffer>) -> ArrayRef {
@@ -309,11 +374,64 @@ impl Kernel for Boolean {
         {
             Ok(false)
         } else {
-            Err(BAD_BOOLEAN)
+            Err(Bad {
+                code: BAD_BOOLEAN.code,
+                hint: "true = […], false = […]?",
+            })
         }
     }
 
     fn array(&self, values: Vec<bool>, nulls: Option<NullBuffer>) -> ArrayRef {
         Arc::new(BooleanArray::new(values.into(), nulls))
+    }
+}
+
+/// Truth values in the job's own words, in any case.
+#[derive(Debug)]
+pub(super) struct Worded {
+    words: Words,
+}
+
+impl Worded {
+    /// A kernel for these words.
+    pub(super) fn new(words: Words) -> Self {
+        Self { words }
+    }
+}
+
+impl Kernel for Worded {
+    type Native = bool;
+
+    #[inline(always)]
+    fn fast(&mut self, bytes: &[u8], start: usize, end: usize) -> Option<bool> {
+        let text = bytes.get(start..end)?;
+        let is = |words: &[String]| words.iter().any(|word| word.as_bytes() == text);
+        if is(&self.words.yes) {
+            Some(true)
+        } else {
+            is(&self.words.no).then_some(false)
+        }
+    }
+
+    fn parse(&mut self, text: &[u8], lenient: bool) -> Result<bool, Bad> {
+        let text = if lenient { trim(text) } else { text };
+        let text = str::from_utf8(text)
+            .map_err(|_| BAD_BOOLEAN)?
+            .to_lowercase();
+        if self.words.yes.contains(&text) {
+            Ok(true)
+        } else if self.words.no.contains(&text) {
+            Ok(false)
+        } else {
+            Err(BAD_BOOLEAN)
+        }
+    }
+
+    fn parse_value(&mut self, text: &[u8], lenient: bool) -> Result<bool, Bad> {
+        Boolean.parse(text, lenient)
+    }
+
+    fn array(&self, values: Vec<bool>, nulls: Option<NullBuffer>) -> ArrayRef {
+        Boolean.array(values, nulls)
     }
 }

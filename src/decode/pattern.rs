@@ -2,7 +2,7 @@
 //!
 //! The usual specifiers are matched here, at a few nanoseconds each; a pattern with any other is left to `chrono`. As
 //! there, numbers may have fewer digits than their width and a blank matches any blanks. `%f` are digits after a dot
-//! (`00.5` is half a second), whatever their number; two-digit years from 69 on are of the last century, as in POSIX.
+//! (`00.5` is half a second), whatever their number; two-digit years lie in the hundred years from the column's `pivot` on.
 
 use chrono::format::{Parsed, StrftimeItems, parse};
 use chrono::{Datelike, Timelike};
@@ -64,10 +64,20 @@ impl Fields {
 
 /// A compiled pattern.
 #[derive(Debug)]
-pub(super) enum Pattern {
+pub(super) struct Pattern {
+    way: Way,
+    /// First of the hundred years that two-digit years lie in.
+    pivot: i64,
+}
+
+#[derive(Debug)]
+enum Way {
     Own(Vec<Item>),
     Chrono(String),
 }
+
+/// First of the hundred years of two-digit years where the job says none, as in POSIX.
+const PIVOT: i64 = 1969;
 
 /// One piece of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,28 +128,59 @@ const WEEKDAYS: [&str; 7] = [
 ];
 
 impl Pattern {
-    /// Compiles a `strftime` pattern.
-    pub(super) fn new(format: &str) -> Self {
+    /// Compiles a `strftime` pattern; two-digit years lie in the hundred years from `pivot` on.
+    pub(super) fn new(format: &str, pivot: Option<i64>) -> Self {
         let mut items = Vec::new();
-        match compile(format, &mut items) {
-            Some(()) => Self::Own(items),
-            None => Self::Chrono(format.to_owned()),
+        let way = match compile(format, &mut items) {
+            Some(()) => Way::Own(items),
+            None => Way::Chrono(format.to_owned()),
+        };
+        Self {
+            way,
+            pivot: pivot.unwrap_or(PIVOT),
         }
     }
 
     /// What `text` says, where it is of this pattern from its first to its last byte.
     pub(super) fn read(&self, text: &[u8]) -> Option<Fields> {
-        match self {
-            Self::Own(items) => {
+        match &self.way {
+            Way::Own(items) => {
                 let mut fields = Fields::default();
                 let rest = items
                     .iter()
-                    .try_fold(text, |rest, item| item.read(rest, &mut fields))?;
+                    .try_fold(text, |rest, item| item.read(rest, self.pivot, &mut fields))?;
                 rest.is_empty().then_some(fields)
             }
-            Self::Chrono(format) => by_chrono(format, text),
+            Way::Chrono(format) => by_chrono(format, self.pivot, text),
         }
     }
+}
+
+/// The year of the hundred from `pivot` on that ends in these two digits.
+fn full_year(short: i64, pivot: i64) -> i64 {
+    pivot + (short - pivot).rem_euclid(100)
+}
+
+/// A pattern with what it stands for written out: `%D` is `%m/%d/%y`.
+pub(crate) fn plain(pattern: &str) -> String {
+    const LONG: [(&str, &str); 4] = [
+        ("%D", "%m/%d/%y"),
+        ("%x", "%m/%d/%y"),
+        ("%F", "%Y-%m-%d"),
+        ("%e", "%d"),
+    ];
+    LONG.iter()
+        .fold(pattern.to_owned(), |pattern, (short, long)| {
+            pattern.replace(short, long)
+        })
+}
+
+/// The plain pattern with day and month in each other's place.
+pub(crate) fn swapped(pattern: &str) -> String {
+    let day_for_month = |piece: &str| piece.replace("%m", "%d");
+    let pattern = plain(pattern);
+    let pieces: Vec<String> = pattern.split("%d").map(day_for_month).collect();
+    pieces.join("%m")
 }
 
 fn compile(format: &str, items: &mut Vec<Item>) -> Option<()> {
@@ -190,16 +231,13 @@ fn compile(format: &str, items: &mut Vec<Item>) -> Option<()> {
 
 impl Item {
     /// Reads this piece at the start of `text` and gives what follows it.
-    fn read<'a>(self, text: &'a [u8], fields: &mut Fields) -> Option<&'a [u8]> {
+    fn read<'a>(self, text: &'a [u8], pivot: i64, fields: &mut Fields) -> Option<&'a [u8]> {
         let mut rest = text;
         match self {
             Self::Literal(byte) => rest = text.strip_prefix(&[byte])?,
             Self::Blank => rest = text.trim_ascii_start(),
             Self::Year => fields.year = digits(&mut rest, 4)?,
-            Self::ShortYear => {
-                let year = digits(&mut rest, 2)?;
-                fields.year = if year >= 69 { 1900 + year } else { 2000 + year };
-            }
+            Self::ShortYear => fields.year = full_year(digits(&mut rest, 2)?, pivot),
             Self::Month => fields.month = digits(&mut rest, 2)?,
             Self::Day => fields.day = digits(&mut rest, 2)?,
             Self::DayOfYear => fields.day_of_year = Some(digits(&mut rest, 3)?),
@@ -287,10 +325,15 @@ fn name(rest: &mut &[u8], names: &[&str]) -> Option<i64> {
 }
 
 /// The slow way: everything that `chrono` knows.
-fn by_chrono(format: &str, text: &[u8]) -> Option<Fields> {
+fn by_chrono(format: &str, pivot: i64, text: &[u8]) -> Option<Fields> {
     let text = str::from_utf8(text).ok()?;
     let mut parsed = Parsed::new();
     parse(&mut parsed, text, StrftimeItems::new(format)).ok()?;
+    if let (None, None, Some(short)) = (parsed.year(), parsed.year_div_100(), parsed.year_mod_100())
+    {
+        let year = full_year(i64::from(short), pivot);
+        parsed.set_year_div_100(year / 100).ok()?;
+    }
     let zone = parsed.to_fixed_offset().ok().map(|offset| Zone {
         east_seconds: i64::from(offset.local_minus_utc()),
     });

@@ -144,7 +144,8 @@ fn csv_columns(
     let mut cutter = Cutter::new(format);
     let mut scratch = Vec::new();
     let dialect = Dialect::new(options);
-    let field_of = super::field_of_column(&chunk.header, columns.len());
+    let bound = super::header::fields_of_columns(&chunk.header, columns);
+    let mut text = Vec::new();
     for &row in rows {
         let record = record(chunk, starts, row, &mut cutter);
         let fields = if chunk.broken.is_some() {
@@ -153,18 +154,21 @@ fn csv_columns(
             dialect.fields(record)
         };
         let whole = fields.len() == chunk.header.fields;
-        for (builder, field) in builders.iter_mut().zip(&field_of) {
-            let raw = field.filter(|_| whole).and_then(|field| fields.get(field));
-            let text = raw.map(|raw| {
-                if dialect.is_stray(raw) {
+        for (builder, own) in builders.iter_mut().zip(&bound) {
+            text.clear();
+            let own = own.iter().filter(|_| whole);
+            for raw in own.filter_map(|field| fields.get(*field)) {
+                let part = if dialect.is_stray(raw) {
                     raw
                 } else {
                     dialect.text(raw, &mut scratch).0
-                }
-            });
-            match text {
-                None | Some([]) => builder.append_null(),
-                Some(text) => builder.append_value(readable(chunk, text)),
+                };
+                super::join(&mut text, part);
+            }
+            if text.is_empty() {
+                builder.append_null();
+            } else {
+                builder.append_value(readable(chunk, &text));
             }
         }
     }

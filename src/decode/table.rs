@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type};
+use arrow_array::types::{Date32Type, Float32Type, Float64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::CastOptions;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
@@ -13,6 +13,7 @@ use arrow_schema::{DataType, SchemaRef, TimeUnit};
 
 use super::column::Collect;
 use super::json::WRONG_TYPE;
+use super::kernel::Adjusted;
 use super::{Decoder, HeaderError};
 use crate::job::plan::{ColumnType, SourceColumn};
 use crate::record::{Draft, Epoch, Fault, Origin};
@@ -68,7 +69,12 @@ impl Decoder {
         draft.columns.resize(self.column_count, None);
         for (column, collector) in self.columns.iter().zip(&mut self.collectors) {
             let values = match batch.column_by_name(&column.header) {
-                Some(read) => values(column, read, collector.as_mut(), &mut draft.faults),
+                Some(read) => {
+                    let (values, adjusted) =
+                        values(column, read, collector.as_mut(), &mut draft.faults);
+                    super::note_adjusted(column.id, adjusted, &mut draft.adjusted);
+                    values
+                }
                 None => absent(draft.rows, collector.as_mut(), &mut draft.faults),
             };
             draft.columns[column.id] = Some(values);
@@ -89,7 +95,7 @@ fn values(
     read: &ArrayRef,
     collector: &mut dyn Collect,
     faults: &mut Vec<Fault>,
-) -> ArrayRef {
+) -> (ArrayRef, Adjusted) {
     if let Some(values) = widened(column, read) {
         if column.not_null && values.null_count() > 0 {
             // The judge of absent values is the collector's; what it collects here is of no use.
@@ -97,18 +103,22 @@ fn values(
             nulls.for_each(|row| collector.absent(row, false, faults));
             collector.finish();
         }
-        return values;
+        return (values, Adjusted::default());
     }
     if is_text(read.data_type()) {
-        return by_text(column, read, collector, faults);
+        let values = by_text(column, read, collector, faults);
+        return (values, collector.adjusted());
     }
     // Numbers and times of the file have their own meaning: patterns are of texts, units of numbers.
     let plain = SourceColumn {
         formats: Vec::new(),
         unit: column.unit.filter(|_| read.data_type().is_numeric()),
+        notation: column.notation.of_values(),
         ..column.clone()
     };
-    by_text(column, read, super::collector(&plain, &[]).as_mut(), faults)
+    let mut collector = super::collector(&plain, &[]);
+    let values = by_text(column, read, collector.as_mut(), faults);
+    (values, collector.adjusted())
 }
 
 fn absent(rows: usize, collector: &mut dyn Collect, faults: &mut Vec<Fault>) -> ArrayRef {
@@ -132,7 +142,20 @@ fn widened(column: &SourceColumn, read: &ArrayRef) -> Option<ArrayRef> {
     let finite = values
         .as_primitive_opt::<Float64Type>()
         .is_none_or(|values| values.iter().flatten().all(f64::is_finite));
-    (nothing_lost && finite).then_some(values)
+    (nothing_lost && finite && in_range(column, &values)).then_some(values)
+}
+
+/// Whether all dates or timestamps are in the column's range.
+fn in_range(column: &SourceColumn, values: &ArrayRef) -> bool {
+    let Some(range) = column.notation.range else {
+        return true;
+    };
+    if let Some(times) = values.as_primitive_opt::<TimestampMicrosecondType>() {
+        return times.iter().flatten().all(|time| range.holds(time));
+    }
+    values
+        .as_primitive_opt::<Date32Type>()
+        .is_none_or(|days| days.iter().flatten().all(|day| range.holds(day.into())))
 }
 
 /// Whether every value of the file's type is one of the column's.

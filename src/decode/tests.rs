@@ -1,6 +1,7 @@
 //! Laws of the room as a whole; kernels have theirs beside them.
 
 mod records;
+mod times;
 mod values;
 
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ pub(super) fn column(id: usize, name: &str, column_type: ColumnType) -> SourceCo
         reason: None,
         optional: false,
         lenient: false,
+        notation: crate::job::plan::Notation::default(),
     }
 }
 
@@ -90,9 +92,13 @@ fn faults_of(draft: &Draft) -> Vec<String> {
         .collect()
 }
 
-/// What one text of a column becomes: its value, or its fault.
-fn one(text: &str, column: &SourceColumn) -> String {
-    let bytes = format!("{text}\n");
+/// What one text of a column becomes: its value, or its fault. A text with a comma is put into quotes.
+pub(super) fn one(text: &str, column: &SourceColumn) -> String {
+    let bytes = if text.contains(',') && !text.starts_with('"') {
+        format!("\"{text}\"\n")
+    } else {
+        format!("{text}\n")
+    };
     let (values, faults) = values_of(bytes.as_bytes(), column.clone());
     assert_eq!(values.len(), 1, "{text:?}");
     match (&values[0], faults.as_slice()) {
@@ -104,7 +110,7 @@ fn one(text: &str, column: &SourceColumn) -> String {
 }
 
 /// Texts of a column and what becomes of each: its value, `null`, or `reason detail`.
-fn table(column: &SourceColumn, cases: &[(&str, &str)]) {
+pub(super) fn table(column: &SourceColumn, cases: &[(&str, &str)]) {
     for (text, expected) in cases {
         assert_eq!(
             &one(text, column),

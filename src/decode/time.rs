@@ -10,15 +10,17 @@ use arrow_buffer::NullBuffer;
 use chrono::{DateTime, Duration, MappedLocalTime, Offset, TimeZone};
 use chrono_tz::Tz;
 
-use super::kernel::{Bad, Kernel, SCALE_LOSS, digit_pairs, trim};
+use super::kernel::{Adjusted, Bad, Kernel, SCALE_LOSS, digit_pairs, trim};
 use super::number::integer;
 use super::pattern::{Fields, Pattern, Zone};
-use crate::job::plan::EpochUnit;
+use crate::job::plan::{ColumnType, EpochUnit, LocalTimes, Notation, Range, Repeated, Skipped};
 
 const BAD_DATE: Bad = Bad::new("bad_date");
 const BAD_TIMESTAMP: Bad = Bad::new("bad_timestamp");
 const AMBIGUOUS: Bad = Bad::new("ambiguous_local_time");
 const NONEXISTENT: Bad = Bad::new("nonexistent_local_time");
+const DATE_OUT_OF_RANGE: Bad = Bad::new("date_out_of_range");
+const OUT_OF_RANGE: Bad = Bad::new("ts_out_of_range");
 
 const SECOND: i64 = 1_000_000;
 const DAY_SECONDS: i64 = 86_400;
@@ -61,20 +63,111 @@ pub(super) fn number(text: &[u8]) -> Option<i64> {
     })
 }
 
+/// Declared patterns, tried in order.
+#[derive(Debug)]
+struct Patterns {
+    declared: Vec<Pattern>,
+    /// The same with day and month in each other's place, to tell what may have been meant.
+    swapped: Vec<Pattern>,
+}
+
+impl Patterns {
+    fn new(formats: &[String], pivot: Option<i64>) -> Self {
+        let other_order =
+            |format: &&String| super::pattern::plain(format) != super::pattern::swapped(format);
+        let swap = |format: &String| Pattern::new(&super::pattern::swapped(format), pivot);
+        Self {
+            declared: formats
+                .iter()
+                .map(|format| Pattern::new(format, pivot))
+                .collect(),
+            swapped: formats.iter().filter(other_order).map(swap).collect(),
+        }
+    }
+
+    /// None are declared: texts are ISO 8601.
+    fn is_iso(&self) -> bool {
+        self.declared.is_empty()
+    }
+
+    /// What the first pattern that fits says, and its days.
+    fn read(&self, text: &[u8]) -> Option<(i64, Fields)> {
+        first(&self.declared, text)
+    }
+
+    /// What a text that does not fit may have meant, for people.
+    #[cold]
+    fn hint(&self, text: &[u8]) -> &'static str {
+        if !self.is_iso() {
+            let other = first(&self.swapped, text);
+            let is_time = other.is_some_and(|(_, fields)| fields.second_of_day().is_some());
+            return if is_time && self.read(text).is_none() {
+                "day and month swapped?"
+            } else {
+                ""
+            };
+        }
+        let mut parts = text.split(|byte| !byte.is_ascii_digit());
+        let part = |text: Option<&[u8]>| {
+            text.filter(|text| (1..=2).contains(&text.len()))
+                .and_then(number)
+        };
+        let slashes = text.iter().filter(|&&byte| byte == b'/').count();
+        match (part(parts.next()), part(parts.next())) {
+            (Some(13..=31), Some(1..=12)) if slashes == 2 => "formats = [\"%d/%m/%Y…\"]?",
+            (Some(1..=12), Some(13..=31)) if slashes == 2 => "formats = [\"%m/%d/%Y…\"]?",
+            (Some(1..=12), Some(1..=12)) if slashes == 2 => "formats: %d/%m/%Y or %m/%d/%Y?",
+            (Some(_), Some(_)) if text.get(1..3).is_some_and(|text| text.contains(&b'.')) => {
+                "formats = [\"%d.%m.%Y…\"]?"
+            }
+            _ => "",
+        }
+    }
+}
+
+fn first(patterns: &[Pattern], text: &[u8]) -> Option<(i64, Fields)> {
+    patterns.iter().find_map(|pattern| {
+        let fields = pattern.read(text)?;
+        Some((fields.days()?, fields))
+    })
+}
+
+/// Whether a text is a date, or begins with one, of a year that is none of 1 to 9999, or the infinity of databases.
+#[cold]
+fn is_far(text: &[u8]) -> bool {
+    let unsigned = text
+        .strip_prefix(b"-")
+        .or_else(|| text.strip_prefix(b"+"))
+        .unwrap_or(text);
+    if unsigned.eq_ignore_ascii_case(b"infinity") {
+        return true;
+    }
+    let digits = unsigned
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let (year, rest) = unsigned.split_at(digits);
+    let is_date = matches!(rest, [b'-', m0, m1, b'-', d0, d1, ..]
+        if [m0, m1, d0, d1].iter().all(|digit| digit.is_ascii_digit()));
+    let far = digits > 4 || year == b"0000" || unsigned.len() < text.len();
+    is_date && digits >= 4 && far
+}
+
 /// Dates.
 #[derive(Debug)]
 pub(super) struct Date {
-    /// Tried in order; ISO 8601 where empty.
-    patterns: Vec<Pattern>,
+    patterns: Patterns,
+    range: Option<Range>,
     /// The last ISO text and its days.
     last: ([u8; 10], i32),
 }
 
 impl Date {
     /// A kernel for dates of these patterns.
-    pub(super) fn new(formats: &[String]) -> Self {
+    pub(super) fn new(formats: &[String], notation: &Notation) -> Self {
         Self {
-            patterns: formats.iter().map(|format| Pattern::new(format)).collect(),
+            patterns: Patterns::new(formats, notation.pivot),
+            range: notation.range,
             last: ([0; 10], 0),
         }
     }
@@ -91,18 +184,26 @@ impl Kernel for Date {
 
     fn parse(&mut self, text: &[u8], lenient: bool) -> Result<i32, Bad> {
         let text = if lenient { trim(text) } else { text };
-        if self.patterns.is_empty() {
-            let days = iso_date(text).ok_or(BAD_DATE)?;
-            let days = i32::try_from(days).map_err(|_| BAD_DATE)?;
-            self.last = (text.try_into().map_err(|_| BAD_DATE)?, days);
-            return Ok(days);
+        let days = if self.patterns.is_iso() {
+            iso_date(text)
+        } else {
+            self.patterns.read(text).map(|(days, _)| days)
+        };
+        let Some(days) = days else {
+            return Err(if is_far(text) {
+                DATE_OUT_OF_RANGE
+            } else {
+                BAD_DATE.or_hint(self.patterns.hint(text))
+            });
+        };
+        if self.range.is_some_and(|range| !range.holds(days)) {
+            return Err(DATE_OUT_OF_RANGE);
         }
-        let days = self
-            .patterns
-            .iter()
-            .find_map(|pattern| pattern.read(text)?.days());
-        days.and_then(|days| i32::try_from(days).ok())
-            .ok_or(BAD_DATE)
+        let days = i32::try_from(days).map_err(|_| BAD_DATE)?;
+        if self.patterns.is_iso() {
+            self.last = (text.try_into().map_err(|_| BAD_DATE)?, days);
+        }
+        Ok(days)
     }
 
     fn array(&self, values: Vec<i32>, nulls: Option<NullBuffer>) -> ArrayRef {
@@ -113,20 +214,29 @@ impl Kernel for Date {
 /// Timestamps.
 #[derive(Debug)]
 pub(super) struct Timestamp {
-    patterns: Vec<Pattern>,
+    patterns: Patterns,
     unit: Option<EpochUnit>,
     local: Option<Local>,
+    range: Option<Range>,
     /// The first 11 bytes (`2026-03-14T`) of the last ISO text, as two words, and the microseconds of its midnight.
     last: (u64, u64, i64),
 }
 
 impl Timestamp {
     /// A kernel for timestamps of these patterns, or of numbers of `unit`; without a zone they are of `zone`.
-    pub(super) fn new(formats: &[String], unit: Option<EpochUnit>, zone: Option<Tz>) -> Self {
+    pub(super) fn new(
+        formats: &[String],
+        unit: Option<EpochUnit>,
+        zone: Option<Tz>,
+        notation: &Notation,
+    ) -> Self {
         Self {
-            patterns: formats.iter().map(|format| Pattern::new(format)).collect(),
+            patterns: Patterns::new(formats, notation.pivot),
             unit,
-            local: zone.filter(|zone| *zone != Tz::UTC).map(Local::new),
+            local: zone
+                .filter(|zone| *zone != Tz::UTC)
+                .map(|zone| Local::new(zone, notation.local)),
+            range: notation.range,
             last: (0, 0, 0),
         }
     }
@@ -160,12 +270,13 @@ impl Timestamp {
         };
         let zone = zone(rest).ok_or(BAD_TIMESTAMP)?;
         let seconds = days * DAY_SECONDS + hour * 3600 + minute * 60 + second;
-        if let Some(words) = first_words(text) {
-            self.last = (
-                words[0],
-                words[1] & FIRST_THREE_BYTES,
-                days * DAY_SECONDS * SECOND,
-            );
+        let midnight = days * DAY_SECONDS * SECOND;
+        // The fast way judges no time of a day that it knows, so all of it must be in the range.
+        let whole_day = self.range.is_none_or(|range| {
+            range.holds(midnight) && range.holds(midnight + DAY_SECONDS * SECOND - 1)
+        });
+        if whole_day && let Some(words) = first_words(text) {
+            self.last = (words[0], words[1] & FIRST_THREE_BYTES, midnight);
         }
         self.place(seconds, micros, zone)
     }
@@ -200,15 +311,35 @@ impl Timestamp {
         .into_iter()
         .find(|(unit, _)| in_range(value, *unit).is_some_and(|micros| micros >= LIKELY_FROM))
         .map_or("", |(_, hint)| hint);
-        Err(Bad {
-            code: "overflow",
-            hint,
-        })
+        Err(OUT_OF_RANGE.or_hint(hint))
+    }
+
+    /// The value of a text, whatever the range.
+    fn read(&mut self, text: &[u8], lenient: bool) -> Result<i64, Bad> {
+        if let Some(unit) = self.unit {
+            return Self::number(unit, text, lenient);
+        }
+        if self.patterns.is_iso() {
+            return self.iso(text);
+        }
+        let (days, fields) = self.patterns.read(text).ok_or(BAD_TIMESTAMP)?;
+        let Fields { zone, nanos, .. } = fields;
+        if nanos % 1000 != 0 {
+            return Err(SCALE_LOSS);
+        }
+        self.place(
+            days * DAY_SECONDS + fields.second_of_day().ok_or(BAD_TIMESTAMP)?,
+            nanos / 1000,
+            zone,
+        )
     }
 }
 
 /// 1980-01-01 in microseconds: numbers that would be earlier in some unit are no sign of that unit.
 const LIKELY_FROM: i64 = 315_532_800 * SECOND;
+/// 1970-03-01 in seconds: earlier numbers are times of a larger unit, as 1,772,445,600 is of seconds where milliseconds are
+/// declared.
+const RANGE_FROM_SECONDS: i64 = 5_097_600;
 /// 2201-01-01 in seconds: whole numbers are times of the years 1970 to 2200, so that a wrong unit is seen.
 const RANGE_SECONDS: i64 = 7_289_654_400;
 
@@ -218,7 +349,13 @@ fn in_range(value: i64, unit: EpochUnit) -> Option<i64> {
         EpochUnit::Milliseconds => 1000,
         EpochUnit::Microseconds => 1,
     })?;
-    (0..RANGE_SECONDS * SECOND)
+    // 0 is the beginning of 1970 in any unit.
+    let least = if value == 0 {
+        0
+    } else {
+        RANGE_FROM_SECONDS * SECOND
+    };
+    (least..RANGE_SECONDS * SECOND)
         .contains(&micros)
         .then_some(micros)
 }
@@ -281,30 +418,25 @@ impl Kernel for Timestamp {
 
     fn parse(&mut self, text: &[u8], lenient: bool) -> Result<i64, Bad> {
         let text = if lenient { trim(text) } else { text };
-        let outcome = match self.unit {
-            Some(unit) => Self::number(unit, text, lenient),
-            None if self.patterns.is_empty() => return self.iso(text),
-            None => Err(BAD_TIMESTAMP),
-        };
-        if outcome.is_ok() || self.patterns.is_empty() {
-            return outcome;
+        let micros = self.read(text, lenient).map_err(|bad| {
+            if bad != BAD_TIMESTAMP {
+                bad
+            } else if is_far(text) {
+                OUT_OF_RANGE
+            } else {
+                bad.or_hint(self.patterns.hint(text))
+            }
+        })?;
+        if self.range.is_some_and(|range| !range.holds(micros)) {
+            return Err(OUT_OF_RANGE);
         }
-        let read = self.patterns.iter().find_map(|pattern| {
-            let fields = pattern.read(text)?;
-            Some((fields.days()?, fields))
-        });
-        let Some((days, fields)) = read else {
-            return outcome;
-        };
-        let Fields { zone, nanos, .. } = fields;
-        if nanos % 1000 != 0 {
-            return Err(SCALE_LOSS);
-        }
-        self.place(
-            days * DAY_SECONDS + fields.second_of_day().ok_or(BAD_TIMESTAMP)?,
-            nanos / 1000,
-            zone,
-        )
+        Ok(micros)
+    }
+
+    fn adjusted(&mut self) -> Adjusted {
+        self.local.as_mut().map_or_else(Adjusted::default, |local| {
+            std::mem::take(&mut local.adjusted)
+        })
     }
 
     fn array(&self, values: Vec<i64>, nulls: Option<NullBuffer>) -> ArrayRef {
@@ -357,13 +489,20 @@ pub(super) fn zone(text: &[u8]) -> Option<Option<Zone>> {
 #[derive(Debug)]
 struct Local {
     zone: Tz,
+    policy: LocalTimes,
     /// A quarter of an hour of local time all of which has one offset: its number since 1970, and the offset.
     last: Option<(i64, i64)>,
+    adjusted: Adjusted,
 }
 
 impl Local {
-    fn new(zone: Tz) -> Self {
-        Self { zone, last: None }
+    fn new(zone: Tz, policy: LocalTimes) -> Self {
+        Self {
+            zone,
+            policy,
+            last: None,
+            adjusted: Adjusted::default(),
+        }
     }
 
     /// Seconds east of UTC at a local time.
@@ -375,10 +514,27 @@ impl Local {
         {
             return Ok(offset);
         }
-        let offset = match self.map(seconds) {
-            MappedLocalTime::Single(offset) => offset,
-            MappedLocalTime::Ambiguous(..) => return Err(AMBIGUOUS),
-            MappedLocalTime::None => return Err(NONEXISTENT),
+        let offset = match (self.map(seconds), self.policy) {
+            (MappedLocalTime::Single(offset), _) => offset,
+            (MappedLocalTime::Ambiguous(earlier, later), policy) => {
+                // Of two offsets the larger makes the earlier time.
+                let offset = match policy.repeated {
+                    Repeated::Refuse => return Err(AMBIGUOUS),
+                    Repeated::Earlier => earlier.max(later),
+                    Repeated::Later => earlier.min(later),
+                };
+                self.adjusted.chosen += 1;
+                return Ok(offset);
+            }
+            (MappedLocalTime::None, policy) => {
+                if policy.skipped == Skipped::Refuse {
+                    return Err(NONEXISTENT);
+                }
+                // The offset that clocks had before they were moved puts the time behind the gap.
+                let offset = self.offset_before(seconds).ok_or(NONEXISTENT)?;
+                self.adjusted.shifted += 1;
+                return Ok(offset);
+            }
         };
         // Clocks do not change twice within a quarter of an hour, so its two ends speak for it.
         let ends =
@@ -387,10 +543,37 @@ impl Local {
         Ok(offset)
     }
 
+    /// The offset at the last quarter of an hour before a gap; gaps are of at most a day, where a zone crossed the date line.
+    fn offset_before(&self, seconds: i64) -> Option<i64> {
+        const QUARTER: i64 = 900;
+        (1..=2 * DAY_SECONDS / QUARTER)
+            .find_map(|quarters| self.map(seconds - quarters * QUARTER).latest())
+    }
+
     fn map(&self, seconds: i64) -> MappedLocalTime<i64> {
         let local = DateTime::UNIX_EPOCH.naive_utc() + Duration::seconds(seconds);
         self.zone
             .offset_from_local_datetime(&local)
             .map(|offset| i64::from(offset.fix().local_minus_utc()))
+    }
+}
+
+/// Reads an end of a range as the job file has it: a date, or for timestamps a time, too, of UTC where it has no offset.
+/// The end of a date is that of its day where it is the last one.
+pub(crate) fn read_bound(column_type: ColumnType, text: &str, is_last: bool) -> Option<i64> {
+    let text = text.as_bytes();
+    match (column_type, iso_date(text)) {
+        (ColumnType::Date, days) => days,
+        (_, Some(days)) => {
+            let midnight = days * DAY_SECONDS * SECOND;
+            Some(if is_last {
+                midnight + DAY_SECONDS * SECOND - 1
+            } else {
+                midnight
+            })
+        }
+        (_, None) => Timestamp::new(&[], None, None, &Notation::default())
+            .iso(text)
+            .ok(),
     }
 }

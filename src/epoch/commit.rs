@@ -74,6 +74,12 @@ pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
             plan.max_refused * 100.0
         ));
     }
+    if rows.timeless > 0 {
+        outcome.warnings.push(format!(
+            "{} clean rows have no event time and are in no window",
+            rows.timeless
+        ));
+    }
     outcome.rows_in = rows.rows_in;
     outcome.clean = rows.clean;
     outcome.refused = rows.refused;
@@ -81,6 +87,7 @@ pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
     outcome.refused_by_reason = rows.refused_by_reason;
     outcome.dropped_by_rule = rows.dropped_by_rule;
     outcome.warned_by_rule = rows.warned_by_rule;
+    outcome.adjusted = rows.adjusted;
     if outcome.failures.is_empty() {
         Decision::Publish
     } else {

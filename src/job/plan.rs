@@ -3,6 +3,8 @@
 //! Everything here is decided: defaults are filled in, names are bound to column ids, expressions are typed, units are
 //! converted. `resolve` makes it from the job file and does no I/O beyond looking at paths.
 
+mod notation;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,10 @@ use chrono_tz::Tz;
 
 use crate::record::Encoding;
 use crate::transform::Expression;
+
+pub use notation::{
+    LocalTimes, Notation, NumberNotation, Range, Repeated, Rounding, Skipped, Words,
+};
 
 /// A job, resolved.
 #[derive(Debug, Clone)]
@@ -308,6 +314,8 @@ pub struct SourceColumn {
     pub optional: bool,
     /// Whether `17850.0` is a whole number and outer spaces are ignored.
     pub lenient: bool,
+    /// How its texts are written, where the file has habits of its own.
+    pub notation: Notation,
 }
 
 /// `on_bad`.
@@ -401,6 +409,38 @@ pub struct LookupPlan {
     pub missing: Missing,
     /// What two reference rows with one key (and one `valid_from`) do.
     pub duplicates: Duplicates,
+    /// What of the spelling of text keys does not count.
+    pub fold: Option<Fold>,
+    /// A column that holds several spellings of another.
+    pub aliases: Option<Aliases>,
+}
+
+/// What of the spelling of text keys does not count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word of the job file"
+)]
+pub struct Fold {
+    /// Outer blanks.
+    pub trim: bool,
+    /// Upper and lower case.
+    pub case: bool,
+    /// The form of accents: composed or not.
+    pub nfc: bool,
+    /// How many blanks of what kind stand between words.
+    pub spaces: bool,
+}
+
+/// Makes several rows of one: the column takes each of the spellings it lists in turn, and that of another column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aliases {
+    /// Position in `columns` of the list.
+    pub column: usize,
+    /// Position in `columns` of the spelling that is not listed.
+    pub of: usize,
+    /// Between the spellings of the list.
+    pub separator: String,
 }
 
 /// A column of a reference collection.
@@ -448,6 +488,8 @@ pub enum Duplicates {
     Refuse,
     /// The row with the largest value in this position of `reference` is taken; the later one read where equal.
     Newest(usize),
+    /// None of the rows counts: rows with that key find nothing, and it is told.
+    Reject,
 }
 
 /// A derived column.
@@ -575,6 +617,8 @@ pub enum Measure {
         window: usize,
         /// Id of the column that should have a value.
         column: usize,
+        /// Which rows should have one; `None`: all.
+        filter: Option<Expression>,
         /// With fewer rows the verdict is `too_few`.
         min_rows: u64,
         /// Below it the verdict is `warn`.

@@ -17,6 +17,7 @@ mod checks;
 mod columns;
 mod derive;
 mod lookups;
+mod notation;
 mod options;
 mod order;
 mod outputs;

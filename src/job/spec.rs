@@ -257,6 +257,9 @@ pub struct ColumnSpec {
     pub column_type: String,
     /// Its name in the file. Default: the column's name.
     pub header: Option<String>,
+    /// Names in a file of delimited text of several fields that make one timestamp, joined by a blank: the date and its time.
+    /// Stands instead of `header`. Example: `["Date", "Time"]`.
+    pub from: Option<Vec<String>>,
     /// Patterns of dates and times (strftime), tried in order. Default: ISO 8601. Example: `["%d/%m/%Y"]`.
     pub formats: Option<Vec<String>>,
     /// Time zone of timestamps that carry none, by its IANA name. Default: `"UTC"`.
@@ -273,6 +276,82 @@ pub struct ColumnSpec {
     pub optional: Option<bool>,
     /// Whether `17850.0` is a whole number and outer spaces are ignored. Default: false.
     pub lenient: Option<bool>,
+    /// The mark before the fraction of a number, `"."` or `","`. Default: `"."`.
+    pub decimal: Option<String>,
+    /// One mark between groups of digits (`1.234.567` or, as in India, `12.34.567`); a space stands for the no-break spaces,
+    /// too, and `'` for `’`. Numbers without any are read as well. Default: none. Example: `"."`.
+    pub thousands: Option<String>,
+    /// Signs of a currency that may stand before or after a number. Default: none. Example: `["€", "EUR"]`.
+    pub currency: Option<Vec<String>>,
+    /// Whether numbers are written with `%`, which divides them by 100, exactly; one without is a fault. Default: false.
+    pub percent: Option<bool>,
+    /// How negative numbers are written besides `-1`. Default: none. Example: `["parentheses"]`.
+    pub negatives: Option<Vec<Negative>>,
+    /// How a decimal with more digits than the column is rounded; the rounded values are counted. Default: none, it is a
+    /// fault (`scale_loss`). Example: `"half_even"`.
+    pub round: Option<Round>,
+    /// Texts that are true, in any case; goes with `false`. Default: `["true", "t", "1"]`. Example: `["ja", "yes", "1"]`.
+    #[serde(rename = "true")]
+    pub true_words: Option<Vec<String>>,
+    /// Texts that are false, in any case; goes with `true`. Default: `["false", "f", "0"]`.
+    #[serde(rename = "false")]
+    pub false_words: Option<Vec<String>>,
+    /// First of the hundred years that two-digit years of `formats` lie in. Default: 1969 (`69` is 1969, `68` is 2068).
+    #[schemars(range(min = 1, max = 9900))]
+    pub pivot: Option<i64>,
+    /// What a local time does that the zone's clocks show twice, in autumn; the chosen ones are counted. Default: `"refuse"`.
+    pub ambiguous: Option<Ambiguous>,
+    /// What a local time does that the zone's clocks skip, in spring; the moved ones are counted. Default: `"refuse"`.
+    pub nonexistent: Option<Nonexistent>,
+    /// First date or time that is taken, in ISO 8601; times without an offset are of UTC. Default: 1970-01-01 for timestamps
+    /// of sources, none for dates and look-ups. Example: `"2000-01-01"`.
+    pub min: Option<String>,
+    /// Last date or time that is taken; of a timestamp column a date means all of that day. Default: none, the year 9999.
+    pub max: Option<String>,
+}
+
+/// How negative numbers are written besides a leading `-`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Negative {
+    /// `(1.00)`.
+    Parentheses,
+    /// `1.00-`.
+    Trailing,
+    /// `−1.00`, with the minus sign of typography.
+    Typographic,
+}
+
+/// How decimals are rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Round {
+    /// To the nearest; halves to the even digit.
+    HalfEven,
+    /// To the nearest; halves away from zero.
+    HalfUp,
+}
+
+/// What a local time does that occurs twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ambiguous {
+    /// It can't be read (`ambiguous_local_time`).
+    Refuse,
+    /// The first of the two is meant.
+    Earlier,
+    /// The second of the two is meant.
+    Later,
+}
+
+/// What a local time does that does not occur.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Nonexistent {
+    /// It can't be read (`nonexistent_local_time`).
+    Refuse,
+    /// It is moved on by as much as the clocks were: 01:15 becomes 02:15.
+    Shift,
 }
 
 /// What a value that can't be read does.
@@ -314,6 +393,11 @@ pub struct LookupSpec {
     pub duplicates: Option<Duplicates>,
     /// Reference column whose largest value is the newest; goes with `duplicates = "newest"`. Example: `"updated_at"`.
     pub order_by: Option<String>,
+    /// What of the spelling of text keys does not count, on both sides; the columns of the reference row keep its own spelling.
+    /// Default: none, texts must be equal. Example: `["trim", "case", "nfc", "spaces"]`.
+    pub fold: Option<Vec<Fold>>,
+    /// A column that lists other spellings of a key. Example: `{ column = "aliases", of = "code", separator = "|" }`.
+    pub aliases: Option<AliasesSpec>,
     /// Reference column a row is valid from (inclusive), searched by event time; without `valid_to` the latest earlier
     /// row is taken. Default: none, rows are always valid. Example: `"day"`.
     pub valid_from: Option<String>,
@@ -365,6 +449,34 @@ pub enum Duplicates {
     Refuse,
     /// The one with the largest `order_by` is taken.
     Newest,
+    /// None of them is taken: rows with that key find nothing, and the run tells of it.
+    Reject,
+}
+
+/// What of the spelling of a key does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fold {
+    /// Outer blanks, those of Unicode and of no width, too.
+    Trim,
+    /// Upper and lower case, by Unicode's rules.
+    Case,
+    /// Whether accents are characters of their own: keys are compared in the form NFC.
+    Nfc,
+    /// How many blanks, and of what kind, stand between words.
+    Spaces,
+}
+
+/// Makes several reference rows of one: `column` takes each spelling of its list in turn, and that of `of`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AliasesSpec {
+    /// Reference column with the list, which is a key. Example: `"aliases"`.
+    pub column: String,
+    /// Reference column with the spelling that is not listed. Example: `"code"`.
+    pub of: String,
+    /// Between the spellings of the list; blanks around it do not count. Example: `"|"`.
+    pub separator: String,
 }
 
 /// Turns wide reference rows into tall ones: every column that neither `on` nor validity names becomes a row.
@@ -442,6 +554,10 @@ pub struct CheckSpec {
 pub struct CompletenessSpec {
     /// Column that should have a value. Example: `"customer_id"`.
     pub column: String,
+    /// SQL condition on the rows that should have one. Default: none, all rows. With no such row in a window there is no share:
+    /// the verdict is `no_data`. Example: `"channel = 'web'"`.
+    #[serde(rename = "where")]
+    pub filter: Option<String>,
     /// With fewer rows in a window the verdict is `too_few`. Default: 1.
     pub min_rows: Option<u64>,
     /// Share below which the verdict is `warn`. Default: none. Example: `0.97`.

@@ -1,5 +1,6 @@
 //! Reading reference files whole, with every row checked, before any sale is read.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use hashbrown::hash_map::Entry;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::decode::{self, Decoder};
-use crate::job::plan::{Duplicates, Format, LookupPlan, Transport, Unpivot};
+use arrow_array::cast::AsArray;
+
+use crate::job::plan::{Aliases, Duplicates, Fold, Format, LookupPlan, Transport, Unpivot};
 use crate::record::{Draft, Fault};
 use crate::sources::{SourceError, TextFile, expand};
 use crate::transform::text;
@@ -34,7 +37,7 @@ pub enum LookupError {
     Source(#[from] SourceError),
     /// Two different reference rows have one key.
     #[error(
-        "lookups.{lookup}: two rows have the key {key}\n  first: {first}\n  again: {again}\n  expected: one row a key (and valid_from)\n  now: the run stops; nothing of it is visible\n  hint: duplicates = \"newest\" with order_by takes the newest one"
+        "lookups.{lookup}: two rows have the key {key}\n  first: {first}\n  again: {again}\n  expected: one row a key (and valid_from)\n  now: the run stops; nothing of it is visible\n  hint: duplicates = \"newest\" with order_by takes the newest one, duplicates = \"reject\" none"
     )]
     Duplicate {
         /// The look-up.
@@ -155,6 +158,8 @@ struct Reading<'a> {
     left_out: usize,
     /// What is to be told of files as a whole.
     told_of_files: Vec<String>,
+    /// Values read otherwise than written, by column and what was done.
+    adjusted: BTreeMap<(usize, &'static str), u64>,
 }
 
 impl<'a> Reading<'a> {
@@ -168,6 +173,7 @@ impl<'a> Reading<'a> {
             told: Vec::new(),
             left_out: 0,
             told_of_files: Vec::new(),
+            adjusted: BTreeMap::new(),
         }
     }
 
@@ -246,6 +252,9 @@ impl<'a> Reading<'a> {
     /// Keeps the good rows of a draft.
     fn take(&mut self, draft: Draft) -> Result<(), ArrowError> {
         let number = self.drafts.len();
+        for (column, what, values) in &draft.adjusted {
+            *self.adjusted.entry((*column, what)).or_default() += values;
+        }
         let mut good = vec![true; draft.rows];
         for fault in &draft.faults {
             if std::mem::replace(&mut good[fault.row], false) {
@@ -263,12 +272,21 @@ impl<'a> Reading<'a> {
                 )
             })
             .collect();
-        let pieces = match &self.plan.unpivot {
-            None => vec![columns],
-            Some(unpivot) => unpivoted(self.plan, unpivot, &columns)?,
-        };
-        for columns in pieces {
-            let present = self.present(&columns, &mut good, &draft);
+        // A piece, and the column that makes no row where it is null.
+        let pieces: Vec<(Vec<ArrayRef>, Option<usize>)> =
+            match (&self.plan.unpivot, &self.plan.aliases) {
+                (Some(unpivot), _) => unpivoted(self.plan, unpivot, &columns)?
+                    .into_iter()
+                    .map(|columns| {
+                        let value = columns.len() - 1;
+                        (columns, Some(value))
+                    })
+                    .collect(),
+                (None, Some(aliases)) => spellings(aliases, self.plan.fold.as_ref(), &columns),
+                (None, None) => vec![(columns, None)],
+            };
+        for (columns, value_column) in pieces {
+            let present = self.present(&columns, value_column, &mut good, &draft);
             let batch = RecordBatch::try_new(schema(self.plan), columns)?;
             self.from.extend(
                 (0..draft.rows)
@@ -283,8 +301,13 @@ impl<'a> Reading<'a> {
     }
 
     /// Which rows are good and have a value, a key and a validity.
-    fn present(&mut self, columns: &[ArrayRef], good: &mut [bool], draft: &Draft) -> Vec<bool> {
-        let value_column = self.plan.unpivot.is_some().then(|| columns.len() - 1);
+    fn present(
+        &mut self,
+        columns: &[ArrayRef],
+        value_column: Option<usize>,
+        good: &mut [bool],
+        draft: &Draft,
+    ) -> Vec<bool> {
         let needed = self.plan.on.iter().map(|(position, _)| *position);
         let needed: Vec<usize> = needed
             .chain(self.plan.validity.iter().map(|validity| validity.from))
@@ -330,11 +353,15 @@ impl<'a> Reading<'a> {
             .iter()
             .map(|(position, _)| Arc::clone(all.column(*position)))
             .collect();
+        let keys = super::fold::folded(keys, self.plan.fold.as_ref());
         let keys = key_converter(self.plan)?.convert_columns(&keys)?;
         let rows = row_converter(self.plan)?.convert_columns(all.columns())?;
         let versions = self.versions(&all)?;
         let mut kept: HashMap<(&[u8], Option<Vec<u8>>), usize> =
             HashMap::with_capacity(all.num_rows());
+        // Rows of keys that stand twice and so count for nothing.
+        let mut rejections: Vec<String> = Vec::new();
+        let mut rejected: BTreeSet<usize> = BTreeSet::new();
         for row in 0..all.num_rows() {
             match kept.entry((
                 keys.row(row).data(),
@@ -353,11 +380,26 @@ impl<'a> Reading<'a> {
                             }
                         }
                         Duplicates::Refuse => return Err(self.duplicate(&all, before, row)),
+                        Duplicates::Reject => {
+                            // The first of the key stands for all of them.
+                            if rejected.insert(before)
+                                && let Finish::Duplicate { key, first, again } =
+                                    self.duplicate(&all, before, row)
+                            {
+                                rejections.push(format!(
+                                    "lookups.{}: two rows have the key {key}: {first} and {again}; rows with it find nothing (duplicate_key)",
+                                    self.plan.name
+                                ));
+                            }
+                        }
                     }
                 }
             }
         }
-        let mut chosen: Vec<usize> = kept.into_values().collect();
+        let mut chosen: Vec<usize> = kept
+            .into_values()
+            .filter(|row| !rejected.contains(row))
+            .collect();
         chosen.sort_unstable();
         let pairs = chosen
             .into_iter()
@@ -371,6 +413,21 @@ impl<'a> Reading<'a> {
             warnings.push(format!(
                 "lookups.{}: {more} more reference rows were left out",
                 self.plan.name
+            ));
+        }
+        let more = rejections.len().saturating_sub(TOLD_ROWS);
+        rejections.truncate(TOLD_ROWS);
+        warnings.append(&mut rejections);
+        if more > 0 {
+            warnings.push(format!(
+                "lookups.{}: {more} more keys stand twice and find nothing",
+                self.plan.name
+            ));
+        }
+        for ((column, what), values) in &self.adjusted {
+            warnings.push(format!(
+                "lookups.{}: column {}: {values} {what}",
+                self.plan.name, self.plan.columns[*column].name
             ));
         }
         Ok(Loaded {
@@ -392,8 +449,14 @@ impl<'a> Reading<'a> {
 
     fn duplicate(&self, all: &RecordBatch, first: usize, again: usize) -> Finish {
         let key = self.plan.on.iter().map(|(position, _)| {
-            let value = super::missing::show(all.column(*position), again);
-            format!("{} = {value}", self.plan.reference[*position].name)
+            let name = &self.plan.reference[*position].name;
+            let [value, before] =
+                [again, first].map(|row| super::missing::show(all.column(*position), row));
+            if value == before {
+                format!("{name} = {value}")
+            } else {
+                format!("{name} = {before}, folded as {value} is")
+            }
         });
         let place = |row: usize| {
             let (draft, row) = self.from[row];
@@ -405,6 +468,54 @@ impl<'a> Reading<'a> {
             again: place(again),
         }
     }
+}
+
+/// Makes a piece of the spellings in `of`, then one of the first of each list, of the second, and so on; a list's end is null.
+fn spellings(
+    aliases: &Aliases,
+    fold: Option<&Fold>,
+    columns: &[ArrayRef],
+) -> Vec<(Vec<ArrayRef>, Option<usize>)> {
+    let own = columns[aliases.of].as_string::<i32>();
+    let lists = columns[aliases.column].as_string::<i32>();
+    let compared = |text: &str| match fold {
+        Some(fold) => super::fold::text(text, fold).into_owned(),
+        None => text.to_owned(),
+    };
+    // Spellings of one row that are one to the look-up are one.
+    let of_row = |(own, list): (Option<&str>, Option<&str>)| -> Vec<String> {
+        let mut seen: Vec<String> = own.map(compared).into_iter().collect();
+        let listed = list.unwrap_or_default().split(aliases.separator.as_str());
+        listed
+            .map(str::trim)
+            .filter(|spelling| !spelling.is_empty())
+            .filter(|spelling| {
+                let compared = compared(spelling);
+                let is_new = !seen.contains(&compared);
+                if is_new {
+                    seen.push(compared);
+                }
+                is_new
+            })
+            .map(str::to_owned)
+            .collect()
+    };
+    let listed: Vec<Vec<String>> = own.iter().zip(lists).map(of_row).collect();
+    let longest = listed.iter().map(Vec::len).max().unwrap_or(0);
+    let with = |spellings: ArrayRef| {
+        let mut piece = columns.to_vec();
+        piece[aliases.column] = spellings;
+        piece
+    };
+    let mut pieces = vec![(with(Arc::clone(&columns[aliases.of])), None)];
+    for place in 0..longest {
+        let nth: StringArray = listed
+            .iter()
+            .map(|spellings| spellings.get(place))
+            .collect();
+        pieces.push((with(Arc::new(nth)), Some(aliases.column)));
+    }
+    pieces
 }
 
 /// Turns wide rows into tall ones: one piece for each turned column, each with as many rows as the draft.

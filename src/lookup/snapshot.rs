@@ -12,7 +12,7 @@ use arrow_select::take::take;
 use hashbrown::HashMap;
 
 use super::load::{key_converter, row_converter};
-use crate::job::plan::LookupPlan;
+use crate::job::plan::{Fold, LookupPlan};
 use crate::transform::text::{self, Text};
 
 /// No reference row.
@@ -21,6 +21,7 @@ pub(super) const NONE: u32 = u32::MAX;
 /// The reference rows of one look-up as of one epoch.
 pub(super) struct Snapshot {
     index: Index,
+    fold: Option<Fold>,
     columns: Vec<Reference>,
     /// As-of look-ups: for each row, the times it is valid from (inclusive) and to (exclusive); rows of one key stand
     /// together, ordered by the first.
@@ -79,6 +80,7 @@ impl Snapshot {
         let columns = columns.into_iter().map(Reference::new).collect();
         Ok(Self {
             index,
+            fold: plan.fold,
             columns,
             validity,
         })
@@ -91,7 +93,12 @@ impl Snapshot {
         keys: &[ArrayRef],
         at: Option<&ArrayRef>,
     ) -> Result<Vec<u32>, ArrowError> {
-        let versions = self.index.find(keys)?;
+        let versions = match &self.fold {
+            Some(fold) => self
+                .index
+                .find(&super::fold::folded(keys.to_vec(), Some(fold)))?,
+            None => self.index.find(keys)?,
+        };
         let Some(validity) = &self.validity else {
             return Ok(versions
                 .into_iter()
@@ -151,6 +158,7 @@ fn ordered(
         .iter()
         .map(|(position, _)| Arc::clone(&columns[*position]))
         .collect();
+    let keys = super::fold::folded(keys, plan.fold.as_ref());
     let keys = key_converter(plan)?.convert_columns(&keys)?;
     let from = times(&columns[from]);
     let mut order: Vec<u32> = (0..u32_of(from.len())).collect();
@@ -214,6 +222,7 @@ impl Index {
             .iter()
             .map(|(position, _)| Arc::clone(&columns[*position]))
             .collect();
+        let keys = super::fold::folded(keys, plan.fold.as_ref());
         if let [key] = keys.as_slice() {
             if let Some(values) = integers(key) {
                 return Ok(Self::Integer(grouped(values.into_iter().flatten())));

@@ -33,6 +33,9 @@ pub struct Draft {
     pub dropped: Dropped,
     /// Texts that NUL was taken out of, by `on_nul = "strip"`.
     pub stripped: u64,
+    /// Values that were read otherwise than they were written, as their columns' options let it: column id, what was done, and
+    /// how many.
+    pub adjusted: Vec<(usize, &'static str, u64)>,
     /// The bytes it holds of the process's budget.
     pub lease: Option<Arc<Lease>>,
 }

@@ -68,6 +68,8 @@ pub struct RowCounts {
     pub rows_in: u64,
     /// Rows without a fault.
     pub clean: u64,
+    /// Rows without a fault and without an event time, where windows go by it: they are in no window.
+    pub timeless: u64,
     /// Rows refused.
     pub refused: u64,
     /// Rows dropped by a declared rule or option.
@@ -78,6 +80,8 @@ pub struct RowCounts {
     pub dropped_by_rule: BTreeMap<String, u64>,
     /// Rows that failed a rule that only warns, by rule; texts that an option of a source changed, by option.
     pub warned_by_rule: BTreeMap<String, u64>,
+    /// Values that were read otherwise than they were written, by column and what was done.
+    pub adjusted: BTreeMap<(String, String), u64>,
     /// Rows that failed a rule that stops the run, by rule.
     pub stopped_by_rule: BTreeMap<String, Stopped>,
 }
@@ -96,6 +100,7 @@ impl RowCounts {
     pub fn add(&mut self, other: &Self) {
         self.rows_in += other.rows_in;
         self.clean += other.clean;
+        self.timeless += other.timeless;
         self.refused += other.refused;
         self.dropped += other.dropped;
         for (mine, theirs) in [
@@ -106,6 +111,9 @@ impl RowCounts {
             for (name, rows) in theirs {
                 *mine.entry(name.clone()).or_default() += rows;
             }
+        }
+        for (what, values) in &other.adjusted {
+            *self.adjusted.entry(what.clone()).or_default() += values;
         }
         for (name, stopped) in &other.stopped_by_rule {
             self.stop(name, stopped.clone());

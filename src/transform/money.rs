@@ -199,7 +199,7 @@ fn without(
 
 /// What becomes of a quotient halfway between two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rounding {
+pub enum Rounding {
     /// The even one is taken.
     HalfEven,
     /// The one away from zero is taken.

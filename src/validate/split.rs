@@ -111,6 +111,8 @@ struct Judge {
     refused_schema: SchemaRef,
     /// Whether any sink takes refused rows; without one they are only counted.
     keep_refused: bool,
+    /// Id of the event time that windows go by.
+    window_time: Option<usize>,
 }
 
 impl Judge {
@@ -137,6 +139,7 @@ impl Judge {
             precedence,
             refused_schema: Arc::new(Schema::new(fields)),
             keep_refused,
+            window_time: plan.windows.first().map(|window| window.event_time),
         }
     }
 
@@ -162,6 +165,13 @@ impl Judge {
                 .entry("on_nul".to_owned())
                 .or_default() += draft.stripped;
         }
+        for (column, what, values) in &draft.adjusted {
+            let column = plan.columns[*column].name.clone();
+            *counts
+                .adjusted
+                .entry((column, (*what).to_owned()))
+                .or_default() += values;
+        }
         let mut kept = (!faults.is_empty()).then(|| vec![true; draft.rows]);
         let mut refused: Vec<&[Fault]> = Vec::new();
         for of_row in faults.chunk_by(|a, b| a.row == b.row) {
@@ -183,6 +193,7 @@ impl Judge {
         }
         let clean = self.clean(&plan, &draft, kept)?;
         counts.clean += count(clean.len());
+        counts.timeless += self.timeless(&clean);
         counts.refused += count(refused.len());
         let refused = self.refused(&plan, &draft, &refused, counts)?;
         Ok((clean, refused))
@@ -304,6 +315,15 @@ impl Judge {
             epoch: draft.epoch,
             lease: draft.lease.clone(),
         })
+    }
+
+    /// How many clean rows no window takes, since they have no event time.
+    fn timeless(&self, clean: &Batch) -> u64 {
+        let (Some(time), Some(rows)) = (self.window_time, &clean.rows) else {
+            return 0;
+        };
+        let column = rows.column_by_name(&time.to_string());
+        count(column.map_or(0, |column| column.null_count()))
     }
 
     /// The fault whose reason comes first.

@@ -145,6 +145,14 @@ fn lasting(summary: &Value) -> Value {
     ] {
         kept[name] = summary[name].clone();
     }
+    // Most jobs adjust nothing.
+    let adjusted = &summary["adjusted"];
+    if adjusted
+        .as_object()
+        .is_some_and(|columns| !columns.is_empty())
+    {
+        kept["adjusted"] = adjusted.clone();
+    }
     kept
 }
 

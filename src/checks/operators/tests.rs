@@ -98,6 +98,7 @@ fn plan(partials: PartialsCodec) -> Plan {
                 Measure::Completeness {
                     window: 0,
                     column: 4,
+                    filter: None,
                     min_rows: 1,
                     warn_below: Some(0.9),
                     fail_below: None,

@@ -76,7 +76,7 @@ fn layout(scale: i8) -> Layout {
         warn_below: Some(0.9),
         fail_below: Some(0.5),
     };
-    let measure = layout.add_completeness(completeness, 2, DataType::Decimal128(38, scale));
+    let measure = layout.add_completeness(completeness, 2, DataType::Decimal128(38, scale), None);
     layout.checks.push(CheckLayout {
         name: "known".into(),
         value: Some("completeness".into()),

@@ -475,7 +475,7 @@ fn json_values_are_exact_and_of_their_type() {
             "2 wrong_type true",
             "2 wrong_type 5",
             "2 wrong_type 1",
-            "3 bad_integer 1.0",
+            "3 bad_integer 1.0 (lenient = true?)",
             "3 scale_loss 1.234",
             "3 wrong_type x",
             "4 invalid_json {\"id\":1,}",

@@ -15,8 +15,8 @@ fn whole_numbers_are_exact_or_refused() {
             ("-2147483648", "-2147483648"),
             ("2147483648", "overflow 2147483648"),
             ("x3", "bad_integer x3"),
-            ("1.0", "bad_integer 1.0"),
-            (" 1", "bad_integer  1"),
+            ("1.0", "bad_integer 1.0 (lenient = true?)"),
+            (" 1", "bad_integer  1 (lenient = true?)"),
             ("-", "bad_integer -"),
             ("1O", "bad_integer 1O"),
         ],
@@ -80,7 +80,10 @@ fn times_are_iso_unless_declared_and_calendars_are_exact() {
         &american,
         &[
             ("01/22/19 21:25", "2019-01-22T21:25:00Z"),
-            ("22/01/19 21:25", "bad_timestamp 22/01/19 21:25"),
+            (
+                "22/01/19 21:25",
+                "bad_timestamp 22/01/19 21:25 (day and month swapped?)",
+            ),
         ],
     );
     let mut day = column(0, "d", ColumnType::Date);
@@ -119,7 +122,7 @@ fn booleans_and_doubles() {
             ("true", "true"),
             ("F", "false"),
             ("1", "true"),
-            ("maybe", "bad_boolean maybe"),
+            ("maybe", "bad_boolean maybe (true = […], false = […]?)"),
         ],
     );
     table(
@@ -164,8 +167,12 @@ fn times_have_a_zone_a_unit_and_six_digits() {
         &unit(crate::job::plan::EpochUnit::Seconds),
         &[
             ("1773446400", "2026-03-14T00:00:00Z"),
-            ("1773446400000", "overflow 1773446400000 (milliseconds?)"),
-            ("-1", "overflow -1"),
+            (
+                "1773446400000",
+                "ts_out_of_range 1773446400000 (milliseconds?)",
+            ),
+            ("-1", "ts_out_of_range -1"),
+            ("0", "1970-01-01T00:00:00Z"),
             ("x", "bad_timestamp x"),
         ],
     );

@@ -14,6 +14,7 @@ use crate::job::spec::{
     CheckSpec, CompletenessSpec, FreshnessSpec, Named, VarianceSpec, WindowSpec,
 };
 use crate::job::tables::{WINDOW_END, WINDOW_START, measured_window};
+use crate::transform::Expression;
 
 /// With fewer windows before it a z-score has no sample standard deviation.
 const LEAST_HISTORY: u64 = 2;
@@ -98,6 +99,10 @@ fn read_completeness(
     let path = ["checks", name, "completeness"];
     let at = |option: &'static str| ["checks", name, "completeness", option];
     let column = context.scope.column(report, &at("column"), &spec.column);
+    let filter = match &spec.filter {
+        Some(text) => Some(read_condition(report, &at("where"), text, context.scope)?),
+        None => None,
+    };
     for (option, share) in [
         ("warn_below", spec.warn_below),
         ("fail_below", spec.fail_below),
@@ -120,10 +125,27 @@ fn read_completeness(
     Some(Measure::Completeness {
         window: window?,
         column: column?,
+        filter,
         min_rows: spec.min_rows.unwrap_or(1),
         warn_below: spec.warn_below,
         fail_below: spec.fail_below,
     })
+}
+
+/// A condition that picks rows.
+fn read_condition(
+    report: &mut Report<'_>,
+    path: &[&str],
+    text: &str,
+    scope: &Scope,
+) -> Option<Expression> {
+    let condition = scope.expression(report, path, text)?;
+    if condition.data_type() == &DataType::Boolean {
+        return Some(condition);
+    }
+    let wrong = Wrong::new(format!("{} is no condition", quoted(text)));
+    report.add(path, wrong.expected("an expression that is true or false"));
+    None
 }
 
 fn read_freshness(

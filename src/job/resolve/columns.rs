@@ -1,5 +1,6 @@
 //! Columns of sources and look-ups.
 
+use super::notation::read_notation;
 use super::report::{Report, Wrong};
 use super::types::{read_type, type_text};
 use super::words::{check_column_name, check_pattern, check_reason, read_time_zone};
@@ -16,11 +17,21 @@ pub(super) struct ReadColumns {
     pub(super) faulty: Vec<String>,
 }
 
+/// Whose columns they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A source: rows of business.
+    Source,
+    /// A look-up: reference rows, which may be valid from any time on.
+    Lookup,
+}
+
 /// Reads the columns of the source or look-up at `path`.
 pub(super) fn read_columns(
     report: &mut Report<'_>,
     path: &[&str],
     specs: &Named<ColumnSpec>,
+    owner: Owner,
 ) -> ReadColumns {
     let mut read = ReadColumns::default();
     let path = [path, &["columns"]].concat();
@@ -33,7 +44,7 @@ pub(super) fn read_columns(
     }
     for (name, spec) in specs.iter() {
         let path = [path.as_slice(), &[name]].concat();
-        match read_column(report, &path, name, spec, read.columns.len()) {
+        match read_column(report, &path, name, spec, read.columns.len(), owner) {
             Some(column) => {
                 check_header(report, &path, &column, &read.columns);
                 read.columns.push(column);
@@ -50,6 +61,7 @@ fn read_column(
     name: &str,
     spec: &ColumnSpec,
     id: usize,
+    owner: Owner,
 ) -> Option<SourceColumn> {
     let at = |option: &'static str| [path, &[option]].concat();
     if !report.check_name(path, check_column_name(name)) {
@@ -76,7 +88,7 @@ fn read_column(
     Some(SourceColumn {
         id,
         name: name.to_owned(),
-        header: spec.header.clone().unwrap_or_else(|| name.to_owned()),
+        header: header(spec, name),
         column_type,
         not_null,
         formats,
@@ -94,6 +106,7 @@ fn read_column(
         reason: spec.reason.as_deref().map(Into::into),
         optional: spec.optional.unwrap_or(false),
         lenient: spec.lenient.unwrap_or(false),
+        notation: read_notation(report, path, spec, column_type, owner),
     })
 }
 
@@ -140,6 +153,35 @@ fn check_options(
     }
 }
 
+/// The column's name in the file: the first where it has several.
+fn header(spec: &ColumnSpec, name: &str) -> String {
+    let first = spec.from.as_ref().and_then(|names| names.first());
+    let header = spec.header.as_ref().or(first);
+    header.map_or_else(|| name.to_owned(), Clone::clone)
+}
+
+/// Only delimited text with a header has fields that can be joined by their names.
+pub(super) fn check_parts(
+    report: &mut Report<'_>,
+    path: &[&str],
+    csv: Option<&spec::CsvSpec>,
+    is_generated: bool,
+    columns: &[SourceColumn],
+) {
+    if csv.is_some_and(|csv| csv.header != Some(false)) && !is_generated {
+        return;
+    }
+    for column in columns {
+        if !column.notation.parts.is_empty() {
+            report.add(
+                &[path, &["columns", &column.name, "from"]].concat(),
+                Wrong::new("only fields of delimited text can be joined")
+                    .expected("files of format csv with a header line"),
+            );
+        }
+    }
+}
+
 /// A field of the file feeds one column.
 fn check_header(
     report: &mut Report<'_>,
@@ -147,11 +189,20 @@ fn check_header(
     column: &SourceColumn,
     earlier: &[SourceColumn],
 ) {
-    if let Some(other) = earlier.iter().find(|other| other.header == column.header) {
+    let fields = |column: &SourceColumn| -> Vec<String> {
+        let first = std::iter::once(&column.header);
+        first.chain(&column.notation.parts).cloned().collect()
+    };
+    let own = fields(column);
+    let shared = earlier
+        .iter()
+        .flat_map(|other| fields(other).into_iter().map(move |field| (other, field)))
+        .find(|(_, field)| own.contains(field));
+    if let Some((other, field)) = shared {
         let what = format!(
             "{} is read from {}, as {} is",
             quoted(&column.name),
-            quoted(&column.header),
+            quoted(&field),
             quoted(&other.name)
         );
         let wrong = Wrong::new(what)

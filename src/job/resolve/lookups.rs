@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::columns::read_columns;
+use super::columns::{Owner, check_parts, read_columns};
 use super::reasons::default_missing_reason;
 use super::report::{Report, Wrong};
 use super::scope::{Scope, sql_name};
@@ -11,8 +11,8 @@ use super::transport::Input;
 use super::types::type_text;
 use super::words::{check_column_name, check_name, check_reason};
 use crate::job::plan::{
-    Column, ColumnType, Duplicates, Format, LookupPlan, Missing, ReferenceColumn, SourceColumn,
-    Transport, Unpivot, Validity,
+    Aliases, Column, ColumnType, Duplicates, Fold, Format, LookupPlan, Missing, ReferenceColumn,
+    SourceColumn, Transport, Unpivot, Validity,
 };
 use crate::job::problems::quoted;
 use crate::job::spec::{self, LookupSpec, Named};
@@ -32,6 +32,8 @@ pub(super) struct Draft<'a> {
     validity: Option<(usize, Option<usize>)>,
     missing: Option<Missing>,
     duplicates: Option<Duplicates>,
+    fold: Option<Fold>,
+    aliases: Option<Aliases>,
     /// Names of columns that could not be read.
     pub(super) faulty: Vec<String>,
 }
@@ -68,7 +70,8 @@ pub(super) fn read_lookup<'a>(
     }
     let transport = input.transport(report, &path, folder);
     let format = input.format(report, &path);
-    let mut read = read_columns(report, &path, &spec.columns);
+    let mut read = read_columns(report, &path, &spec.columns, Owner::Lookup);
+    check_parts(report, &path, spec.csv.as_ref(), false, &read.columns);
     let unpivot = match &spec.unpivot {
         Some(wide) => turn(report, name, spec, wide, &read.columns, &mut read.faulty),
         None => None,
@@ -96,10 +99,14 @@ pub(super) fn read_lookup<'a>(
         validity: None,
         missing: read_missing(report, name, spec),
         duplicates: None,
+        fold: None,
+        aliases: None,
         faulty: read.faulty,
     };
     draft.validity = draft.read_validity(report);
     draft.duplicates = draft.read_duplicates(report);
+    draft.fold = draft.read_fold(report);
+    draft.aliases = draft.read_aliases(report);
     columns.extend(draft.row_columns());
     draft
 }
@@ -192,6 +199,8 @@ impl Draft<'_> {
             validity,
             missing: self.missing?,
             duplicates: self.duplicates?,
+            fold: self.fold,
+            aliases: self.aliases,
         })
     }
 
@@ -324,8 +333,93 @@ impl Draft<'_> {
                 );
                 None
             }
-            (_, None) => Some(Duplicates::Refuse),
+            (Some(spec::Duplicates::Reject), None) => Some(Duplicates::Reject),
+            (Some(spec::Duplicates::Refuse) | None, None) => Some(Duplicates::Refuse),
         }
+    }
+
+    fn read_fold(&self, report: &mut Report<'_>) -> Option<Fold> {
+        let words = self.spec.fold.as_ref()?;
+        let path = ["lookups", self.name, "fold"];
+        if words.is_empty() {
+            let wrong = Wrong::new("nothing is folded").expected("trim, case, nfc or spaces");
+            report.add(&path, wrong.hint("leave `fold` out"));
+        }
+        let is_text = |key: &str| {
+            let column = self.reference.iter().find(|column| column.name == key);
+            column.is_none_or(|column| column.column_type == ColumnType::Varchar)
+        };
+        if !self.spec.on.names().any(is_text) {
+            report.add(
+                &path,
+                Wrong::new("no key is of type varchar").expected("texts, which have spellings"),
+            );
+        }
+        let has = |word| words.contains(&word);
+        Some(Fold {
+            trim: has(spec::Fold::Trim),
+            case: has(spec::Fold::Case),
+            nfc: has(spec::Fold::Nfc),
+            spaces: has(spec::Fold::Spaces),
+        })
+    }
+
+    fn read_aliases(&self, report: &mut Report<'_>) -> Option<Aliases> {
+        let aliases = self.spec.aliases.as_ref()?;
+        let at = |option: &'static str| ["lookups", self.name, "aliases", option];
+        if self.spec.unpivot.is_some() {
+            report.add(
+                &["lookups", self.name, "aliases"],
+                Wrong::new("a look-up is either turned or has lists of spellings")
+                    .hint("leave out `unpivot` or `aliases`"),
+            );
+            return None;
+        }
+        let column = self.position(report, &at("column"), &aliases.column, false);
+        let of = self.position(report, &at("of"), &aliases.of, false);
+        let (column, of) = (column?, of?);
+        let before = report.len();
+        for (option, position) in [("column", column), ("of", of)] {
+            let reference = &self.reference[position];
+            if reference.column_type != ColumnType::Varchar {
+                let what = format!(
+                    "column {} is of type {}",
+                    quoted(&reference.name),
+                    type_text(reference.column_type)
+                );
+                report.add(
+                    &at(option),
+                    Wrong::new(what).expected("a column of type varchar"),
+                );
+            }
+        }
+        if column == of {
+            report.add(
+                &at("of"),
+                Wrong::new("a list is no spelling of itself").expected("another column"),
+            );
+        }
+        if self.spec.on.get(&aliases.column).is_none() {
+            let wrong = Wrong::new(format!("{} is no key", quoted(&aliases.column)));
+            report.add(
+                &at("column"),
+                wrong.hint(format!(
+                    "say in `on` what {} must equal",
+                    quoted(&aliases.column)
+                )),
+            );
+        }
+        if aliases.separator.trim().is_empty() {
+            report.add(
+                &at("separator"),
+                Wrong::new("nothing stands between spellings").expected("a text, such as \"|\""),
+            );
+        }
+        (report.len() == before).then(|| Aliases {
+            column,
+            of,
+            separator: aliases.separator.trim().to_owned(),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::job::problems::quoted;
 use crate::job::spec::{MissingThen, Spec};
 
 /// Codes of faults that rows can have whatever the job declares.
-pub const DEFAULT_REASONS: [&str; 29] = [
+pub const DEFAULT_REASONS: [&str; 31] = [
     "ambiguous_local_time",
     "bad_boolean",
     "bad_compression",
@@ -22,6 +22,7 @@ pub const DEFAULT_REASONS: [&str; 29] = [
     "bad_key",
     "bad_timestamp",
     "bad_value",
+    "date_out_of_range",
     "duplicate_header",
     "empty_file",
     "field_count",
@@ -37,6 +38,7 @@ pub const DEFAULT_REASONS: [&str; 29] = [
     "record_too_long",
     "scale_loss",
     "text_after_quote",
+    "ts_out_of_range",
     "unclosed_quote",
     "wrong_type",
 ];

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::columns::read_columns;
+use super::columns::{Owner, check_parts, read_columns};
 use super::report::{Report, Wrong};
 use super::transport::Input;
 use super::types::type_text;
@@ -79,7 +79,15 @@ pub(super) fn resolve_sources(
         };
         let transport = input.transport(report, &path, folder);
         let format = input.format(report, &path);
-        let mut read = read_columns(report, &path, &spec.columns);
+        let mut read = read_columns(report, &path, &spec.columns, Owner::Source);
+        let is_generated = spec.generate.is_some();
+        check_parts(
+            report,
+            &path,
+            spec.csv.as_ref(),
+            is_generated,
+            &read.columns,
+        );
         if spec.generate.is_some() {
             check_generated(report, &path, spec, &read.columns);
         }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod plans;
+mod values;
 
 use std::path::Path;
 

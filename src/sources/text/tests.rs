@@ -279,6 +279,7 @@ fn columns(count: usize) -> Vec<SourceColumn> {
             reason: None,
             optional: false,
             lenient: false,
+            notation: crate::job::plan::Notation::default(),
         })
         .collect()
 }

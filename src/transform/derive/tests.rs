@@ -57,6 +57,8 @@ fn plan() -> Arc<Plan> {
         validity: None,
         missing: Missing::Null,
         duplicates: Duplicates::Refuse,
+        fold: None,
+        aliases: None,
     }];
     let derived = |id: usize, text: &str| Derived {
         id,

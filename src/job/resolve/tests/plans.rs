@@ -164,6 +164,7 @@ fn everything_of_a_job_is_decided() {
         Measure::Completeness {
             window: 0,
             column: 3,
+            filter: None,
             min_rows: 1,
             warn_below: Some(_),
             fail_below: None

@@ -1,0 +1,251 @@
+//! What is said of columns and look-ups whose options of notation, spelling and range mean nothing.
+
+use super::{changed, plan, resolved};
+use crate::job::plan::{Duplicates, Range, Repeated, Skipped};
+
+/// The faults of a job, each as `path: what`.
+fn faults(text: &str) -> Vec<String> {
+    let problems = resolved(text).expect_err(text);
+    problems
+        .iter()
+        .map(|problem| format!("{}: {}", problem.path, problem.what))
+        .collect()
+}
+
+/// What stands instead of the column `weight`, and its one fault behind `sources.sales.columns.weight`.
+const COLUMNS: &[(&str, &str)] = &[
+    (
+        "type = \"double\", decimal = \";\"",
+        ".decimal: \";\" is no decimal mark",
+    ),
+    (
+        "type = \"double\", thousands = \".\"",
+        ".thousands: \".\" stands before the fraction already",
+    ),
+    (
+        "type = \"double\", thousands = \"0\"",
+        ".thousands: \"0\" is no mark of thousands",
+    ),
+    (
+        "type = \"double\", thousands = \"..\"",
+        ".thousands: \"..\" is no mark of thousands",
+    ),
+    (
+        "type = \"double\", currency = [\"€\", \"1\"]",
+        ".currency.1: \"1\" is no sign of a currency",
+    ),
+    (
+        "type = \"double\", currency = [\"\"]",
+        ".currency.0: \"\" is no sign of a currency",
+    ),
+    (
+        "type = \"double\", round = \"half_up\"",
+        ".round: a column of type double has no round",
+    ),
+    (
+        "type = \"int\", percent = true",
+        ".percent: a column of type int has no percent",
+    ),
+    (
+        "type = \"varchar\", negatives = [\"trailing\"]",
+        ".negatives: a column of type varchar has no negatives",
+    ),
+    (
+        "type = \"boolean\", true = [\"ja\"]",
+        ".true: `true` goes with `false`",
+    ),
+    (
+        "type = \"boolean\", true = [\"ja\"], false = [\"JA\"]",
+        ".false.0: \"JA\" is true already",
+    ),
+    (
+        "type = \"boolean\", true = [], false = [\"x\"]",
+        ".true: there are no words",
+    ),
+    (
+        "type = \"int\", true = [\"1\"], false = [\"0\"]",
+        ".true: a column of type int has no true",
+    ),
+    (
+        "type = \"date\", formats = [\"%d/%m/%Y\", \"%m/%d/%Y\"]",
+        ".formats.1: \"%d/%m/%Y\" and \"%m/%d/%Y\" read one text as two dates",
+    ),
+    (
+        "type = \"date\", formats = [\"%e/%m/%y\", \"%D\"]",
+        ".formats.1: \"%e/%m/%y\" and \"%D\" read one text as two dates",
+    ),
+    (
+        "type = \"date\", pivot = 1950",
+        ".pivot: no pattern of the column has a year of two digits",
+    ),
+    (
+        "type = \"date\", formats = [\"%d.%m.%y\"], pivot = 0",
+        ".pivot: 0 begins no hundred years",
+    ),
+    (
+        "type = \"timestamp\", ambiguous = \"later\"",
+        ".ambiguous: clocks of UTC never change",
+    ),
+    (
+        "type = \"timestamp\", nonexistent = \"shift\"",
+        ".nonexistent: clocks of UTC never change",
+    ),
+    (
+        "type = \"date\", min = \"yesterday\"",
+        ".min: \"yesterday\" is no date or time",
+    ),
+    (
+        "type = \"date\", min = \"2026-02-01\", max = \"2026-01-31\"",
+        ".max: no time is in the range",
+    ),
+    (
+        "type = \"date\", min = \"2026-02-01T00:00:00Z\"",
+        ".min: \"2026-02-01T00:00:00Z\" is no date or time",
+    ),
+    (
+        "type = \"timestamp\", max = \"1969-12-31\"",
+        ".max: no time is in the range",
+    ),
+    (
+        "type = \"timestamp\", from = [\"Date\"]",
+        ".from: one field is no several",
+    ),
+    (
+        "type = \"timestamp\", from = [\"Date\", \"Time\"], header = \"At\"",
+        ".header: `from` names the column's fields already",
+    ),
+    (
+        "type = \"timestamp\", from = [\"day\", \"currency\"]",
+        ": \"weight\" is read from \"currency\", as \"currency\" is",
+    ),
+    (
+        "type = \"date\", from = [\"Date\", \"Time\"]",
+        ".from: a column of type date has no from",
+    ),
+];
+
+#[test]
+fn options_of_columns_that_mean_nothing_are_told() {
+    for (column, fault) in COLUMNS {
+        let text = changed("weight = \"double\"", &format!("weight = {{ {column} }}"));
+        assert_eq!(
+            faults(&text),
+            [format!("sources.sales.columns.weight{fault}")],
+            "{column}"
+        );
+    }
+}
+
+#[test]
+fn fields_are_joined_only_where_they_have_names() {
+    let joined = "weight = { type = \"timestamp\", from = [\"Date\", \"Time\"] }";
+    let text = changed("weight = \"double\"", joined);
+    let weight = &plan(&text).sources[0].columns[7];
+    assert_eq!(weight.header, "Date");
+    assert_eq!(weight.notation.parts, ["Time"]);
+    let unnamed = text.replacen("csv = {}", "csv = { header = false }", 1);
+    assert_eq!(
+        faults(&unnamed),
+        ["sources.sales.columns.weight.from: only fields of delimited text can be joined"]
+    );
+}
+
+#[test]
+fn timestamps_of_sources_begin_with_1970_and_those_of_look_ups_anywhere() {
+    let plan_of = |column: &str| {
+        plan(&changed(
+            "weight = \"double\"",
+            &format!("weight = {column}"),
+        ))
+    };
+    let range = |column: &str| plan_of(column).sources[0].columns[7].notation.range;
+    let of = |first, last| Some(Range { first, last });
+    assert_eq!(range("\"timestamp\""), of(0, i64::MAX));
+    assert_eq!(range("\"date\""), None);
+    assert_eq!(
+        range("{ type = \"timestamp\", min = \"1960-01-01\", max = \"1970-01-01\" }"),
+        of(-315_619_200_000_000, 86_399_999_999)
+    );
+    assert_eq!(
+        range("{ type = \"timestamp\", max = \"1970-01-01T00:00:01+00:00\" }"),
+        of(0, 1_000_000)
+    );
+    assert_eq!(
+        range("{ type = \"date\", max = \"1970-01-03\" }"),
+        of(i64::MIN, 2)
+    );
+    let text = changed("zone = \"varchar\" }", "zone = \"timestamp\" }")
+        .replace("\"zone\", \"date\"", "\"date\"");
+    assert_eq!(plan(&text).lookups[0].columns[3].notation.range, None);
+    let local = "{ type = \"timestamp\", time_zone = \"Europe/Madrid\", ambiguous = \"later\", nonexistent = \"shift\" }";
+    let local = plan_of(local).sources[0].columns[7].notation.local;
+    assert_eq!(
+        (local.repeated, local.skipped),
+        (Repeated::Later, Skipped::Shift)
+    );
+}
+
+/// What stands behind `missing` of the look-up of regions, and its one fault.
+const LOOKUPS: &[(&str, &str)] = &[
+    ("fold = []", "lookups.regions.fold: nothing is folded"),
+    (
+        "aliases = { column = \"region_id\", of = \"zone\", separator = \"|\" }",
+        "lookups.regions.aliases.column: column \"region_id\" is of type int",
+    ),
+    (
+        "aliases = { column = \"alias\", of = \"alias\", separator = \"|\" }",
+        "lookups.regions.aliases.of: a list is no spelling of itself",
+    ),
+    (
+        "aliases = { column = \"alias\", of = \"zone\", separator = \" \" }",
+        "lookups.regions.aliases.separator: nothing stands between spellings",
+    ),
+    (
+        "aliases = { column = \"alia\", of = \"zone\", separator = \"|\" }",
+        "lookups.regions.aliases.column: \"alia\" is no column of look-up \"regions\"",
+    ),
+    (
+        "aliases = { column = \"zone\", of = \"region_code\", separator = \"|\" }",
+        "lookups.regions.aliases.column: \"zone\" is no key",
+    ),
+    (
+        "duplicates = \"reject\"\norder_by = \"zone\"",
+        "lookups.regions.order_by: `order_by` goes with duplicates = \"newest\"",
+    ),
+];
+
+#[test]
+fn options_of_look_ups_that_mean_nothing_are_told() {
+    let missing = "reason = \"unknown_region\" }\n";
+    for (option, fault) in LOOKUPS {
+        let text = changed(missing, &format!("{missing}{option}\n"));
+        let told = faults(&text);
+        assert!(told.contains(&(*fault).to_owned()), "{option}: {told:?}");
+    }
+    let text = changed(
+        missing,
+        &format!("{missing}fold = [\"case\", \"nfc\"]\nduplicates = \"reject\"\n"),
+    );
+    let plan = plan(&text);
+    let fold = plan.lookups[0].fold.unwrap();
+    assert_eq!(
+        (fold.trim, fold.case, fold.nfc, fold.spaces),
+        (false, true, true, false)
+    );
+    assert!(matches!(plan.lookups[0].duplicates, Duplicates::Reject));
+}
+
+#[test]
+fn completeness_takes_a_condition() {
+    let with = |condition: &str| {
+        changed(
+            "warn_below = 0.97 }",
+            &format!("warn_below = 0.97, where = \"{condition}\" }}"),
+        )
+    };
+    plan(&with("currency = 'GBP'"));
+    assert_eq!(
+        faults(&with("quantity + 1")),
+        ["checks.customer_known.completeness.where: \"quantity + 1\" is no condition"]
+    );
+}
