@@ -19,7 +19,7 @@ use caudal::lookup;
 use caudal::record::Draft;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
-use flow::{Flow, job, run};
+use flow::{Flow, job, loaded, run, run_of};
 
 /// Sizes of the look-up.
 const REFERENCE_ROWS: [u64; 2] = [50_000, 1_000_000];
@@ -72,7 +72,7 @@ struct Products {
 }
 
 impl Products {
-    fn new(rows: u64, key: &str) -> Self {
+    fn new(rows: u64, key: &str, placement: &str) -> Self {
         let data = tempfile::tempdir().expect("the temporary folder can be written to");
         let text = products(rows);
         let file = data.path().join("products.csv");
@@ -91,6 +91,7 @@ csv = {{}}
 columns = {{ sale_id = "bigint", product_id = "int", sku = "varchar" }}
 [lookups.products]
 on = {{ {key} = "sales.{key}" }}
+placement = "{placement}"
 missing = {{ then = "refuse", reason = "unknown_product" }}
 files = {{ paths = ["{file}"] }}
 csv = {{}}
@@ -161,7 +162,7 @@ fn load(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("load");
     group.sample_size(10);
     for rows in REFERENCE_ROWS {
-        let products = Products::new(rows, "product_id");
+        let products = Products::new(rows, "product_id", "replicated");
         let plan = &products.plan.lookups[0];
         for (unit, throughput) in [
             ("rows", Throughput::Elements(rows)),
@@ -173,7 +174,7 @@ fn load(criterion: &mut Criterion) {
                     let loaded = lookup::load(plan, &|| false)
                         .expect("the file can be read")
                         .expect("nobody gives up");
-                    assert_eq!(u64::try_from(loaded.rows.len()), Ok(rows));
+                    assert_eq!(u64::try_from(loaded.rows()), Ok(rows));
                     loaded
                 });
             });
@@ -188,14 +189,14 @@ fn arrange(criterion: &mut Criterion) {
     group.sample_size(10);
     for rows in REFERENCE_ROWS {
         for key in ["product_id", "sku"] {
-            let products = Products::new(rows, key);
-            let run = run(&products.plan);
+            let products = Products::new(rows, key, "replicated");
+            let loaded = loaded(&products.plan);
             let one = batches(rows, rows, false)[..1].to_vec();
             group.throughput(Throughput::Elements(rows));
             group.bench_function(format!("{rows} rows by {key}"), |bencher| {
                 bencher.iter_batched(
-                    || one.clone(),
-                    |one| {
+                    || (run_of(&products.plan, loaded.clone()), one.clone()),
+                    |(run, one)| {
                         let mut flow = Products::flow(&run);
                         let met = flow.send(one);
                         (flow, met)
@@ -208,16 +209,25 @@ fn arrange(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Batches meet the reference rows.
+/// Batches meet the reference rows where they were read.
 fn enrich(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("enrich");
+    meet(criterion, "enrich", "replicated");
+}
+
+/// The distinct keys of batches visit the owner of the reference rows, which is the same worker: what a visit costs beside its way.
+fn visit(criterion: &mut Criterion) {
+    meet(criterion, "visit", "partitioned");
+}
+
+fn meet(criterion: &mut Criterion, group: &str, placement: &str) {
+    let mut group = criterion.benchmark_group(group);
     for rows in REFERENCE_ROWS {
         for (name, key, distinct, coded) in [
             ("an int", "product_id", rows, false),
             ("a text", "sku", rows, false),
             ("a text as 200 codes", "sku", 200, true),
         ] {
-            let products = Products::new(rows, key);
+            let products = Products::new(rows, key, placement);
             let run = run(&products.plan);
             let drafts = batches(rows, distinct, coded);
             let mut flow = Products::flow(&run);
@@ -248,6 +258,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(std::time::Duration::from_millis(500))
         .measurement_time(std::time::Duration::from_secs(2));
-    targets = load, arrange, enrich
+    targets = load, arrange, enrich, visit
 }
 criterion_main!(benches);

@@ -15,7 +15,7 @@ use caudal::cluster::outcome::RunOptions;
 use caudal::job::document::Document;
 use caudal::job::plan::Plan;
 use caudal::job::resolve::resolve;
-use caudal::lookup;
+use caudal::lookup::{self, Loaded};
 use caudal::record::{Budget, Epoch};
 use caudal::sources::Feed;
 use timely::WorkerConfig;
@@ -40,14 +40,23 @@ pub(crate) fn job(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Plan
 
 /// What a run of the plan shares: its files are found and its look-ups loaded.
 pub(crate) fn run(plan: &Arc<Plan>) -> Arc<Run> {
-    let options = RunOptions::new(plan);
-    let feed = Feed::new(plan, &Budget::new(u64::MAX), options.limit, |_| true)
-        .expect("the bench's files are there");
+    run_of(plan, loaded(plan))
+}
+
+/// The rows of the plan's look-ups; a clone holds the same rows.
+pub(crate) fn loaded(plan: &Plan) -> Vec<Loaded> {
     let load = |plan| {
         let loaded = lookup::load(plan, &|| false).expect("the bench's look-ups can be read");
         loaded.expect("nobody gives up")
     };
-    let references = plan.lookups.iter().map(load).collect();
+    plan.lookups.iter().map(load).collect()
+}
+
+/// What a run of the plan with these look-ups shares; one dataflow takes their rows.
+pub(crate) fn run_of(plan: &Arc<Plan>, references: Vec<Loaded>) -> Arc<Run> {
+    let options = RunOptions::new(plan);
+    let feed = Feed::new(plan, &Budget::new(u64::MAX), options.limit, |_| true)
+        .expect("the bench's files are there");
     Arc::new(Run::alone(plan, feed, references, &options, 0))
 }
 

@@ -330,7 +330,7 @@ fn as_double(statistic: &StatisticPlan, number: &Number) -> Option<f64> {
 
 /// A verdict about a number that is not there.
 fn overflowed(wide: Option<i64>) -> Judged {
-    let expected = Some("values within 64 bits of their last decimal place".to_owned());
+    let expected = Some("values that can be worked out and have 64 bits at most".to_owned());
     Judged {
         status: Status::Overflow,
         value: None,

@@ -9,7 +9,7 @@ use super::numbers::data_type;
 use super::stop::{FINE, Stop};
 use super::{load, print};
 use crate::job::plan::{
-    Format, LookupPlan, Measure, Missing, Plan, SinkFormat, SinkFrom, SinkPlan, SinkTo,
+    Format, LookupPlan, Measure, Missing, Placement, Plan, SinkFormat, SinkFrom, SinkPlan, SinkTo,
     SourceColumn, Then, Transport, WindowLength, WindowPlan,
 };
 use crate::job::resolve::type_text;
@@ -240,8 +240,16 @@ fn explained(lookup: &LookupPlan) -> Value {
         .map(|column| format!("{} {}", column.name, type_text(column.column_type)));
     json!({
         "from": transport(&lookup.transport, &lookup.format), "on": on.collect::<Vec<_>>().join(" and "),
-        "validity": validity, "missing": missing, "columns": columns.collect::<Vec<_>>(),
+        "validity": validity, "missing": missing, "placement": placement(lookup.placement), "columns": columns.collect::<Vec<_>>(),
     })
+}
+
+fn placement(placement: Placement) -> &'static str {
+    match placement {
+        Placement::Auto => "auto (partitioned above 64 MiB in several processes, else replicated)",
+        Placement::Replicated => "replicated",
+        Placement::Partitioned => "partitioned",
+    }
 }
 
 fn window_of(plan: &Plan, window: &WindowPlan) -> Value {
@@ -383,8 +391,14 @@ fn edges(plan: &Plan) -> Vec<(String, String)> {
         edges.push((std::mem::replace(&mut last, next.clone()), next));
     };
     for (number, stage) in plan.stages.iter().enumerate() {
-        for lookup in &stage.lookups {
-            to(format!("lookup:enrich {}", plan.lookups[*lookup].name));
+        for lookup in stage.lookups.iter().map(|lookup| &plan.lookups[*lookup]) {
+            let name = &lookup.name;
+            if lookup.placement == Placement::Partitioned {
+                to(format!("lookup:ask {name}"));
+                to(format!("lookup:take {name}"));
+            } else {
+                to(format!("lookup:enrich {name}"));
+            }
         }
         if !stage.derived.is_empty() {
             to(format!("transform:derive {number}"));
@@ -397,10 +411,13 @@ fn edges(plan: &Plan) -> Vec<(String, String)> {
     }
     let clean = last;
     for lookup in &plan.lookups {
-        edges.push((
-            format!("lookup:load {}", lookup.name),
-            format!("lookup:enrich {}", lookup.name),
-        ));
+        let of = |step: &str| format!("lookup:{step} {}", lookup.name);
+        let ways: &[_] = if lookup.placement == Placement::Partitioned {
+            &[("load", "answer"), ("ask", "answer"), ("answer", "take")]
+        } else {
+            &[("load", "enrich")]
+        };
+        edges.extend(ways.iter().map(|(from, to)| (of(from), of(to))));
     }
     for window in &plan.windows {
         edges.push((clean.clone(), format!("checks:reduce {}", window.name)));

@@ -143,9 +143,14 @@ fn for_people(status: &Status, processes: usize) -> String {
     }
     for lookup in &status.lookups {
         line(format!(
-            "  look-up  {}: {}, {} of {} missed",
+            "  look-up  {}: {}{}, {} of {} missed",
             lookup.name,
             numbers::rows(u64::try_from(lookup.rows).unwrap_or(0)),
+            if lookup.partitioned {
+                " of its share"
+            } else {
+                ""
+            },
             numbers::grouped(lookup.missed),
             numbers::rows(lookup.probed)
         ));

@@ -99,10 +99,10 @@ fn by_rows(counts: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
 
 /// The summary as one JSON value.
 ///
-/// CPU seconds are those of all processes together, the peak of memory that of the largest.
+/// CPU seconds are those of all processes together, the peak of memory that of the largest, and of each from process 0 on.
 pub(super) fn for_machines(outcome: &Outcome) -> Value {
-    let mut usage = outcome.others.clone();
-    usage.push(Usage::now());
+    let mut usage = vec![Usage::now()];
+    usage.extend(&outcome.others);
     json!({
         "rows": {
             "in": outcome.rows_in, "clean": outcome.clean, "refused": outcome.refused, "dropped": outcome.dropped,
@@ -124,6 +124,7 @@ pub(super) fn for_machines(outcome: &Outcome) -> Value {
         "processes": 1 + outcome.others.len(),
         "cpu_seconds": usage.iter().filter_map(|usage| usage.cpu_seconds).sum::<f64>(),
         "peak_memory_bytes": usage.iter().filter_map(|usage| usage.peak_memory_bytes).max(),
+        "peak_memory_bytes_of_processes": usage.iter().map(|usage| usage.peak_memory_bytes).collect::<Vec<_>>(),
     })
 }
 

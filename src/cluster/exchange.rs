@@ -215,6 +215,35 @@ fn part(rows: &RecordBatch, indices: Vec<u32>) -> RecordBatch {
     take_record_batch(rows, &UInt32Array::from(indices)).expect("indices are rows of the batch")
 }
 
+/// A container that knows which worker it goes to.
+pub trait Addressed {
+    /// The worker's index among all.
+    fn worker(&self) -> usize;
+}
+
+/// Sends each container whole to the worker it names.
+#[derive(Debug, Clone, Copy)]
+pub struct ToWorker;
+
+/// The pact of containers that name their worker.
+pub fn to_worker() -> DistributorPact<fn(usize) -> ToWorker> {
+    DistributorPact(|_| ToWorker)
+}
+
+impl<C: Addressed + Default> Distributor<C> for ToWorker {
+    fn partition<T: Clone, P: Push<Message<T, C>>>(
+        &mut self,
+        container: &mut C,
+        stamp: &Stamp<T>,
+        pushers: &mut [P],
+    ) {
+        let worker = container.worker();
+        Message::push_at(container, stamp.clone(), &mut pushers[worker]);
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, C>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
+}
+
 /// The hash of each row's key.
 pub fn hash_rows(keys: &[ArrayRef], rows: usize) -> Vec<u64> {
     let mut hashes = vec![0; rows];

@@ -108,6 +108,8 @@ pub(super) struct Begin {
     pub(super) stage: Option<String>,
     /// What a file in that folder says, by which other processes know that it is the same one.
     pub(super) mark: String,
+    /// For each look-up whether it is partitioned.
+    pub(super) partitioned: Vec<bool>,
 }
 
 /// Writes one message.

@@ -7,7 +7,7 @@ use super::frame::Begin;
 use super::outcome::{Progress, RunOptions};
 use super::{Fate, JoinError};
 use crate::job::plan::{Measure, Plan, SinkFrom};
-use crate::lookup::{EnrichError, Loaded, LookupError};
+use crate::lookup::{self, EnrichError, Loaded, LookupError};
 use crate::observe::Observer;
 use crate::record::{Budget, Note};
 use crate::sinks::{SinkError, staged_run};
@@ -27,8 +27,10 @@ pub struct Run {
     pub budget: Arc<Budget>,
     /// Number of processes.
     pub processes: usize,
-    /// The rows of each look-up, in plan order; empty on other processes than 0, which sends them.
-    pub references: Vec<Loaded>,
+    /// For each look-up whether every worker has a share of its rows, or all of them; the same in all processes.
+    pub partitioned: Vec<bool>,
+    /// What workers of this process hold together of each look-up.
+    pub shared: Vec<lookup::Shared>,
     /// Counters for people.
     pub progress: Arc<Progress>,
     /// What the run shows of itself.
@@ -45,6 +47,8 @@ pub struct Run {
     pub stage: Option<PathBuf>,
     /// How the run goes.
     pub fate: Arc<Fate>,
+    /// The rows of each look-up, in plan order, until the worker that sends them takes them; none on other processes than 0.
+    references: Mutex<Vec<Loaded>>,
     notes: Mutex<Vec<Note>>,
 }
 
@@ -169,6 +173,7 @@ impl Run {
         own: Option<OwnFeed>,
     ) -> Self {
         let carried = needed(plan, false);
+        options.observer.placed(&begin.partitioned);
         let (feed, references) = input.map(|input| (input.feed, input.references)).unzip();
         Self {
             needed: needed(plan, true),
@@ -181,7 +186,13 @@ impl Run {
                 .cluster
                 .as_ref()
                 .map_or(1, |cluster| cluster.addresses.len()),
-            references: references.unwrap_or_default(),
+            partitioned: begin.partitioned.clone(),
+            shared: plan
+                .lookups
+                .iter()
+                .map(|_| lookup::Shared::default())
+                .collect(),
+            references: Mutex::new(references.unwrap_or_default()),
             progress: Arc::clone(&options.progress),
             observer: Arc::clone(&options.observer),
             now: begin.now,
@@ -208,6 +219,7 @@ impl Run {
             as_of: options.as_of,
             stage: None,
             mark: String::new(),
+            partitioned: lookup::partitioned(plan, &references, 1),
         };
         let fate = Arc::new(Fate::new(&options.interrupt));
         let budget = Budget::new(plan.in_flight_bytes);
@@ -223,6 +235,18 @@ impl Run {
     /// Whether workers should stop now.
     pub fn is_over(&self) -> bool {
         self.fate.is_over()
+    }
+
+    /// The loaded rows of a look-up; taken once, so that they are let go when they are sent.
+    pub fn take_reference(&self, lookup: usize) -> Loaded {
+        let mut references = self
+            .references
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        references
+            .get_mut(lookup)
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     /// Keeps what workers told.

@@ -63,12 +63,12 @@ impl Dialect {
     }
 
     /// Whether the vector code knows it.
-    pub(super) fn is_plain(&self) -> bool {
+    pub(super) fn is_plain(self) -> bool {
         self.escape.is_none() && self.comment.is_none() && self.line_end == LineEnd::Any
     }
 
     /// Walks the line that begins at `start`; `ends` takes the end of each of its fields.
-    pub(super) fn line(&self, bytes: &[u8], start: usize, mut ends: impl FnMut(usize)) -> Line {
+    pub(super) fn line(self, bytes: &[u8], start: usize, mut ends: impl FnMut(usize)) -> Line {
         let comment = self.comment.is_some() && bytes.get(start).copied() == self.comment;
         let mut line = Line {
             end: bytes.len(),
@@ -127,7 +127,7 @@ impl Dialect {
     }
 
     /// One past the line end that begins at `at`.
-    fn line_end_at(&self, bytes: &[u8], at: usize) -> Option<usize> {
+    fn line_end_at(self, bytes: &[u8], at: usize) -> Option<usize> {
         let pair = bytes[at] == b'\r' && bytes.get(at + 1) == Some(&b'\n');
         match (bytes[at], self.line_end) {
             (b'\r', _) if pair => Some(at + 2),
@@ -139,7 +139,7 @@ impl Dialect {
     }
 
     /// Bytes of the escape at `at` and of what it takes the meaning from.
-    fn escaped(&self, bytes: &[u8], at: usize) -> Option<usize> {
+    fn escaped(self, bytes: &[u8], at: usize) -> Option<usize> {
         if self.escape != Some(bytes[at]) {
             return None;
         }
@@ -167,7 +167,7 @@ impl Dialect {
 
     /// The text of a field, and whether it is quoted. What follows a closing quote comes as it stands: records that have
     /// such fields are refused as a whole.
-    pub(super) fn text<'a>(&self, raw: &'a [u8], scratch: &'a mut Vec<u8>) -> (&'a [u8], bool) {
+    pub(super) fn text<'a>(self, raw: &'a [u8], scratch: &'a mut Vec<u8>) -> (&'a [u8], bool) {
         let quote = self.quote.filter(|quote| raw.first() == Some(quote));
         if self
             .escape
@@ -202,7 +202,7 @@ impl Dialect {
     }
 
     #[cold]
-    fn unescaped<'a>(&self, raw: &[u8], quote: Option<u8>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    fn unescaped<'a>(self, raw: &[u8], quote: Option<u8>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
         scratch.clear();
         let mut open = quote.is_some();
         let mut at = usize::from(open);
@@ -227,13 +227,13 @@ impl Dialect {
     }
 
     /// Whether text follows the closing quote of a field.
-    pub(super) fn is_stray(&self, raw: &[u8]) -> bool {
+    pub(super) fn is_stray(self, raw: &[u8]) -> bool {
         self.quote.is_some_and(|quote| raw.first() == Some(&quote))
             && self.line(raw, 0, |_| ()).stray.is_some()
     }
 
     /// The fields of one record as they stand; it comes without its line end.
-    pub(super) fn fields<'a>(&self, record: &'a [u8]) -> Vec<&'a [u8]> {
+    pub(super) fn fields<'a>(self, record: &'a [u8]) -> Vec<&'a [u8]> {
         let mut fields = Vec::new();
         let mut begin = 0;
         self.line(record, 0, |end| {

@@ -112,7 +112,7 @@ impl Patterns {
             text.filter(|text| (1..=2).contains(&text.len()))
                 .and_then(number)
         };
-        let slashes = text.iter().filter(|&&byte| byte == b'/').count();
+        let slashes = memchr::memchr_iter(b'/', text).count();
         match (part(parts.next()), part(parts.next())) {
             (Some(13..=31), Some(1..=12)) if slashes == 2 => "formats = [\"%d/%m/%Y…\"]?",
             (Some(1..=12), Some(13..=31)) if slashes == 2 => "formats = [\"%m/%d/%Y…\"]?",

@@ -413,6 +413,8 @@ pub struct LookupPlan {
     pub fold: Option<Fold>,
     /// A column that holds several spellings of another.
     pub aliases: Option<Aliases>,
+    /// Where its rows are held.
+    pub placement: Placement,
 }
 
 /// What of the spelling of text keys does not count.
@@ -442,6 +444,9 @@ pub struct Aliases {
     /// Between the spellings of the list.
     pub separator: String,
 }
+
+/// `placement`.
+pub use super::spec::Placement;
 
 /// A column of a reference collection.
 #[derive(Debug, Clone)]

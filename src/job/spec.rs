@@ -135,7 +135,7 @@ pub struct SourceSpec {
     /// Format: delimited text.
     pub csv: Option<CsvSpec>,
     /// Format: JSON, one object a line.
-    pub json: Option<JsonReadSpec>,
+    pub json: Option<JsonSpec>,
     /// Format: Parquet.
     pub parquet: Option<ParquetSpec>,
     /// The columns in order: name, and a type or a table. Example: `sale_id = "bigint not null"`.
@@ -230,7 +230,7 @@ pub enum OnNul {
 /// Options of JSON lines that are read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct JsonReadSpec {
+pub struct JsonSpec {
     /// How the text is written where no byte order mark says so, as under `csv`. Default: `"utf-8"`. Example: `"utf-16le"`.
     pub encoding: Option<String>,
     /// What a text with a NUL character in it does. Default: `"refuse"`, the row is refused as `nul_in_text`.
@@ -240,7 +240,7 @@ pub struct JsonReadSpec {
 /// Options of JSON lines that are written: none.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct JsonSpec {}
+pub struct JsonSinkSpec {}
 
 /// Options of Parquet that is read: none.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
@@ -405,6 +405,8 @@ pub struct LookupSpec {
     pub valid_to: Option<String>,
     /// Turns wide reference rows into tall ones. Example: `{ name = "currency", value = "rate" }`.
     pub unpivot: Option<UnpivotSpec>,
+    /// Where the reference rows are held; it changes no result. Default: `"auto"`. Example: `"partitioned"`.
+    pub placement: Option<Placement>,
     /// Transport: files by path or pattern.
     pub files: Option<FilesSpec>,
     /// Transport: rows of the built-in generator.
@@ -412,7 +414,7 @@ pub struct LookupSpec {
     /// Format: delimited text.
     pub csv: Option<CsvSpec>,
     /// Format: JSON, one object a line.
-    pub json: Option<JsonReadSpec>,
+    pub json: Option<JsonSpec>,
     /// Format: Parquet.
     pub parquet: Option<ParquetSpec>,
     /// The columns of the file in order: name, and a type or a table. Example: `region_id = "int"`.
@@ -439,6 +441,20 @@ pub enum MissingThen {
     Refuse,
     /// The reference columns are null.
     Null,
+}
+
+/// Where the reference rows of a look-up are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// With several processes: partitioned where the rows take more than 64 MiB as they are encoded, else replicated. In one
+    /// process: replicated, since its workers share a replica.
+    #[default]
+    Auto,
+    /// All of them in every process: rows meet them where they were read.
+    Replicated,
+    /// Each on the worker that owns its key: memory for one table in all, and the keys of each batch visit the owners.
+    Partitioned,
 }
 
 /// What two reference rows with one key do.
@@ -627,7 +643,7 @@ pub struct SinkSpec {
     /// Format: Parquet.
     pub parquet: Option<ParquetSinkSpec>,
     /// Format: JSON, one object a line.
-    pub json: Option<JsonSpec>,
+    pub json: Option<JsonSinkSpec>,
     /// Format: delimited text with a header line.
     pub csv: Option<CsvSinkSpec>,
     /// The columns in order: name in the output and SQL expression over the table. Default: all columns of the table.

@@ -15,14 +15,14 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 use crate::job::plan::Fold;
 
 /// The keys as they are compared.
-pub(super) fn folded(keys: Vec<ArrayRef>, fold: Option<&Fold>) -> Vec<ArrayRef> {
+pub(super) fn folded(keys: Vec<ArrayRef>, fold: Option<Fold>) -> Vec<ArrayRef> {
     match fold {
         Some(fold) => keys.iter().map(|key| folded_array(key, fold)).collect(),
         None => keys,
     }
 }
 
-fn folded_array(key: &ArrayRef, fold: &Fold) -> ArrayRef {
+fn folded_array(key: &ArrayRef, fold: Fold) -> ArrayRef {
     let texts = |texts: &StringArray| -> ArrayRef {
         let folded = texts
             .iter()
@@ -51,7 +51,7 @@ fn is_blank(c: char) -> bool {
 }
 
 /// A text as it is compared.
-pub(super) fn text<'a>(text: &'a str, fold: &Fold) -> Cow<'a, str> {
+pub(super) fn text(text: &str, fold: Fold) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(if fold.trim {
         text.trim_matches(is_blank)
     } else {
@@ -112,11 +112,7 @@ mod tests {
             &["Å", "\u{212B}", "a\u{30A}"],
         ] {
             for spelling in spellings {
-                assert_eq!(
-                    text(spelling, &ALL),
-                    text(spellings[0], &ALL),
-                    "{spelling:?}"
-                );
+                assert_eq!(text(spelling, ALL), text(spellings[0], ALL), "{spelling:?}");
             }
         }
         for (one, other) in [
@@ -125,7 +121,7 @@ mod tests {
             ("a b", "ab"),
             ("", "x"),
         ] {
-            assert_ne!(text(one, &ALL), text(other, &ALL));
+            assert_ne!(text(one, ALL), text(other, ALL));
         }
     }
 
@@ -138,20 +134,20 @@ mod tests {
             spaces: false,
         };
         let odd = " A  \u{301}b ";
-        assert_eq!(text(odd, &none), odd);
-        assert_eq!(text(odd, &Fold { trim: true, ..none }), "A  \u{301}b");
+        assert_eq!(text(odd, none), odd);
+        assert_eq!(text(odd, Fold { trim: true, ..none }), "A  \u{301}b");
         assert_eq!(
             text(
                 odd,
-                &Fold {
+                Fold {
                     spaces: true,
                     ..none
                 }
             ),
             " A \u{301}b "
         );
-        assert_eq!(text(odd, &Fold { case: true, ..none }), " a  \u{301}b ");
-        assert_eq!(text("a\u{301} ", &Fold { nfc: true, ..none }), "á ");
+        assert_eq!(text(odd, Fold { case: true, ..none }), " a  \u{301}b ");
+        assert_eq!(text("a\u{301} ", Fold { nfc: true, ..none }), "á ");
     }
 
     #[test]
@@ -160,7 +156,7 @@ mod tests {
         let plain: ArrayRef = Arc::new(StringArray::from(rows.to_vec()));
         let dictionary: ArrayRef =
             Arc::new(rows.into_iter().collect::<DictionaryArray<Int32Type>>());
-        for array in folded(vec![plain, dictionary], Some(&ALL)) {
+        for array in folded(vec![plain, dictionary], Some(ALL)) {
             let text = crate::transform::text::Text::of(&array).unwrap();
             assert_eq!(
                 text.iter().collect::<Vec<_>>(),

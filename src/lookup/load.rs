@@ -14,11 +14,14 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::block::{Block, BlockBuilder};
+use super::layout::Layout;
+use crate::cluster::exchange;
 use crate::decode::{self, Decoder};
 use arrow_array::cast::AsArray;
 
 use crate::job::plan::{Aliases, Duplicates, Fold, Format, LookupPlan, Transport, Unpivot};
-use crate::record::{Draft, Fault};
+use crate::record::{Draft, Fault, Origin};
 use crate::sources::{SourceError, TextFile, expand};
 use crate::transform::text;
 
@@ -63,10 +66,29 @@ pub enum LookupError {
 /// A look-up's rows, ready to become a collection.
 #[derive(Debug, Clone, Default)]
 pub struct Loaded {
-    /// Encoded (key, row) pairs; several rows a key only in as-of look-ups.
-    pub rows: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) pieces: Vec<Piece>,
     /// What was wrong with rows that were left out, for people.
     pub warnings: Vec<String>,
+}
+
+/// Encoded rows; several a key only in as-of look-ups.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    pub(super) block: Block,
+    /// The bin of each row's key, which says who owns the row where the look-up is partitioned.
+    pub(super) bins: Vec<u8>,
+}
+
+impl Loaded {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.block.len()).sum()
+    }
+
+    /// Bytes of the rows as they are encoded.
+    pub fn bytes(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.block.bytes()).sum()
+    }
 }
 
 /// The Arrow schema of a look-up's reference columns.
@@ -79,30 +101,11 @@ pub(super) fn schema(plan: &LookupPlan) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Encodes rows of all reference columns so that equal rows are equal bytes and keys sort.
-pub(super) fn row_converter(plan: &LookupPlan) -> Result<RowConverter, ArrowError> {
-    RowConverter::new(
-        plan.reference
-            .iter()
-            .map(|column| SortField::new(column.column_type.data_type()))
-            .collect(),
-    )
-}
-
-/// Encodes keys.
-pub(super) fn key_converter(plan: &LookupPlan) -> Result<RowConverter, ArrowError> {
-    let fields = plan
-        .on
-        .iter()
-        .map(|(position, _)| SortField::new(plan.reference[*position].column_type.data_type()));
-    RowConverter::new(fields.collect())
-}
-
 /// Reads the look-up's files.
 ///
 /// A reference row that can't be read, or has a null key or validity, is left out and told; two rows of one key end the run
 /// unless the look-up says which one counts. `None` where `over` said, between two pieces of a file, that nobody wants
-/// the rows any more. Cost: the whole table in memory, twice for a moment.
+/// the rows any more. Cost: the whole table in memory, twice for a moment, and its text.
 pub fn load(plan: &LookupPlan, over: &dyn Fn() -> bool) -> Result<Option<Loaded>, LookupError> {
     let mut reading = Reading::new(plan);
     let Transport::Files { paths, .. } = &plan.transport else {
@@ -250,7 +253,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Keeps the good rows of a draft.
-    fn take(&mut self, draft: Draft) -> Result<(), ArrowError> {
+    fn take(&mut self, mut draft: Draft) -> Result<(), ArrowError> {
         let number = self.drafts.len();
         for (column, what, values) in &draft.adjusted {
             *self.adjusted.entry((*column, what)).or_default() += values;
@@ -282,7 +285,7 @@ impl<'a> Reading<'a> {
                         (columns, Some(value))
                     })
                     .collect(),
-                (None, Some(aliases)) => spellings(aliases, self.plan.fold.as_ref(), &columns),
+                (None, Some(aliases)) => spellings(aliases, self.plan.fold, &columns),
                 (None, None) => vec![(columns, None)],
             };
         for (columns, value_column) in pieces {
@@ -295,6 +298,11 @@ impl<'a> Reading<'a> {
             );
             self.batches
                 .push(filter_record_batch(&batch, &BooleanArray::from(present))?);
+        }
+        // Only the places of rows are asked for from now on.
+        draft.columns = Vec::new();
+        if let Some(Origin::Table { batch, .. }) = &mut draft.origin {
+            *batch = RecordBatch::new_empty(batch.schema());
         }
         self.drafts.push(draft);
         Ok(())
@@ -347,26 +355,16 @@ impl<'a> Reading<'a> {
 
     fn finish(mut self) -> Result<Loaded, Finish> {
         let all = concat_batches(&schema(self.plan), &self.batches)?;
-        let keys: Vec<ArrayRef> = self
-            .plan
-            .on
-            .iter()
-            .map(|(position, _)| Arc::clone(all.column(*position)))
-            .collect();
-        let keys = super::fold::folded(keys, self.plan.fold.as_ref());
-        let keys = key_converter(self.plan)?.convert_columns(&keys)?;
-        let rows = row_converter(self.plan)?.convert_columns(all.columns())?;
-        let versions = self.versions(&all)?;
-        let mut kept: HashMap<(&[u8], Option<Vec<u8>>), usize> =
-            HashMap::with_capacity(all.num_rows());
+        self.batches = Vec::new();
+        let layout = Layout::new(self.plan)?;
+        let identities = layout.identities(self.plan, all.columns())?;
+        let rows = layout.encode(all.columns())?;
+        let mut kept: HashMap<&[u8], usize> = HashMap::with_capacity(all.num_rows());
         // Rows of keys that stand twice and so count for nothing.
         let mut rejections: Vec<String> = Vec::new();
         let mut rejected: BTreeSet<usize> = BTreeSet::new();
         for row in 0..all.num_rows() {
-            match kept.entry((
-                keys.row(row).data(),
-                versions.as_ref().map(|versions| versions[row].clone()),
-            )) {
+            match kept.entry(identities.row(row).data()) {
                 Entry::Vacant(entry) => {
                     entry.insert(row);
                 }
@@ -401,10 +399,29 @@ impl<'a> Reading<'a> {
             .filter(|row| !rejected.contains(row))
             .collect();
         chosen.sort_unstable();
-        let pairs = chosen
-            .into_iter()
-            .map(|row| (keys.row(row).data().to_vec(), rows.row(row).data().to_vec()))
+        let keys: Vec<ArrayRef> = self
+            .plan
+            .on
+            .iter()
+            .map(|(position, _)| Arc::clone(all.column(*position)))
             .collect();
+        let keys = super::fold::folded(keys, self.plan.fold);
+        let hashes = exchange::hash_rows(&keys, all.num_rows());
+        let mut pieces = Vec::new();
+        let (mut block, mut bins) = (BlockBuilder::default(), Vec::new());
+        let mut cut = |block: &mut BlockBuilder, bins: &mut Vec<u8>| {
+            let bins = std::mem::take(bins);
+            pieces.extend(block.take().map(|block| Piece { block, bins }));
+        };
+        for row in chosen {
+            block.push(rows.row(row).data());
+            let bin = u8::try_from(exchange::bin(hashes[row]));
+            bins.push(bin.expect("there are 256 bins"));
+            if block.is_full() {
+                cut(&mut block, &mut bins);
+            }
+        }
+        cut(&mut block, &mut bins);
         let mut warnings = std::mem::take(&mut self.told_of_files);
         let told = self.told.len();
         warnings.append(&mut self.told);
@@ -430,21 +447,7 @@ impl<'a> Reading<'a> {
                 self.plan.name, self.plan.columns[*column].name
             ));
         }
-        Ok(Loaded {
-            rows: pairs,
-            warnings,
-        })
-    }
-
-    /// What tells versions of one key apart: the encoded `valid_from`, where the look-up has one.
-    fn versions(&self, all: &RecordBatch) -> Result<Option<Vec<Vec<u8>>>, ArrowError> {
-        let Some(validity) = &self.plan.validity else {
-            return Ok(None);
-        };
-        let column = Arc::clone(all.column(validity.from));
-        let converter = RowConverter::new(vec![SortField::new(column.data_type().clone())])?;
-        let rows = converter.convert_columns(&[column])?;
-        Ok(Some(rows.iter().map(|row| row.data().to_vec()).collect()))
+        Ok(Loaded { pieces, warnings })
     }
 
     fn duplicate(&self, all: &RecordBatch, first: usize, again: usize) -> Finish {
@@ -473,7 +476,7 @@ impl<'a> Reading<'a> {
 /// Makes a piece of the spellings in `of`, then one of the first of each list, of the second, and so on; a list's end is null.
 fn spellings(
     aliases: &Aliases,
-    fold: Option<&Fold>,
+    fold: Option<Fold>,
     columns: &[ArrayRef],
 ) -> Vec<(Vec<ArrayRef>, Option<usize>)> {
     let own = columns[aliases.of].as_string::<i32>();

@@ -11,7 +11,8 @@ use arrow_schema::{ArrowError, DataType};
 use arrow_select::take::take;
 use hashbrown::HashMap;
 
-use super::load::{key_converter, row_converter};
+use super::block::Row;
+use super::layout::{Layout, key_converter};
 use crate::job::plan::{Fold, LookupPlan};
 use crate::transform::text::{self, Text};
 
@@ -20,6 +21,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// The reference rows of one look-up as of one epoch.
 pub(super) struct Snapshot {
+    rows: usize,
     index: Index,
     fold: Option<Fold>,
     columns: Vec<Reference>,
@@ -54,15 +56,13 @@ enum Reference {
 }
 
 impl Snapshot {
-    /// Makes the snapshot of `rows`, each an encoded row of the look-up's reference columns.
-    pub(super) fn new(plan: &LookupPlan, rows: &[Vec<u8>]) -> Result<Self, ArrowError> {
-        let converter = row_converter(plan)?;
-        let parser = converter.parser();
-        let columns = converter.convert_rows(rows.iter().map(|row| parser.parse(row)))?;
-        let columns = match &plan.validity {
-            Some(validity) => ordered(plan, validity.from, columns)?,
-            None => columns,
-        };
+    /// Makes the snapshot of `rows`, which are in order.
+    pub(super) fn new(plan: &LookupPlan, rows: &[Row]) -> Result<Self, ArrowError> {
+        let mut columns = Layout::new(plan)?.decode(rows.iter().map(Row::bytes))?;
+        if let (Some(_), Some(validity)) = (plan.fold, &plan.validity) {
+            // In order of their bytes, versions of one key stand apart where they spell it differently.
+            columns = ordered(plan, validity.from, columns)?;
+        }
         let index = Index::new(plan, &columns)?;
         let validity = plan.validity.as_ref().map(|validity| {
             let from = times(&columns[validity.from]);
@@ -79,11 +79,17 @@ impl Snapshot {
         });
         let columns = columns.into_iter().map(Reference::new).collect();
         Ok(Self {
+            rows: rows.len(),
             index,
             fold: plan.fold,
             columns,
             validity,
         })
+    }
+
+    /// Number of rows.
+    pub(super) fn len(&self) -> usize {
+        self.rows
     }
 
     /// The row of the snapshot for each row of the batch, [`NONE`] where there is none. `at` holds the times of an as-of
@@ -93,7 +99,7 @@ impl Snapshot {
         keys: &[ArrayRef],
         at: Option<&ArrayRef>,
     ) -> Result<Vec<u32>, ArrowError> {
-        let versions = match &self.fold {
+        let versions = match self.fold {
             Some(fold) => self
                 .index
                 .find(&super::fold::folded(keys.to_vec(), Some(fold)))?,
@@ -158,7 +164,7 @@ fn ordered(
         .iter()
         .map(|(position, _)| Arc::clone(&columns[*position]))
         .collect();
-    let keys = super::fold::folded(keys, plan.fold.as_ref());
+    let keys = super::fold::folded(keys, plan.fold);
     let keys = key_converter(plan)?.convert_columns(&keys)?;
     let from = times(&columns[from]);
     let mut order: Vec<u32> = (0..u32_of(from.len())).collect();
@@ -193,7 +199,7 @@ fn times(column: &ArrayRef) -> Vec<Option<i64>> {
 }
 
 /// The values of a whole-number or date column.
-fn integers(column: &ArrayRef) -> Option<Vec<Option<i64>>> {
+pub(super) fn integers(column: &ArrayRef) -> Option<Vec<Option<i64>>> {
     Some(match column.data_type() {
         DataType::Int16 => column
             .as_primitive::<Int16Type>()
@@ -222,7 +228,7 @@ impl Index {
             .iter()
             .map(|(position, _)| Arc::clone(&columns[*position]))
             .collect();
-        let keys = super::fold::folded(keys, plan.fold.as_ref());
+        let keys = super::fold::folded(keys, plan.fold);
         if let [key] = keys.as_slice() {
             if let Some(values) = integers(key) {
                 return Ok(Self::Integer(grouped(values.into_iter().flatten())));

@@ -102,8 +102,10 @@ metrics! {
     dropped_rows: IntCounterVec = "caudal_validate_dropped_rows_total" ["source", "rule"];
     /// Rows that failed a rule that only warns.
     warned_rows: IntCounterVec = "caudal_validate_warned_rows_total" ["source", "rule"];
-    /// Rows of a reference collection, as the newest rows meet it.
-    reference_rows: IntGaugeVec = "caudal_lookup_reference_rows" ["lookup"];
+    /// Rows of a reference collection that a worker has, as the newest rows meet it: all, or its share where it is partitioned.
+    reference_rows: IntGaugeVec = "caudal_lookup_reference_rows" ["lookup", "worker"];
+    /// 1 where each worker has a share of a look-up's rows, 0 where it has all of them.
+    partitioned: IntGaugeVec = "caudal_lookup_partitioned" ["lookup"];
     /// Rows that met a reference collection.
     probed_rows: IntCounterVec = "caudal_lookup_probed_rows_total" ["lookup"];
     /// Rows that found no reference row, whatever else is wrong with them.

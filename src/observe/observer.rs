@@ -187,10 +187,19 @@ impl Observer {
         self.lookups[lookup].missed.inc_by(count(missed));
     }
 
-    /// A reference collection has so many rows.
-    pub fn reference_rows(&self, lookup: usize, rows: usize) {
-        let name = self.plan.lookups[lookup].name.as_str();
-        let gauge = self.metrics.reference_rows.with_label_values(&[name]);
+    /// For each look-up it is known now whether it is partitioned.
+    pub fn placed(&self, partitioned: &[bool]) {
+        for (lookup, partitioned) in self.plan.lookups.iter().zip(partitioned) {
+            let labels = [lookup.name.as_str()];
+            let gauge = self.metrics.partitioned.with_label_values(&labels);
+            gauge.set(i64::from(*partitioned));
+        }
+    }
+
+    /// A worker has so many rows of a reference collection: all, or its share.
+    pub fn reference_rows(&self, lookup: usize, worker: usize, rows: usize) {
+        let labels = [self.plan.lookups[lookup].name.clone(), worker.to_string()];
+        let gauge = self.metrics.reference_rows.with_label_values(&labels);
         gauge.set(signed(rows));
     }
 

@@ -107,8 +107,12 @@ pub struct Source {
 pub struct Lookup {
     /// Its name.
     pub name: String,
-    /// Rows of its reference collection; 0 until rows have met it.
+    /// Whether each worker has a share of its rows, or all of them.
+    pub partitioned: bool,
+    /// Rows of its reference collection in this process; 0 until rows have met it.
     pub rows: i64,
+    /// Those that each worker of this process has.
+    pub rows_of_workers: Vec<i64>,
     /// Rows that met it.
     pub probed: u64,
     /// Those that found nothing.
@@ -259,15 +263,25 @@ fn whole(count: f64) -> u64 {
 fn lookups(observer: &Observer) -> Vec<Lookup> {
     let lookups = observer.plan.lookups.iter().zip(&observer.lookups);
     lookups
-        .map(|(lookup, counted)| Lookup {
-            name: lookup.name.clone(),
-            rows: observer
-                .metrics
-                .reference_rows
-                .with_label_values(&[lookup.name.as_str()])
-                .get(),
-            probed: counted.probed.get(),
-            missed: counted.missed.get(),
+        .map(|(lookup, counted)| {
+            let metrics = &observer.metrics;
+            let workers = observer.workers.iter().map(|worker| {
+                let labels = [lookup.name.clone(), worker.index.to_string()];
+                metrics.reference_rows.with_label_values(&labels).get()
+            });
+            let rows_of_workers: Vec<i64> = workers.collect();
+            let labels = [lookup.name.as_str()];
+            let partitioned = metrics.partitioned.with_label_values(&labels).get() == 1;
+            let (sum, most) = (rows_of_workers.iter().sum(), rows_of_workers.iter().max());
+            let most = most.copied().unwrap_or_default();
+            Lookup {
+                name: lookup.name.clone(),
+                partitioned,
+                rows: if partitioned { sum } else { most },
+                rows_of_workers,
+                probed: counted.probed.get(),
+                missed: counted.missed.get(),
+            }
         })
         .collect()
 }

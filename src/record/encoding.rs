@@ -268,12 +268,11 @@ impl Encoding {
             return;
         }
         let mut units = [0; 2];
-        let units = match char::from_u32(code) {
-            Some(character) => &*character.encode_utf16(&mut units),
-            None => {
-                units[0] = u16::try_from(code).unwrap_or(0xFFFD);
-                &units[..1]
-            }
+        let units = if let Some(character) = char::from_u32(code) {
+            &*character.encode_utf16(&mut units)
+        } else {
+            units[0] = u16::try_from(code).unwrap_or(0xFFFD);
+            &units[..1]
         };
         for unit in units {
             bytes.extend(match self {
@@ -307,12 +306,11 @@ impl Transcoder {
                 .zip(&page.known().upper)
                 .map(|(byte, character)| {
                     let mut text = [0; 4];
-                    let length = match character {
-                        Some(character) => character.encode_utf8(&mut text).len(),
-                        None => {
-                            text[..3].copy_from_slice(&raw(byte));
-                            3
-                        }
+                    let length = if let Some(character) = character {
+                        character.encode_utf8(&mut text).len()
+                    } else {
+                        text[..3].copy_from_slice(&raw(byte));
+                        3
                     };
                     (text, length)
                 })
@@ -393,15 +391,12 @@ impl Transcoder {
                 break;
             }
             let pair = [unit, next.filter(|_| is_high).unwrap_or(0)];
-            match char::decode_utf16(pair).next() {
-                Some(Ok(character)) => {
-                    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                    at += character.len_utf16();
-                }
-                _ => {
-                    text.extend(half_pair(unit));
-                    at += 1;
-                }
+            if let Some(Ok(character)) = char::decode_utf16(pair).next() {
+                text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                at += character.len_utf16();
+            } else {
+                text.extend(half_pair(unit));
+                at += 1;
             }
         }
         &bytes[2 * at..]

@@ -209,8 +209,9 @@ fn matching(
             Ok(metadata) if metadata.is_dir() => {
                 if !text.contains("**") {
                     told.push(format!(
-                        "{owner}: {} is a folder and is not read, though {pattern:?} matches it; {}/* takes the files in it",
+                        "{owner}: {} is a folder and is not read, though {} matches it; {}/* takes the files in it",
                         path.display(),
+                        pattern.display(),
                         path.display()
                     ));
                 }

@@ -3,10 +3,11 @@
 //! `job.toml`, `input/`, `about.md` (what it shows) and `expected/`: for each sink `SINK.txt`, the lines of its files (CSV or
 //! JSON), sorted, each behind the partition folder it stands in; `summary.json`, what the run tells machines, without
 //! times; `exit`, the exit code; `told.txt`, what it tells people. Every case runs with 1, 2 and 4 workers, in 2 and 3 processes, and again
-//! with chunks of 64 bytes and of one, so that chunk borders fall everywhere, the latter with epochs of a few records; all
-//! must agree. `CAUDAL_REWRITE=1` writes what came out.
+//! with chunks of 64 bytes and of one, so that chunk borders fall everywhere, the latter with epochs of a few records; those with look-ups
+//! again with every look-up partitioned; all must agree. `CAUDAL_REWRITE=1` writes what came out.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +18,54 @@ use super::tables::visible_files;
 
 /// Pieces of a byte and epochs of a few records: every border falls everywhere.
 const SMALL: &str = "chunk = \"1 B\"\nepoch = \"200 B\"";
+
+/// Every look-up is shared out: keys visit their owners.
+const PARTITIONED: Edit<'_> = Edit {
+    options: None,
+    placement: Some("partitioned"),
+};
+
+/// As [`SMALL`] and [`PARTITIONED`].
+const PARTITIONED_SMALL: Edit<'_> = Edit {
+    options: Some(SMALL),
+    placement: Some("partitioned"),
+};
+
+/// What is changed in the job of a case.
+#[derive(Debug, Clone, Copy, Default)]
+struct Edit<'a> {
+    /// Options of `[job]`.
+    options: Option<&'a str>,
+    /// `placement` of all look-ups.
+    placement: Option<&'a str>,
+}
+
+impl<'a> Edit<'a> {
+    fn options(options: &'a str) -> Self {
+        Self {
+            options: Some(options),
+            placement: None,
+        }
+    }
+
+    fn of(self, job: &str) -> String {
+        let mut edited = String::new();
+        for line in job.lines() {
+            edited += line;
+            edited += "\n";
+            if line == "[job]" {
+                edited.extend(self.options.map(|options| format!("{options}\n")));
+            }
+            let is_lookup = line
+                .strip_prefix("[lookups.")
+                .is_some_and(|name| !name.contains('.'));
+            if is_lookup && let Some(placement) = self.placement {
+                writeln!(edited, "placement = \"{placement}\"").unwrap();
+            }
+        }
+        edited
+    }
+}
 
 /// What came of one run of a case: file name under `expected/` → text.
 type Result = BTreeMap<String, String>;
@@ -32,30 +81,36 @@ fn every_case_gives_what_is_expected_with_any_number_of_workers_and_any_chunk() 
             case.join("about.md").exists(),
             "{name}: about.md says what the case shows"
         );
-        let first = run(&case, &["run", "-w", "1"], None);
+        let first = run(&case, &["run", "-w", "1"], Edit::default());
         if std::env::var_os("CAUDAL_REWRITE").is_some() {
             rewrite(&case.join("expected"), &first);
         }
         let expected = expected(&case.join("expected"));
-        for (what, got) in [
-            ("1 worker", first),
-            ("2 workers", run(&case, &["run", "-w", "2"], None)),
-            ("4 workers", run(&case, &["run", "-w", "4"], None)),
-            ("2 processes", run(&case, &["launch", "-n", "2"], None)),
-            (
-                "chunks of 64 bytes",
-                run(&case, &["run", "-w", "2"], Some("chunk = \"64 B\"")),
-            ),
-            (
-                "chunks of 1 byte, epochs of 200",
-                run(&case, &["run", "-w", "3"], Some(SMALL)),
-            ),
-            (
-                "3 processes, chunks of 1 byte, epochs of 200",
-                run(&case, &["launch", "-n", "3", "-w", "2"], Some(SMALL)),
-            ),
-        ] {
-            wrong.extend(differences(&format!("{name}, {what}"), &expected, &got));
+        wrong.extend(differences(&format!("{name}, -w 1"), &expected, &first));
+        let as_is = Edit::default();
+        let small = Edit::options(SMALL);
+        let mut shapes = vec![
+            ("run -w 2", as_is),
+            ("run -w 4", as_is),
+            ("launch -n 2", as_is),
+            ("run -w 2", Edit::options("chunk = \"64 B\"")),
+            ("run -w 3", small),
+            ("launch -n 3 -w 2", small),
+        ];
+        let job = fs::read_to_string(case.join("job.toml")).unwrap();
+        if PARTITIONED.of(&job) != as_is.of(&job) {
+            shapes.extend([
+                ("run -w 1", PARTITIONED),
+                ("run -w 2", PARTITIONED_SMALL),
+                ("run -w 4", PARTITIONED),
+                ("launch -n 2", PARTITIONED),
+                ("launch -n 3 -w 2", PARTITIONED_SMALL),
+            ]);
+        }
+        for (words, edit) in shapes {
+            let got = run(&case, &words.split(' ').collect::<Vec<_>>(), edit);
+            let what = format!("{name}, {words}, {edit:?}");
+            wrong.extend(differences(&what, &expected, &got));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
@@ -72,18 +127,14 @@ fn folders(root: &Path) -> Vec<PathBuf> {
 }
 
 /// Runs the case in a copy of its folder.
-fn run(case: &Path, words: &[&str], options: Option<&str>) -> Result {
+fn run(case: &Path, words: &[&str], edit: Edit<'_>) -> Result {
     let place = tempfile::tempdir().unwrap();
     copy(case, place.path());
     let job = place.path().join("job.toml");
-    if let Some(options) = options {
-        let text = fs::read_to_string(&job).unwrap();
-        fs::write(
-            &job,
-            text.replacen("[job]", &format!("[job]\n{options}"), 1),
-        )
-        .unwrap();
-    }
+    let text = fs::read_to_string(&job).unwrap();
+    let edited = edit.of(&text);
+    let is_edited = edited != text;
+    fs::write(&job, edited).unwrap();
     let output = Command::new("timeout")
         .args(["60", env!("CARGO_BIN_EXE_caudal"), words[0], "job.toml"])
         .args(["--json", "--quiet"])
@@ -98,7 +149,7 @@ fn run(case: &Path, words: &[&str], options: Option<&str>) -> Result {
     );
     let told = String::from_utf8(output.stderr).unwrap();
     // With a line more in the job file its places move, and every process tells: compared in the other runs.
-    if options.is_none() && words[0] == "run" {
+    if !is_edited && words[0] == "run" {
         result.insert("told.txt".to_owned(), told);
     }
     if !output.stdout.is_empty() {

@@ -42,9 +42,14 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(n: usize) -> Self {
+        Self::of(n, JOB)
+    }
+
+    /// With this job.
+    pub(crate) fn of(n: usize, job: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("input")).unwrap();
-        fs::write(folder.path().join("job.toml"), JOB).unwrap();
+        fs::write(folder.path().join("job.toml"), job).unwrap();
         fs::write(folder.path().join("input/a.csv"), GOOD).unwrap();
         let listeners: Vec<TcpListener> = (0..n)
             .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
@@ -137,13 +142,18 @@ impl Place {
         for id in 0..300_000 {
             writeln!(input, "{id},1.00").unwrap();
         }
+        self.wait_staged();
+        (processes, input)
+    }
+
+    /// Waits until something is staged.
+    pub(crate) fn wait_staged(&self) {
         let staged = self.path().join("out/_caudal/staged");
         let deadline = Instant::now() + DEADLINE;
         while fs::read_dir(&staged).map_or(0, Iterator::count) == 0 {
             assert!(Instant::now() < deadline, "the run never staged");
             std::thread::yield_now();
         }
-        (processes, input)
     }
 
     pub(crate) fn nothing_is_visible(&self) {
@@ -188,7 +198,11 @@ impl Process {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -200,7 +214,7 @@ impl Process {
     }
 
     /// Waits for its end.
-    fn ends(&mut self) -> ExitStatus {
+    pub(crate) fn ends(&mut self) -> ExitStatus {
         let deadline = Instant::now() + DEADLINE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -13,6 +13,7 @@ mod cluster;
 mod dependencies;
 mod deployment;
 mod hosts;
+mod lookups;
 mod observe;
 mod oracle;
 mod own_files;

@@ -307,6 +307,9 @@ fn what_a_running_job_says_is_what_its_summary_says() {
         let status = watched.status();
         assert_eq!(status["sources"][0]["rows"]["in"], ROWS);
         assert_eq!(status["phase"], "running");
+        assert_eq!(status["lookups"][0]["partitioned"], false);
+        assert_eq!(status["lookups"][0]["rows"], 2);
+        assert_eq!(status["lookups"][0]["rows_of_workers"][0], 2);
         assert_eq!(
             status["workers"].as_array().unwrap().len(),
             workers.parse::<usize>().unwrap()
@@ -319,7 +322,10 @@ fn what_a_running_job_says_is_what_its_summary_says() {
         assert_eq!(get(watched.address, "/nowhere", "").0, 404);
         assert_eq!(of("caudal_cluster_workers").to_string(), workers);
         assert_eq!(of("caudal_cluster_phase{phase=\"running\"}"), 1);
-        assert_eq!(of("caudal_lookup_reference_rows{lookup=\"regions\"}"), 2);
+        assert_eq!(
+            of("caudal_lookup_reference_rows{lookup=\"regions\",worker=\"0\"}"),
+            2
+        );
         assert_eq!(
             of("caudal_lookup_missed_rows_total{lookup=\"regions\"}"),
             200

@@ -1,5 +1,5 @@
 //! Random small jobs against an oracle: random columns, faulty CSV, a look-up, derived columns, rules, windows, a check,
-//! and sinks with chosen columns, run by the program with random workers, chunks and epochs.
+//! and sinks with chosen columns, run by the program with random processes, workers, chunks and epochs.
 //!
 //! `CAUDAL_CASES` says how many jobs are tried. A job that fails is made small and printed, with the seed that replays it.
 
@@ -60,7 +60,16 @@ fn any_job_gives_the_rows_of_the_oracle() {
 fn run(job: &Job, place: &Path) -> Answer {
     let output = Command::new("timeout")
         .args(["60", env!("CARGO_BIN_EXE_caudal")])
-        .args(["run", "job.toml", "--json", "--quiet", "-w"])
+        .args(if job.processes == 1 {
+            vec!["run".to_owned()]
+        } else {
+            vec![
+                "launch".to_owned(),
+                "-n".to_owned(),
+                job.processes.to_string(),
+            ]
+        })
+        .args(["job.toml", "--json", "--quiet", "-w"])
         .arg(job.workers.to_string())
         .current_dir(place)
         .output()

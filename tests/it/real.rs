@@ -333,3 +333,82 @@ fn the_clean_file_stays_as_it_is() {
         );
     }
 }
+
+/// Texts of a column with a letter beyond ASCII.
+fn beyond_ascii(rows: &[Row], column: &str) -> Vec<String> {
+    let text = |row: &Row| match &row[column] {
+        Cell::Text(text) if !text.is_ascii() => Some(text.clone()),
+        _ => None,
+    };
+    rows.iter().filter_map(text).collect()
+}
+
+#[test]
+fn a_code_page_with_lines_that_end_in_cr_adds_up() {
+    let Some(data) = data() else { return };
+    let facts = facts(&data)["datasets"]["superstore_us_cr"].clone();
+    for workers in [1, 2] {
+        let (summary, out) = run(&data, "tests/real/superstore.toml", workers, &[]);
+        assert_eq!(summary["rows"]["clean"], facts["well_formed_rows"]);
+        let rows = read(&out.path().join("superstore/sales"));
+        assert_eq!(
+            sum(&rows, "sales"),
+            facts["amount"]["sum"].as_str().unwrap()
+        );
+        let profit = &facts["numeric"]["Profit"]["sum"];
+        assert_eq!(sum(&rows, "profit"), profit.as_str().unwrap());
+        let of_region = &facts["groups"]["Region"]["values"];
+        assert_eq!(groups(&rows, &["region"], "sales"), expected(of_region));
+        let names = beyond_ascii(&rows, "product");
+        let known = &facts["column_facts"]["Product Name"]["non_ascii"];
+        assert_eq!(Some(names.len() as u64), known.as_u64());
+        let meant = ['\u{A0}', '“', '”', 'é', 'à', '¾'];
+        let all = names.concat();
+        assert_eq!(
+            all.chars().filter(|c| !c.is_ascii()).count() as u64,
+            facts["files"][0]["non_ascii_bytes"].as_u64().unwrap()
+        );
+        assert!(all.chars().all(|c| c.is_ascii() || meant.contains(&c)));
+    }
+}
+
+#[test]
+fn a_code_page_of_dos_is_read_when_it_is_declared_and_refuses_its_rows_otherwise() {
+    let Some(data) = data() else { return };
+    let facts = facts(&data)["datasets"]["sales_data_sample"].clone();
+    let job = "tests/real/model_vehicles.toml";
+    let (_, out) = run(&data, job, 2, &[("ENCODING", "cp437")]);
+    let rows = read(&out.path().join("model_vehicles/sales"));
+    assert_eq!(Some(rows.len() as u64), facts["well_formed_rows"].as_u64());
+    assert_eq!(
+        sum(&rows, "sales"),
+        facts["amount"]["sum"].as_str().unwrap()
+    );
+    let of_territory = &facts["groups"]["TERRITORY"]["values"];
+    assert_eq!(
+        groups(&rows, &["territory"], "sales"),
+        expected(of_territory)
+    );
+    let letters = [
+        beyond_ascii(&rows, "address"),
+        beyond_ascii(&rows, "first_name"),
+    ]
+    .concat();
+    let meant = |c: char| c.is_ascii() || ['ñ', 'í', 'ä'].contains(&c);
+    assert!(
+        letters.iter().all(|text| text.chars().all(meant)),
+        "{letters:?}"
+    );
+    let wrong = |column: &str| facts["column_facts"][column]["non_ascii"].as_u64().unwrap();
+    assert_eq!(
+        letters.len() as u64,
+        wrong("ADDRESSLINE1") + wrong("CONTACTFIRSTNAME")
+    );
+
+    let (summary, _) = run(&data, job, 2, &[("ENCODING", "utf-8")]);
+    let refused = summary["refused_by_reason"]["invalid_utf8"]
+        .as_u64()
+        .unwrap();
+    assert!(refused >= wrong("ADDRESSLINE1"), "{summary}");
+    assert_eq!(summary["rows"]["refused"], refused);
+}

@@ -308,14 +308,15 @@ proptest! {
         let text = naive.format("%Y-%m-%d %H:%M:%S").to_string();
         let read = one(&text, &local(zone, repeated, Skipped::Shift));
         let mapped = zone.from_local_datetime(&naive);
-        let wanted = match if later { mapped.latest() } else { mapped.earliest() } {
-            Some(time) => time.to_utc(),
-            None => {
+        let mapped = if later { mapped.latest() } else { mapped.earliest() };
+        let wanted = mapped.map_or_else(
+            || {
                 // As the clocks were a day and a half before: no zone changes twice in that time.
                 let before = zone.from_local_datetime(&(naive - TimeDelta::hours(36))).latest().unwrap();
                 (naive - TimeDelta::seconds(before.offset().fix().local_minus_utc().into())).and_utc()
-            }
-        };
+            },
+            |time| time.to_utc(),
+        );
         prop_assert_eq!(read, wanted.format("%Y-%m-%dT%H:%M:%SZ").to_string());
     }
 

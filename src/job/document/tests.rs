@@ -148,14 +148,14 @@ fn the_sample_has_no_faults() {
     let columns = &spec.sources.get("sales").unwrap().columns;
     assert_eq!(
         columns.names().collect::<Vec<_>>(),
-        ["sale_id", "ts", "region_code"]
+        ["sale_id", "ts", "paid", "open", "sent", "region_code"]
     );
     assert_eq!(
         columns.get("sale_id").unwrap().column_type,
         "bigint not null"
     );
     assert_eq!(columns.get("ts").unwrap().header.as_deref(), Some("año"));
-    assert_eq!(columns.position("region_code"), Some(2));
+    assert_eq!(columns.position("region_code"), Some(5));
     let completeness = spec
         .checks
         .get("customer_known")
@@ -295,13 +295,13 @@ jobs/x.toml:8:1: sources.sales.delimiter: there is no such key
   expected: event_time, files, generate, csv, json, parquet, columns
   hint: it is a key of sources.sales.csv
 jobs/x.toml:9:9: sources.sales.files: \"x.csv\" is a string
-  expected: a table with paths
+  expected: a table with paths, per_process
 jobs/x.toml:10:18: sources.sales.csv.header: \"yes\" is a string
   expected: true or false
 jobs/x.toml:11:1: sources.sales.json: is a second format
   expected: exactly one of csv, json, parquet
 jobs/x.toml:13:5: sources.sales.columns.a: 5 is a whole number
-  expected: a string, or a table with type, header, formats, time_zone, unit, nulls, on_bad, reason, lenient
+  expected: a string, or a table with type, header, from, formats, time_zone, unit, nulls, on_bad, reason, lenient, decimal, thousands, currency, percent, negatives, round, true, false, pivot, ambiguous, nonexistent, min, max
   hint: write \"5\"
 jobs/x.toml:14:5: sources.sales.columns.b.type: is missing
   expected: a string

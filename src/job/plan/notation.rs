@@ -37,6 +37,10 @@ impl Notation {
 
 /// Marks and signs of numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch or a word of the job file"
+)]
 pub struct NumberNotation {
     /// Before the fraction: `.` or `,`.
     pub decimal: u8,

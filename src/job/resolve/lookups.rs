@@ -201,6 +201,7 @@ impl Draft<'_> {
             duplicates: self.duplicates?,
             fold: self.fold,
             aliases: self.aliases,
+            placement: self.spec.placement.unwrap_or_default(),
         })
     }
 

@@ -6,7 +6,7 @@ use super::report::{Report, Wrong};
 use super::words::{read_byte, read_encoding};
 use crate::job::plan::{CsvOptions, Format, JsonOptions, LineEnd, OnNul, Transport};
 use crate::job::problems::quoted;
-use crate::job::spec::{self, CsvSpec, FilesSpec, GenerateSpec, JsonReadSpec, ParquetSpec};
+use crate::job::spec::{self, CsvSpec, FilesSpec, GenerateSpec, JsonSpec, ParquetSpec};
 use crate::record::Encoding;
 
 /// The tables of a source or look-up that say where it is read from and what it is.
@@ -15,7 +15,7 @@ pub(super) struct Input<'a> {
     pub(super) files: Option<&'a FilesSpec>,
     pub(super) generate: Option<&'a GenerateSpec>,
     pub(super) csv: Option<&'a CsvSpec>,
-    pub(super) json: Option<&'a JsonReadSpec>,
+    pub(super) json: Option<&'a JsonSpec>,
     pub(super) parquet: Option<&'a ParquetSpec>,
 }
 

@@ -175,7 +175,12 @@ fn sample(choices: &mut Choices<'_>) -> Sample {
                     '\r',
                 ];
                 let length = choices.of(&[1, 2, 0, 3, 5, 9, 80]);
-                (0..length).map(|_| choices.of(&characters)).collect()
+                let mut value: String = (0..length).map(|_| choices.of(&characters)).collect();
+                if value.ends_with('\r') {
+                    // An escaped CR before the LF that ends a line would be an escaped CRLF.
+                    value.push('a');
+                }
+                value
             };
             let value: String = if quote.is_none() && escape.is_none() {
                 plain.chars().filter(|c| !is_structure(*c)).collect()

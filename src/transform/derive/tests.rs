@@ -12,7 +12,7 @@ use timely::dataflow::operators::core::{Input, Probe};
 use super::*;
 use crate::job::plan::{
     Column, ColumnType, Derived, Duplicates, Format, JsonOptions, LookupPlan, Missing, OnBadFile,
-    PartialsCodec, ReferenceColumn, Rerun, Stage, Transport,
+    PartialsCodec, Placement, ReferenceColumn, Rerun, Stage, Transport,
 };
 use crate::transform::Compiler;
 
@@ -59,6 +59,7 @@ fn plan() -> Arc<Plan> {
         duplicates: Duplicates::Refuse,
         fold: None,
         aliases: None,
+        placement: Placement::Auto,
     }];
     let derived = |id: usize, text: &str| Derived {
         id,

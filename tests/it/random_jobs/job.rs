@@ -35,6 +35,7 @@ pub(super) struct Job {
     /// `[job]` options that must not matter.
     options: String,
     pub(super) workers: usize,
+    pub(super) processes: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +64,8 @@ pub(super) struct Lookup {
     pub(super) since: Option<Kind>,
     pub(super) until: bool,
     pub(super) refuses: bool,
+    /// Must not matter.
+    placement: &'static str,
     /// Texts of key, since, until, label, factor.
     rows: Vec<[String; 5]>,
 }
@@ -296,9 +299,9 @@ impl Job {
             let then = if lookup.refuses { "refuse" } else { "null" };
             let columns = lookup.columns();
             put(format!(
-                "[lookups.ref]\non = {{ {} = \"{on}\" }}\nmissing = {{ then = \"{then}\" }}\n\
+                "[lookups.ref]\non = {{ {} = \"{on}\" }}\nmissing = {{ then = \"{then}\" }}\nplacement = \"{}\"\n\
                  files = {{ paths = [\"ref.csv\"] }}\ncsv = {{}}",
-                columns[0].0
+                columns[0].0, lookup.placement
             ));
             for (name, _) in &columns[1..] {
                 match *name {
@@ -410,11 +413,23 @@ pub(super) fn any_job() -> impl Strategy<Value = Job> {
                 (any_window(kinds.clone()), any_check(kinds)),
                 Just(names.clone()).prop_shuffle(),
                 1..=names.len(),
-                (vec(reason(), 0..4), any_options(), 1_usize..=4),
+                (
+                    vec(reason(), 0..4),
+                    any_options(),
+                    1_usize..=4,
+                    select(vec![1, 1, 2, 3]),
+                ),
             )
         })
         .prop_map(
-            |(made, rules, (window, check), mut chosen, count, (mut reasons, options, workers))| {
+            |(
+                made,
+                rules,
+                (window, check),
+                mut chosen,
+                count,
+                (mut reasons, options, workers, processes),
+            )| {
                 let (columns, lookup, derived, files) = made;
                 chosen.truncate(count);
                 let rules: Vec<Rule> = rules
@@ -448,6 +463,7 @@ pub(super) fn any_job() -> impl Strategy<Value = Job> {
                     reasons,
                     options,
                     workers,
+                    processes,
                 }
             },
         )
@@ -535,13 +551,15 @@ fn any_lookup() -> impl Strategy<Value = Lookup> {
     let key = select(vec![Key::Seg, Key::FoldedSeg, Key::Q]);
     let since = option::of(select(vec![Kind::Date, Kind::Timestamp]));
     let rows = vec(any::<[u16; 5]>(), 0..12);
-    (key, since, any::<bool>(), any::<bool>(), rows).prop_map(
-        |(key, since, until, refuses, picks)| {
+    let placement = select(vec!["auto", "replicated", "partitioned", "partitioned"]);
+    (key, since, any::<bool>(), any::<bool>(), placement, rows).prop_map(
+        |(key, since, until, refuses, placement, picks)| {
             let mut lookup = Lookup {
                 key,
                 since,
                 until,
                 refuses,
+                placement,
                 rows: Vec::new(),
             };
             let (_, kind) = lookup.key();

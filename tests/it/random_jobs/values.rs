@@ -157,7 +157,13 @@ impl Kind {
             Self::Decimal(precision, scale) => decimal(text, precision, scale),
             Self::Varchar => Ok(Cell::text(text)),
             Self::Timestamp => timestamp(text).map(Cell::Whole),
-            Self::Date => date(text).map(Cell::Whole).ok_or("bad_date"),
+            Self::Date => date(text)
+                .map(Cell::Whole)
+                .ok_or(if text.starts_with("0000-") {
+                    "date_out_of_range"
+                } else {
+                    "bad_date"
+                }),
         }
     }
 }

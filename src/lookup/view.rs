@@ -1,0 +1,234 @@
+//! A worker's look at a reference collection: the snapshot that containers of an epoch meet, and the operator in which they do.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_schema::ArrowError;
+use differential_dataflow::operators::arrange::arrangement::Arranged;
+use differential_dataflow::trace::cursor::CursorList;
+use differential_dataflow::trace::{BatchCursor, Cursor, Navigable, Span, TraceReader};
+use timely::Accountable;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::{ParallelizationContract, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::Operator;
+use timely::progress::Antichain;
+use timely::progress::frontier::AntichainRef;
+
+use super::collection::{Reference, Trace};
+use super::snapshot::Snapshot;
+use crate::cluster::Run;
+use crate::job::plan::LookupPlan;
+use crate::record::Epoch;
+
+/// Why a look-up could not be read: the engine's own rows did not decode.
+#[derive(Debug, thiserror::Error)]
+#[error("lookups.{lookup}: its rows could not be read back")]
+pub struct EnrichError {
+    lookup: String,
+    #[source]
+    source: ArrowError,
+}
+
+impl EnrichError {
+    pub(super) fn new(plan: &LookupPlan, source: ArrowError) -> Self {
+        let lookup = plan.name.clone();
+        Self { lookup, source }
+    }
+}
+
+/// The newest change of a collection that a snapshot holds; `None`: it is empty.
+///
+/// Who knows all changes before an epoch knows the version that rows of the epoch meet, and versions are the same on all workers.
+type Version = Option<Epoch>;
+
+/// The newest snapshot of a look-up that is whole on every worker: made by the first worker of a process that needs it, and
+/// held by all of them.
+#[derive(Default)]
+pub struct Shared(Mutex<Option<(Version, Arc<Snapshot>)>>);
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// Lets containers of each epoch meet the look-up's rows as of the epoch before; they wait until these are complete.
+///
+/// The rows are those this worker has: all of them, or its share.
+pub(super) fn meet<'scope, I, O, P>(
+    input: Stream<'scope, Epoch, I>,
+    pact: P,
+    reference: &Reference<'scope>,
+    run: &Arc<Run>,
+    lookup: usize,
+    name: &str,
+    mut logic: impl FnMut(&Snapshot, I) -> Result<O, ArrowError> + 'static,
+) -> Stream<'scope, Epoch, O>
+where
+    I: Accountable + Default + Clone + 'static,
+    O: Accountable + Default + Clone + 'static,
+    P: ParallelizationContract<Epoch, I>,
+{
+    let Arranged { stream, trace } = reference.arranged[lookup].clone();
+    let worker = stream.scope().index();
+    let mut view = View::new(Arc::clone(run), lookup, worker, trace);
+    input.binary_frontier::<_, CapacityContainerBuilder<O>, _, _, _, _>(
+        stream,
+        pact,
+        Pipeline,
+        name,
+        move |_, _| {
+            let mut waiting: VecDeque<(Capability<Epoch>, I)> = VecDeque::new();
+            move |(input, input_frontier), (changes, reference_frontier), output| {
+                changes.for_each(|_, batches| view.note(batches));
+                input.for_each(|capability, container| {
+                    if let Some(capability) = capability.retain_least(output.output_index()) {
+                        waiting.push_back((capability, std::mem::take(container)));
+                    }
+                });
+                // What is of e meets what is complete through e - 1. Containers come in no order of epochs, so each is tried.
+                let mut still = VecDeque::new();
+                while let Some((capability, container)) = waiting.pop_front() {
+                    if reference_frontier.less_than(capability.time()) {
+                        still.push_back((capability, container));
+                        continue;
+                    }
+                    let met = view.snapshot(*capability.time());
+                    match met.and_then(|snapshot| logic(&snapshot, container)) {
+                        Ok(mut met) => output.session(&capability).give_container(&mut met),
+                        Err(source) => view.fail(source),
+                    }
+                }
+                waiting = still;
+                // Nothing older than the least outstanding epoch will be asked for again.
+                let held = waiting.iter().map(|(capability, _)| *capability.time());
+                let least = input_frontier.frontier().iter().copied().chain(held).min();
+                view.forget_before(least);
+            }
+        },
+    )
+}
+
+/// The state of the operator.
+struct View {
+    run: Arc<Run>,
+    lookup: usize,
+    worker: usize,
+    trace: Trace,
+    /// Epochs of all changes so far.
+    changes: BTreeSet<Epoch>,
+    made: Option<(Version, Arc<Snapshot>)>,
+}
+
+impl View {
+    fn new(run: Arc<Run>, lookup: usize, worker: usize, mut trace: Trace) -> Self {
+        // Batches may merge as they like; reading goes by time.
+        trace.set_physical_compaction(AntichainRef::new(&[]));
+        Self {
+            run,
+            lookup,
+            worker,
+            trace,
+            changes: BTreeSet::new(),
+            made: None,
+        }
+    }
+
+    /// Notes when the rows of new batches changed.
+    fn note(&mut self, spans: &[Span<Epoch, <Trace as TraceReader>::Batch>]) {
+        for batch in spans.iter().filter_map(|span| span.inner.as_ref()) {
+            let mut cursor = batch.cursor();
+            while cursor.key_valid(batch) {
+                cursor.map_times(batch, |time, _| {
+                    self.changes.insert(*time);
+                });
+                cursor.step_key(batch);
+            }
+        }
+    }
+
+    fn fail(&self, source: ArrowError) {
+        let plan = &self.run.plan.lookups[self.lookup];
+        self.run.fail(EnrichError::new(plan, source).into());
+    }
+
+    /// Lets the arrangement put together what is older than the epoch before `least`.
+    fn forget_before(&mut self, least: Option<Epoch>) {
+        match least {
+            Some(epoch) => {
+                let since = Antichain::from_elem(epoch.saturating_sub(1));
+                self.trace.set_logical_compaction(since.borrow());
+            }
+            None => self.trace.set_logical_compaction(AntichainRef::new(&[])),
+        }
+    }
+
+    /// The rows as those of `epoch` see them: with all changes before that epoch.
+    fn snapshot(&mut self, epoch: Epoch) -> Result<Arc<Snapshot>, ArrowError> {
+        let version = self.changes.range(..epoch).next_back().copied();
+        if let Some((made, snapshot)) = &self.made
+            && *made == version
+        {
+            return Ok(Arc::clone(snapshot));
+        }
+        let snapshot = if self.run.partitioned[self.lookup] {
+            self.make(epoch)?
+        } else {
+            let run = Arc::clone(&self.run);
+            let mut shared = run.shared[self.lookup]
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            match &*shared {
+                Some((made, snapshot)) if *made == version => Arc::clone(snapshot),
+                _ => {
+                    let snapshot = self.make(epoch)?;
+                    *shared = Some((version, Arc::clone(&snapshot)));
+                    snapshot
+                }
+            }
+        };
+        let rows = snapshot.len();
+        self.run
+            .observer
+            .reference_rows(self.lookup, self.worker, rows);
+        self.made = Some((version, Arc::clone(&snapshot)));
+        Ok(snapshot)
+    }
+
+    fn make(&mut self, epoch: Epoch) -> Result<Arc<Snapshot>, ArrowError> {
+        let plan = &self.run.plan.lookups[self.lookup];
+        let snapshot = Snapshot::new(plan, &rows_before(&mut self.trace, epoch))?;
+        Ok(Arc::new(snapshot))
+    }
+}
+
+/// The rows of the arrangement as of the epoch before, in order.
+fn rows_before(trace: &mut Trace, epoch: Epoch) -> Vec<super::block::Row> {
+    let batches = trace
+        .batches_through(AntichainRef::new(&[]))
+        .expect("everything can be asked for with the empty frontier");
+    let mut rows = Vec::new();
+    let cursors: Vec<BatchCursor<Trace>> = batches.iter().map(Navigable::cursor).collect();
+    let mut cursor = CursorList::new(cursors, &batches);
+    while cursor.key_valid(&batches) {
+        let mut count = 0;
+        cursor.map_times(&batches, |time, difference| {
+            if *time < epoch {
+                count += *difference;
+            }
+        });
+        assert!(
+            count >= 0,
+            "a reference row was taken away more often than it was given: {count}"
+        );
+        if count > 0 {
+            rows.push(cursor.key(&batches).clone());
+        }
+        cursor.step_key(&batches);
+    }
+    rows
+}
