@@ -145,6 +145,8 @@ fn json_text() -> String {
 
 fn chunk(text: String) -> Arc<Chunk> {
     Arc::new(Chunk {
+        places: Vec::new(),
+        number: 0,
         source: 0,
         file: Arc::new(PathBuf::from("bench.csv")),
         bytes: text.into_bytes(),
@@ -152,6 +154,7 @@ fn chunk(text: String) -> Arc<Chunk> {
         line: 1,
         header: Arc::new(HeaderBinding {
             encoding: Encoding::Utf8,
+            record: Vec::new(),
             fields: COLUMNS.len(),
             column_of_field: (0..COLUMNS.len()).map(Some).collect(),
         }),
@@ -217,6 +220,7 @@ fn single(criterion: &mut Criterion) {
             .collect();
         one.header = Arc::new(HeaderBinding {
             encoding: Encoding::Utf8,
+            record: Vec::new(),
             fields: COLUMNS.len(),
             column_of_field,
         });

@@ -20,6 +20,7 @@ mod numbers;
 mod panic;
 mod print;
 mod progress;
+mod quarantine;
 mod run;
 mod signals;
 mod status;
@@ -81,6 +82,7 @@ fn dispatch(typed: Typed) -> Result<u8, Stop> {
             job, mermaid, json, ..
         } => explain::explain(&job, explain::Style::of(mermaid, json)),
         Typed::Status { job, json, .. } => status::status(&job, json),
+        Typed::Quarantine(typed) => quarantine::quarantine(&typed),
         Typed::Generate {
             set: arguments::DataSet::Ventas(typed),
             ..

@@ -23,6 +23,7 @@ mod hosts;
 mod interrupt;
 mod link;
 pub mod outcome;
+mod replay;
 mod run;
 mod start;
 mod wire;
@@ -35,6 +36,7 @@ pub use frame::Usage;
 pub use hosts::{HostsError, read_hosts};
 pub use interrupt::Interrupt;
 pub use outcome::RunOptions;
+pub use replay::ReplayError;
 pub use run::{OwnFeed, Run, RunError};
 pub use start::{Ended, run};
 

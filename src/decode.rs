@@ -46,7 +46,7 @@ pub use dialect::first_line_end;
 pub use header::{HeaderError, Written, bind_header};
 pub use operator::decode;
 pub(crate) use pattern::{plain, swapped};
-pub use quarantine::{raw_and_place, raws_and_places, text_columns};
+pub use quarantine::{lines_and_bytes, raw_and_place, raw_bytes, raws_and_places, text_columns};
 pub use table::bind_schema;
 pub(crate) use time::read_bound;
 

@@ -28,18 +28,28 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
         }
         let split = validate::split(validate::rules(rows, run), run);
 
+        // Rows that repeat another: those equal in a key meet, and the first of them counts.
+        let distinct = validate::duplicates(split.clean, run);
+
         // Rows with one key meet on one worker.
-        let clean = exchange::by_bin(split.clean, run).probe_with(&passed);
+        let clean = exchange::by_bin(distinct.rows, run).probe_with(&passed);
 
         // Checks: statistics as differences, applied and judged where their segment lives.
         let judged = checks::tally(&clean, &run.plan, &run.observer, run.as_of, run.now);
         let verdicts = epoch::verdict_notes(&judged.verdicts, run);
 
         // Outputs: staged here, published when all of the run is good.
-        let staged = sinks::stage(clean, split.refused, judged.windows, judged.verdicts, run);
+        let staged = sinks::stage(
+            clean,
+            split.refused,
+            distinct.found,
+            judged.windows,
+            judged.verdicts,
+            run,
+        );
 
         // The end of the run: what every worker has to tell.
-        let notes = scope.concatenate([split.notes, verdicts, staged]);
+        let notes = scope.concatenate([split.notes, distinct.notes, verdicts, staged]);
         epoch::gather(notes, run);
     });
 }

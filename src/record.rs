@@ -13,17 +13,19 @@ mod chunk;
 mod draft;
 mod encoding;
 mod fault;
+mod kept;
 mod lease;
 mod note;
 mod shown;
 
 pub use batch::{Batch, by_id, by_place};
-pub use chunk::{Chunk, HeaderBinding, Piece, Place};
+pub use chunk::{Chunk, HeaderBinding, Piece, Place, RecordPlace};
 pub use draft::{Draft, Dropped, Origin};
 pub use encoding::{Encoding, Transcoder};
 pub use fault::{Fault, Site};
+pub use kept::{Kept, KeptHeader, KeptLine, KeptLines, KeptReason, Kind, Raw};
 pub use lease::{Budget, Lease};
-pub use note::{Failure, Note, RowCounts, Stopped};
+pub use note::{DuplicateCounts, Failure, Note, Repeat, RowCounts, Stopped};
 pub use shown::shown;
 
 /// The dataflow's time: a closed set of input, opened in order, committed once.

@@ -24,6 +24,7 @@ pub mod generate;
 mod input;
 mod open;
 mod read;
+mod replay;
 mod share;
 mod table;
 mod text;

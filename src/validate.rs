@@ -8,14 +8,18 @@
 //! only rules that drop                  -> dropped, counted by rule
 //! ```
 //!
+//! Clean rows that repeat another are found behind the split (`duplicates`): a refused or dropped row repeats nothing.
+//!
 //! Invariants: rows in = clean + refused + dropped (counted here and checked at the end of a run); one row's faults never
 //! change another row; a rule over a faulty column is not judged, so a row is refused for what is wrong with it and not for
 //! what follows from that.
 
 mod blame;
+mod duplicates;
 mod rules;
 mod split;
 
 pub use blame::{Blame, Blamed};
+pub use duplicates::{Distinct, duplicates};
 pub use rules::rules;
 pub use split::{Split, SplitError, split};

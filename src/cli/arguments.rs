@@ -26,6 +26,7 @@ Examples:
   caudal run jobs/ventas.toml --json | jq    the summary for machines
   caudal launch jobs/ventas.toml -n 4        run it in four processes
   caudal status jobs/ventas.toml             where its run stands (run --status)
+  caudal quarantine jobs/ventas.toml         which rows were refused, and why
   caudal generate ventas --rows 1000000 --seed 1 --out data";
 
 const RUN_EXAMPLES: &str = "\
@@ -37,6 +38,7 @@ Examples:
   caudal run jobs/ventas.toml --json --quiet      only one line of JSON
   caudal run jobs/ventas.toml -n 3 -p 0 -h hosts  the first of three processes
   caudal run jobs/ventas.toml --status 127.0.0.1:0   a look inside with `caudal status`
+  caudal run jobs/ventas.toml --replay            only what the last run refused, again
 
 A bounded run is all or nothing: its outputs replace those of the run before
 as a whole at the end, or nothing changes. The summary goes to standard error.";
@@ -67,6 +69,19 @@ Examples:
   caudal explain jobs/ventas.toml
   caudal explain jobs/ventas.toml --mermaid > plan.mmd
   caudal explain jobs/ventas.toml --json | jq .sinks";
+
+const QUARANTINE_EXAMPLES: &str = "\
+Examples:
+  caudal quarantine jobs/ventas.toml                      reasons, with counts and the first row of each
+  caudal quarantine jobs/ventas.toml --reason bad_ts      its rows, 20 of them (--all: every one)
+  caudal quarantine jobs/ventas.toml --row 7              all of one row, by its number in the list
+  caudal quarantine jobs/ventas.toml --row part-0.csv:12  the same by file and line; --hex shows bytes
+  caudal quarantine jobs/ventas.toml --export bad.csv     place, reasons and raw text as CSV
+  caudal run jobs/ventas.toml --replay                    feed them again, once the job is mended
+
+In an exported file a text that a spreadsheet would take for a formula (it begins
+with = + - @, a tab or a carriage return) has an apostrophe before it; --exact leaves
+it as it is. Bytes that are no UTF-8 are shown as \\xNN.";
 
 const GENERATE_EXAMPLES: &str = "\
 Example:
@@ -146,6 +161,9 @@ pub(super) enum Typed {
         #[arg(long)]
         json: bool,
     },
+    /// Show the rows that the last run refused, and why
+    #[command(disable_help_flag = true, after_help = QUARANTINE_EXAMPLES)]
+    Quarantine(QuarantineTyped),
     /// Write a generated data set
     #[command(disable_help_flag = true, disable_help_subcommand = true)]
     Generate {
@@ -193,6 +211,10 @@ pub(super) struct RunTyped {
     /// End the input after this many rows
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
+    /// Feed the rows again that the last run refused, once the job or a look-up is mended: those that are clean now are added to the
+    /// outputs, the others stay in the quarantine
+    #[arg(long, conflicts_with = "limit")]
+    pub(super) replay: bool,
     /// Answer /metrics, /status, /healthz and /readyz over HTTP at this address while it runs (port 0: any free one); with
     /// `CAUDAL_STATUS_TOKEN` set, metrics and status ask for that token
     #[arg(long, value_name = "ADDR")]
@@ -226,6 +248,9 @@ pub(super) struct LaunchTyped {
     /// End the input after this many rows
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
+    /// Feed the rows again that the last run refused, and nothing else
+    #[arg(long, conflicts_with = "limit")]
+    pub(super) replay: bool,
     /// Show metrics and status of each process over HTTP, at this address with the port plus its index (port 0: any free ones)
     #[arg(long, value_name = "ADDR")]
     pub(super) status: Option<String>,
@@ -238,6 +263,32 @@ pub(super) struct LaunchTyped {
     /// Show no progress and no summary; warnings and failures are still printed
     #[arg(long)]
     pub(super) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct QuarantineTyped {
+    #[command(flatten)]
+    help: Help,
+    /// The job file
+    pub(super) job: PathBuf,
+    /// List the rows with this reason, whether it is their first one or not
+    #[arg(long, value_name = "CODE", conflicts_with = "row")]
+    pub(super) reason: Option<String>,
+    /// List every row, not only the first 20
+    #[arg(long, requires = "reason")]
+    pub(super) all: bool,
+    /// Show all of one row: its number in the lists, or `FILE:LINE`
+    #[arg(long, value_name = "ROW")]
+    pub(super) row: Option<String>,
+    /// Show the row's bytes in hexadecimal digits, too
+    #[arg(long, requires = "row")]
+    pub(super) hex: bool,
+    /// Write the rows into this CSV file; with --reason only those with it
+    #[arg(long, value_name = "FILE", conflicts_with = "row")]
+    pub(super) export: Option<PathBuf>,
+    /// Put no apostrophe before texts that a spreadsheet would take for a formula
+    #[arg(long, requires = "export")]
+    pub(super) exact: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -297,6 +348,7 @@ mod tests {
             &["caudal", "check", "--help"],
             &["caudal", "explain", "--help"],
             &["caudal", "status", "--help"],
+            &["caudal", "quarantine", "--help"],
             &["caudal", "generate", "--help"],
             &["caudal", "generate", "ventas", "--help"],
             &["caudal", "completions", "--help"],

@@ -22,6 +22,8 @@ pub(super) struct RunCommand {
     pub(super) as_of: Option<i64>,
     /// Records after which input ends.
     pub(super) limit: Option<u64>,
+    /// Only rows that the last run refused.
+    pub(super) replay: bool,
     /// One line of JSON on standard output.
     pub(super) json: bool,
     /// Neither progress nor summary for people.
@@ -56,6 +58,7 @@ impl RunTyped {
             as_of: self.as_of.as_deref().map(moment).transpose()?,
             job: self.job,
             limit: self.limit,
+            replay: self.replay,
             json: self.json,
             quiet: self.quiet,
             status: self.status.as_deref().map(status).transpose()?,

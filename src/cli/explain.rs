@@ -9,8 +9,8 @@ use super::numbers::data_type;
 use super::stop::{FINE, Stop};
 use super::{load, print};
 use crate::job::plan::{
-    Format, LookupPlan, Measure, Missing, Placement, Plan, SinkFormat, SinkFrom, SinkPlan, SinkTo,
-    SourceColumn, Then, Transport, WindowLength, WindowPlan,
+    Format, Keep, LookupPlan, Measure, Missing, Placement, Plan, SinkFormat, SinkFrom, SinkPlan,
+    SinkTo, SourceColumn, Then, Transport, WindowLength, WindowPlan,
 };
 use crate::job::resolve::type_text;
 
@@ -135,6 +135,22 @@ fn document(plan: &Plan) -> Value {
             json!(format!("{} else {then}", rule.expect.text())),
         )
     });
+    let duplicates = plan.duplicates.iter().map(|duplicates| {
+        let nulls = if duplicates.nulls_are_equal {
+            "nulls are equal"
+        } else {
+            "a null is equal to nothing"
+        };
+        let then = match duplicates.keep {
+            Keep::First => "keep the first",
+            Keep::Report => "report",
+        };
+        let columns = columns(&duplicates.columns);
+        (
+            duplicates.name.clone(),
+            json!(format!("equal in {columns} ({nulls}): {then}")),
+        )
+    });
     let windows = plan
         .windows
         .iter()
@@ -170,6 +186,7 @@ fn document(plan: &Plan) -> Value {
         "derive": derived.collect::<serde_json::Map<_, _>>(),
         "order": stages.collect::<Vec<_>>(),
         "rules": rules.collect::<serde_json::Map<_, _>>(),
+        "duplicates": duplicates.collect::<serde_json::Map<_, _>>(),
         "windows": windows.collect::<serde_json::Map<_, _>>(),
         "checks": checks.collect::<serde_json::Map<_, _>>(),
         "sinks": sinks.collect::<serde_json::Map<_, _>>(),
@@ -343,6 +360,7 @@ fn from(plan: &Plan, sink: &SinkPlan) -> String {
     match sink.from {
         SinkFrom::Rows => "rows".to_owned(),
         SinkFrom::Refused => "refused".to_owned(),
+        SinkFrom::Duplicates => "duplicates".to_owned(),
         SinkFrom::Verdicts => "verdicts".to_owned(),
         SinkFrom::Windows(window) => format!("windows.{}", plan.windows[window].name),
     }
@@ -406,6 +424,9 @@ fn edges(plan: &Plan) -> Vec<(String, String)> {
     }
     to("validate:rules".to_owned());
     to("validate:split".to_owned());
+    for duplicates in &plan.duplicates {
+        to(format!("validate:duplicates {}", duplicates.name));
+    }
     if !plan.key.is_empty() {
         to("exchange:by_bin".to_owned());
     }
@@ -433,11 +454,20 @@ fn edges(plan: &Plan) -> Vec<(String, String)> {
     {
         edges.push((clean.clone(), format!("checks:freshness {}", check.name)));
     }
+    if plan.keeps_quarantine() {
+        edges.push(("validate:split".to_owned(), "sinks:keep".to_owned()));
+    }
     for sink in &plan.sinks {
         let stage = format!("sinks:stage {}", sink.name);
         match sink.from {
             SinkFrom::Rows => edges.push((clean.clone(), stage)),
             SinkFrom::Refused => edges.push(("validate:split".to_owned(), stage)),
+            SinkFrom::Duplicates => {
+                let each = plan.duplicates.iter();
+                edges.extend(
+                    each.map(|each| (format!("validate:duplicates {}", each.name), stage.clone())),
+                );
+            }
             SinkFrom::Windows(window) => {
                 edges.push((format!("checks:tally {}", plan.windows[window].name), stage));
             }

@@ -208,7 +208,11 @@ impl Process {
         if let Some(log) = typed.log.and_then(|log| log.to_possible_value()) {
             command.args(["--log", log.get_name()]);
         }
-        for (flag, given) in [("--json", typed.json), ("--quiet", typed.quiet)] {
+        for (flag, given) in [
+            ("--json", typed.json),
+            ("--quiet", typed.quiet),
+            ("--replay", typed.replay),
+        ] {
             if given {
                 command.arg(flag);
             }

@@ -41,6 +41,7 @@ pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
         workers: command.workers,
         as_of: command.as_of,
         limit: command.limit,
+        replay: command.replay,
         observer: Observer::new(&plan, &progress, process, command.workers),
         progress,
         interrupt: interruptible()?,

@@ -39,6 +39,8 @@ pub(super) enum Stop {
     Serve(ServeError),
     /// No run could be asked how it stands.
     NoRun(String),
+    /// What was kept of refused rows can't be read, or exported.
+    Kept(String),
     /// Standard output is full or gone.
     Output(std::io::Error),
     /// Signals can't be heard.
@@ -55,6 +57,7 @@ impl Stop {
             | Self::Launch(_)
             | Self::Serve(_)
             | Self::NoRun(_)
+            | Self::Kept(_)
             | Self::Output(_)
             | Self::Signals(_) => WORLD,
         }
@@ -76,7 +79,9 @@ impl From<Problems> for Stop {
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Words(message) | Self::NoRun(message) => f.write_str(message),
+            Self::Words(message) | Self::NoRun(message) | Self::Kept(message) => {
+                f.write_str(message)
+            }
             Self::Serve(error) => f.write_str(&chain(error)),
             Self::Job(error) => f.write_str(&chain(error)),
             Self::Hosts(error) => f.write_str(&chain(error)),

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::numbers;
 use crate::cluster::Usage;
 use crate::cluster::outcome::Outcome;
-use crate::job::plan::Plan;
+use crate::job::plan::{Keep, Plan};
+use crate::record::Place;
 
 /// The summary that ends a run.
 pub(super) fn for_people(plan: &Plan, outcome: &Outcome) -> String {
@@ -23,9 +24,14 @@ pub(super) fn for_people(plan: &Plan, outcome: &Outcome) -> String {
             "failed, nothing is visible"
         }
     ));
-    line(format!("  in       {}", numbers::rows(outcome.rows_in)));
+    let (word, rows_in) = if outcome.replayed > 0 {
+        ("replayed", outcome.replayed)
+    } else {
+        ("in      ", outcome.rows_in)
+    };
+    line(format!("  {word} {}", numbers::rows(rows_in)));
     line(format!("  clean    {}", numbers::grouped(outcome.clean)));
-    let share = numbers::per_cent(outcome.refused, outcome.rows_in);
+    let share = numbers::per_cent(outcome.refused, rows_in);
     line(format!(
         "  refused  {}  ({share})",
         numbers::grouped(outcome.refused)
@@ -60,6 +66,28 @@ pub(super) fn for_people(plan: &Plan, outcome: &Outcome) -> String {
             numbers::grouped(*values)
         ));
     }
+    for duplicates in outcome.duplicates.iter().filter(|found| found.rows > 0) {
+        let then = match duplicates.keep {
+            Keep::First => "dropped",
+            Keep::Report => "kept",
+        };
+        let rows = numbers::rows(duplicates.rows);
+        let verb = if duplicates.rows == 1 {
+            "repeats"
+        } else {
+            "repeat"
+        };
+        line(format!(
+            "  repeated {}: {rows} {verb} another, {then}",
+            duplicates.name
+        ));
+        for repeat in &duplicates.first {
+            line(format!(
+                "             {} repeats {}",
+                repeat.place, repeat.repeats
+            ));
+        }
+    }
     for (check, statuses) in &outcome.verdicts {
         let statuses: Vec<String> = statuses
             .iter()
@@ -81,7 +109,7 @@ pub(super) fn for_people(plan: &Plan, outcome: &Outcome) -> String {
             output.path
         ));
     }
-    let rate = numbers::grouped(numbers::per_second(outcome.rows_in, outcome.seconds));
+    let rate = numbers::grouped(numbers::per_second(rows_in, outcome.seconds));
     write!(text, "  {:.2} s, {rate} rows per second", outcome.seconds)
         .expect("a String takes everything");
     text
@@ -95,6 +123,25 @@ fn by_rows(counts: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
         .collect();
     sorted.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     sorted
+}
+
+/// What each `[duplicates]` found.
+fn duplicates(outcome: &Outcome) -> Value {
+    let place =
+        |place: &Place| json!({ "file": place.file, "line": place.line, "byte": place.byte });
+    let of_name = outcome.duplicates.iter().map(|duplicates| {
+        let first = duplicates
+            .first
+            .iter()
+            .map(|repeat| json!({ "at": place(&repeat.place), "repeats": place(&repeat.repeats) }));
+        let body = json!({
+            "rows": duplicates.rows,
+            "kept": duplicates.keep == Keep::Report,
+            "first": first.collect::<Vec<_>>(),
+        });
+        (duplicates.name.clone(), body)
+    });
+    Value::Object(of_name.collect())
 }
 
 /// The summary as one JSON value.
@@ -112,6 +159,7 @@ pub(super) fn for_machines(outcome: &Outcome) -> Value {
         "dropped_by_rule": outcome.dropped_by_rule,
         "warned_by_rule": outcome.warned_by_rule,
         "adjusted": adjusted(outcome),
+        "duplicates": duplicates(outcome),
         "verdicts": outcome.verdicts,
         "failures": outcome.failures,
         "warnings": outcome.warnings,

@@ -6,8 +6,9 @@
 //!
 //! Keys are few and uneven: one region with a third of the rows would keep one worker busy and the others waiting. So bins that hold
 //! much of what a worker has read are *hot* ([`Hot`]): their rows stay where they were read, and readers share the input evenly.
-//! Whatever a key's rows are needed together for must therefore be able to merge, as statistics do; nothing else may
-//! count on meeting all rows of a key. Where rows go changes which files they are written to, and no result.
+//! Whatever a key's rows are needed together for must therefore be able to merge, as statistics do; what must meet all rows of a
+//! key has an exchange of its own without hot bins ([`ByBin::meeting`]). Where rows go changes which files they are written
+//! to, and no result.
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use arrow_array::types::{
     TimestampMicrosecondType,
 };
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
 use arrow_select::take::take_record_batch;
 use timely::communication::Push;
@@ -140,7 +142,10 @@ impl Hot {
 pub struct ByBin {
     key: Vec<usize>,
     table: Vec<usize>,
-    hot: Hot,
+    /// Bins whose rows stay; none where all rows of a key must meet.
+    hot: Option<Hot>,
+    /// Whether rows with a null in their key stay.
+    nulls_stay: bool,
     worker: usize,
     peers: usize,
 }
@@ -151,9 +156,20 @@ impl ByBin {
         Self {
             key,
             table: table(peers),
-            hot: Hot::new(peers),
+            hot: Some(Hot::new(peers)),
+            nulls_stay: false,
             worker,
             peers,
+        }
+    }
+
+    /// The same, with all rows of a key meeting on its owner, however many they are; those with a null in their key stay where
+    /// they were read where `nulls_stay`.
+    pub fn meeting(key: Vec<usize>, nulls_stay: bool, worker: usize, peers: usize) -> Self {
+        Self {
+            hot: None,
+            nulls_stay,
+            ..Self::new(key, worker, peers)
         }
     }
 }
@@ -179,16 +195,25 @@ impl Distributor<Batch> for ByBin {
             .collect();
         let hashes = hash_rows(&keys, rows.num_rows());
         let bins: Vec<usize> = hashes.into_iter().map(bin).collect();
-        self.hot.see(&bins);
         let mut goes_to = [self.worker; BINS];
-        for (bin, is_hot) in self.hot.bins().into_iter().enumerate() {
+        let is_hot = self.hot.as_mut().map_or([false; BINS], |hot| {
+            hot.see(&bins);
+            hot.bins()
+        });
+        for (bin, is_hot) in is_hot.into_iter().enumerate() {
             if !is_hot {
                 goes_to[bin] = self.table[bin];
             }
         }
         let mut of_worker: Vec<Vec<u32>> = vec![Vec::new(); self.peers];
-        for (row, bin) in (0..).zip(bins) {
-            of_worker[goes_to[bin]].push(row);
+        let stays = self.nulls_stay.then(|| any_null(&keys)).flatten();
+        for (row, bin) in bins.into_iter().enumerate() {
+            let worker = match &stays {
+                Some(stays) if stays.is_null(row) => self.worker,
+                _ => goes_to[bin],
+            };
+            let row = u32::try_from(row).expect("a batch has fewer than 2^32 rows");
+            of_worker[worker].push(row);
         }
         for (worker, indices) in of_worker.into_iter().enumerate() {
             if indices.is_empty() {
@@ -209,6 +234,13 @@ impl Distributor<Batch> for ByBin {
     }
 
     fn flush<T: Clone, P: Push<Message<T, Batch>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
+}
+
+/// The rows with a null in one of the columns; `None` where there is none.
+pub fn any_null(columns: &[ArrayRef]) -> Option<NullBuffer> {
+    columns.iter().fold(None, |nulls, column| {
+        NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref())
+    })
 }
 
 fn part(rows: &RecordBatch, indices: Vec<u32>) -> RecordBatch {
@@ -279,7 +311,8 @@ fn hash_column(column: &ArrayRef) -> Vec<u64> {
         DataType::Decimal128(_, _) => words!(Decimal128Type, |value: i128| hash_bytes(
             &value.to_le_bytes()
         )),
-        DataType::Float64 => words!(Float64Type, f64::to_bits),
+        // Nought is one value, whatever its sign.
+        DataType::Float64 => words!(Float64Type, |value: f64| (value + 0.0).to_bits()),
         DataType::Boolean => column
             .as_boolean()
             .iter()

@@ -104,6 +104,8 @@ pub(super) struct Begin {
     pub(super) now: i64,
     /// The time freshness is judged at.
     pub(super) as_of: Option<i64>,
+    /// Whether rows that an earlier run refused are fed again, and nothing else.
+    pub(super) replay: bool,
     /// Name of the folder below the output root in which files are staged, where the job writes any.
     pub(super) stage: Option<String>,
     /// What a file in that folder says, by which other processes know that it is the same one.

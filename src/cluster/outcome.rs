@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Cluster, Interrupt, Usage};
-use crate::job::plan::Plan;
+use crate::job::plan::{Keep, Plan};
 use crate::observe::Observer;
-use crate::record::RowCounts;
+use crate::record::{Repeat, RowCounts};
 
 /// How a job is run.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct RunOptions {
     pub as_of: Option<i64>,
     /// Input ends after this many records, of all sources together; all are read where absent.
     pub limit: Option<u64>,
+    /// Feed the rows again that the last run refused, and nothing else.
+    pub replay: bool,
     /// Counters that move while the run goes. Held by the workers and by whoever shows them.
     pub progress: Arc<Progress>,
     /// This process among others; `None`: it is the only one.
@@ -41,6 +43,7 @@ impl RunOptions {
             workers: 1,
             as_of: None,
             limit: None,
+            replay: false,
             observer: Observer::new(plan, &progress, 0, 1),
             progress,
             cluster: None,
@@ -242,6 +245,8 @@ pub struct Outcome {
     pub adjusted: BTreeMap<(String, String), u64>,
     /// Dropped rows by rule or option.
     pub dropped_by_rule: BTreeMap<String, u64>,
+    /// What each `[duplicates]` found, in the order of the job file.
+    pub duplicates: Vec<DuplicatesSummary>,
     /// Verdicts by check and status.
     pub verdicts: BTreeMap<String, BTreeMap<String, u64>>,
     /// Why the run counts as failed, in words, the worst of each check; none: it is good.
@@ -263,6 +268,19 @@ impl Outcome {
     pub fn is_good(&self) -> bool {
         self.failures.is_empty()
     }
+}
+
+/// What a `[duplicates]` found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DuplicatesSummary {
+    /// Its name.
+    pub name: String,
+    /// What became of the rows.
+    pub keep: Keep,
+    /// Rows that repeat another.
+    pub rows: u64,
+    /// The first of them.
+    pub first: Vec<Repeat>,
 }
 
 /// What one sink holds.

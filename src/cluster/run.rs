@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::frame::Begin;
 use super::outcome::{Progress, RunOptions};
-use super::{Fate, JoinError};
+use super::{Fate, JoinError, ReplayError};
 use crate::job::plan::{Measure, Plan, SinkFrom};
+use crate::job::tables::DUPLICATES_BEFORE_ROWS;
 use crate::lookup::{self, EnrichError, Loaded, LookupError};
 use crate::observe::Observer;
 use crate::record::{Budget, Note};
@@ -77,6 +78,9 @@ pub enum RunError {
     /// Another worker panicked, which is told where it happened.
     #[error("a worker ended by a bug; nothing of this run is visible")]
     Panicked,
+    /// Refused rows can't be fed again.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// The processes did not come together.
     #[error(transparent)]
     Join(#[from] JoinError),
@@ -155,6 +159,7 @@ impl RunError {
         match self {
             Self::Interrupted => 130,
             Self::Enrich(_) | Self::Split(_) | Self::Panicked => 101,
+            Self::Replay(_) => 2,
             Self::Peer { exit_code, .. } | Self::Over { exit_code, .. } => *exit_code,
             _ => 3,
         }
@@ -217,6 +222,7 @@ impl Run {
         let begin = Begin {
             now,
             as_of: options.as_of,
+            replay: false,
             stage: None,
             mark: String::new(),
             partitioned: lookup::partitioned(plan, &references, 1),
@@ -268,6 +274,9 @@ fn needed(plan: &Plan, before: bool) -> Vec<bool> {
     let mut needed = vec![false; plan.columns.len()];
     let mut need = |ids: &[usize]| ids.iter().for_each(|id| needed[*id] = true);
     need(&plan.key);
+    for duplicates in &plan.duplicates {
+        need(&duplicates.columns);
+    }
     for window in &plan.windows {
         need(&window.per);
         need(&[window.event_time]);
@@ -298,6 +307,18 @@ fn needed(plan: &Plan, before: bool) -> Vec<bool> {
         for column in &sink.columns {
             need(column.expression.inputs());
         }
+    }
+    for sink in plan
+        .sinks
+        .iter()
+        .filter(|sink| sink.from == SinkFrom::Duplicates)
+    {
+        let inputs = sink
+            .columns
+            .iter()
+            .flat_map(|column| column.expression.inputs());
+        let of_rows = inputs.filter_map(|place| place.checked_sub(DUPLICATES_BEFORE_ROWS));
+        need(&of_rows.collect::<Vec<_>>());
     }
     if !before {
         return needed;

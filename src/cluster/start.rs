@@ -17,6 +17,7 @@ use super::control::Peers;
 use super::frame::Begin;
 use super::link::Link;
 use super::outcome::{Outcome, OutputSummary, Phase, RunOptions};
+use super::replay::Replayed;
 use super::run::{Input, OwnFeed};
 use super::{Cluster, Fate, Run, RunError};
 use crate::epoch::{self, Decision};
@@ -24,7 +25,9 @@ use crate::flow;
 use crate::job::plan::{LookupPlan, Plan, SinkTo, SourcePlan};
 use crate::lookup::{self, Loaded};
 use crate::record::{Budget, Note};
-use crate::sinks::{OutputRoot, SinkError, StagedFile, output_schema, staged_run, write_empty};
+use crate::sinks::{
+    OutputRoot, QUARANTINE, SinkError, StagedFile, output_schema, staged_run, write_empty,
+};
 use crate::sources::{Feed, SourceError};
 
 /// How long a worker without work sleeps before it looks whether the run is over.
@@ -130,10 +133,16 @@ fn lead(
         .any(|sink| matches!(sink.to, SinkTo::Files { .. }));
     let budget = Budget::new(plan.in_flight_bytes);
     options.observer.watch_budget(&budget);
-    let own = own_feed(plan, options, &budget)?;
-    let feed = Feed::new(plan, &budget, options.limit, |source| {
-        own.is_none() || !source.is_per_process()
-    })?;
+    let (own, feed, root) = if options.replay {
+        let Replayed { root, files } = Replayed::open(plan)?;
+        (None, Feed::again(plan, &budget, files)?, Some(root))
+    } else {
+        let own = own_feed(plan, options, &budget)?;
+        let feed = Feed::new(plan, &budget, options.limit, |source| {
+            own.is_none() || !source.is_per_process()
+        })?;
+        (own, feed, None)
+    };
     let own_bytes = own.as_ref().map_or(0, |own| own.feed.total_bytes);
     options
         .progress
@@ -145,10 +154,9 @@ fn lead(
         .map(|lookup| load(lookup, fate))
         .collect::<Result<Vec<Loaded>, _>>()?;
     let input = (Input { feed, references }, own);
-    let mut root = if writes_files {
-        Some(OutputRoot::open(&plan.output, &plan.name, &plan.sinks)?)
-    } else {
-        None
+    let mut root = match root {
+        None if writes_files => Some(OutputRoot::open(&plan.output, &plan.name, &plan.sinks)?),
+        root => root,
     };
     let announced = root
         .as_ref()
@@ -191,6 +199,7 @@ fn attempt(
     let begin = Begin {
         now,
         as_of: options.as_of,
+        replay: options.replay,
         stage: staging.as_ref().map(|staging| staging.id.clone()),
         mark: format!("{now} {}", std::process::id()),
         partitioned: lookup::partitioned(plan, &input.references, processes),
@@ -232,9 +241,10 @@ fn attempt(
         ..Outcome::default()
     };
     let notes = run.take_notes();
-    let decision = epoch::decide(plan, &notes, &mut outcome);
+    let decision = epoch::decide(plan, &notes, options.replay, &mut outcome);
     let mut staged = staged_files(plan, notes, &mut outcome);
-    if decision == Decision::Publish {
+    let changes_nothing = options.replay && outcome.replayed == 0;
+    if decision == Decision::Publish && !changes_nothing {
         // A signal that came with the last rows, here or elsewhere, still ends the run with nothing visible.
         fate.check()?;
         if !options.interrupt.may_publish() {
@@ -242,6 +252,9 @@ fn attempt(
         }
         options.progress.set_phase(Phase::Publishing);
         if let (Some(root), Some(staging)) = (root, staging) {
+            if options.replay {
+                root.add_published(&staging, &plan.sinks, &mut staged)?;
+            }
             add_empty(plan, &staging.folder, &mut staged)?;
             root.publish(&staging, &plan.sinks, staged, summary(&outcome))?;
         }
@@ -274,7 +287,11 @@ fn follow(
         .stage
         .is_some()
         .then(|| options.observer.announce(&plan.output));
-    let own = own_feed(plan, options, &budget)?;
+    let own = if begin.replay {
+        None
+    } else {
+        own_feed(plan, options, &budget)?
+    };
     let own_bytes = own.as_ref().map_or(0, |own| own.feed.total_bytes);
     options.progress.set_total_bytes(own_bytes);
     let run = Run::new(plan, options, fate, &budget, &begin, None, own);
@@ -301,7 +318,8 @@ fn own_feed(
         return Ok(None);
     }
     Ok(Some(OwnFeed {
-        feed: Feed::new(plan, budget, options.limit, SourcePlan::is_per_process)?,
+        feed: Feed::new(plan, budget, options.limit, SourcePlan::is_per_process)?
+            .of_process(cluster.index),
         address: cluster.addresses[cluster.index].clone(),
     }))
 }
@@ -423,8 +441,14 @@ fn staged_files(plan: &Plan, notes: Vec<Note>, outcome: &mut Outcome) -> Vec<Sta
                     bytes,
                 });
             }
+            Note::Kept { path, rows, bytes } => staged.push(StagedFile {
+                sink: QUARANTINE.to_owned(),
+                path,
+                rows,
+                bytes,
+            }),
             Note::Printed { sink, rows } => outcome.outputs[sink].rows += rows,
-            Note::Rows(_) | Note::Verdicts { .. } => {}
+            Note::Rows(_) | Note::Duplicates { .. } | Note::Verdicts { .. } => {}
         }
     }
     staged
@@ -447,7 +471,7 @@ fn add_empty(plan: &Plan, stage: &Path, staged: &mut Vec<StagedFile>) -> Result<
 /// What the manifest says of the run.
 fn summary(outcome: &Outcome) -> serde_json::Value {
     serde_json::json!({
-        "in": outcome.rows_in, "clean": outcome.clean, "refused": outcome.refused, "dropped": outcome.dropped,
+        "in": outcome.rows_in, "replayed": outcome.replayed, "clean": outcome.clean, "refused": outcome.refused, "dropped": outcome.dropped,
         "refused_by_reason": outcome.refused_by_reason, "verdicts": outcome.verdicts,
     })
 }

@@ -112,6 +112,7 @@ pub fn bind_header(
     if !options.header {
         return Ok(HeaderBinding {
             encoding,
+            record: Vec::new(),
             fields: columns.len(),
             column_of_field: (0..columns.len()).map(Some).collect(),
         });
@@ -140,6 +141,7 @@ pub fn bind_header(
     if missing.is_empty() {
         return Ok(HeaderBinding {
             encoding,
+            record: without_line_end(header_record).to_vec(),
             fields: names.len(),
             column_of_field,
         });

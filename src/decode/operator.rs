@@ -31,8 +31,14 @@ pub fn decode<'scope>(
                 input.for_each(|capability, piece| {
                     let mut draft = match std::mem::take(piece) {
                         Piece::Empty => return,
-                        Piece::Text(chunk) => decoders[chunk.source].decode(chunk),
+                        Piece::Text(chunk) => {
+                            let number = chunk.number;
+                            let mut draft = decoders[chunk.source].decode(chunk);
+                            draft.number = number;
+                            draft
+                        }
                         Piece::Table {
+                            number,
                             source,
                             file,
                             first_row,
@@ -42,6 +48,7 @@ pub fn decode<'scope>(
                         } => {
                             let mut draft = decoders[source]
                                 .decode_table(batch, file, first_row, source, epoch);
+                            draft.number = number;
                             draft.lease = lease;
                             draft
                         }

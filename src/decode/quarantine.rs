@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
-use arrow_array::{ArrayRef, StringArray, UInt64Array};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, StringArray, UInt64Array};
 use arrow_cast::cast;
 use arrow_schema::DataType;
 use arrow_select::take::take;
@@ -77,28 +78,17 @@ pub fn raws_and_places(draft: &Draft, rows: &[usize], format: &Format) -> Vec<(S
             let mut cutter = Cutter::new(format);
             let file = chunk.file.display().to_string();
             let encoding = chunk.header.encoding;
-            let (mut line, mut byte, mut counted) = (chunk.line, chunk.offset, 0);
-            let each = |&row: &usize| {
-                let start = wide(starts[row]);
-                let between = &chunk.bytes[counted..start];
-                line += count_lines(between);
-                byte += encoding.length_in_file(between);
-                counted = start;
+            let places = places(chunk, rows.iter().map(|&row| wide(starts[row])));
+            let each = |(&row, (line, byte)): (&usize, (u64, u64))| {
                 let record = record(chunk, starts, row, &mut cutter);
                 let raw = match encoding {
                     Encoding::Utf8 => lossless(record),
                     _ => lossless(&encoding.bytes_in_file(record)),
                 };
-                (
-                    raw,
-                    Place {
-                        file: file.clone(),
-                        line,
-                        byte,
-                    },
-                )
+                let file = file.clone();
+                (raw, Place { file, line, byte })
             };
-            rows.iter().map(each).collect()
+            rows.iter().zip(places).map(each).collect()
         }
         Some(Origin::Table {
             file, first_row, ..
@@ -129,6 +119,80 @@ fn record<'a>(chunk: &'a Chunk, starts: &[u32], row: usize, cutter: &mut Cutter)
         without_line_end(to_end)
     } else {
         cutter.first_record(to_end).0
+    }
+}
+
+/// The file of a draft's rows, and line and byte of each, as [`Place`] has them.
+///
+/// Cost: one pass over the chunk for its line ends.
+pub fn lines_and_bytes(draft: &Draft) -> (String, Vec<u64>, Vec<u64>) {
+    match &draft.origin {
+        Some(Origin::Text { chunk, starts }) => {
+            let starts = starts[..draft.rows].iter().map(|start| wide(*start));
+            let (lines, bytes) = places(chunk, starts).unzip();
+            (chunk.file.display().to_string(), lines, bytes)
+        }
+        Some(Origin::Table {
+            file, first_row, ..
+        }) => {
+            let rows = u64::try_from(draft.rows).expect("a number of rows fits into 64 bits");
+            (
+                file.display().to_string(),
+                vec![0; draft.rows],
+                (*first_row..first_row + rows).collect(),
+            )
+        }
+        None => (String::new(), Vec::new(), Vec::new()),
+    }
+}
+
+/// Line and byte in the file of what begins at each of `starts` in the chunk, which ascend.
+fn places(chunk: &Chunk, starts: impl Iterator<Item = usize>) -> impl Iterator<Item = (u64, u64)> {
+    let mut known = chunk.places.iter().peekable();
+    let (mut line, mut byte, mut at) = (chunk.line, chunk.offset, 0);
+    starts.map(move |start| {
+        while let Some(place) = known.next_if(|place| place.start <= start) {
+            (line, byte, at) = (place.line, place.byte, place.start);
+        }
+        let between = &chunk.bytes[at..start];
+        line += count_lines(between);
+        byte += chunk.header.encoding.length_in_file(between);
+        at = start;
+        (line, byte)
+    })
+}
+
+/// The bytes of rows, without their line ends, exactly as they stand in their file; of columnar files, which have none, an object of their
+/// columns as text. `texts` are their [`text_columns`].
+pub fn raw_bytes(
+    draft: &Draft,
+    rows: &[usize],
+    format: &Format,
+    columns: &[SourceColumn],
+    texts: &[ArrayRef],
+) -> Vec<Vec<u8>> {
+    match &draft.origin {
+        Some(Origin::Text { chunk, starts }) => {
+            let mut cutter = Cutter::new(format);
+            rows.iter()
+                .map(|&row| {
+                    let record = record(chunk, starts, row, &mut cutter);
+                    chunk.header.encoding.bytes_in_file(record)
+                })
+                .collect()
+        }
+        _ => (0..rows.len())
+            .map(|row| {
+                let of_row = columns.iter().zip(texts).map(|(column, texts)| {
+                    let texts = texts.as_string::<i32>();
+                    let value = (!texts.is_null(row)).then(|| texts.value(row));
+                    (column.header.clone(), serde_json::json!(value))
+                });
+                serde_json::Value::Object(of_row.collect())
+                    .to_string()
+                    .into_bytes()
+            })
+            .collect(),
     }
 }
 

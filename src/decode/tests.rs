@@ -44,6 +44,8 @@ fn options() -> CsvOptions {
 
 fn chunk(bytes: &[u8], fields: usize) -> Arc<Chunk> {
     Arc::new(Chunk {
+        places: Vec::new(),
+        number: 0,
         source: 0,
         file: Arc::new(PathBuf::from("sales.csv")),
         bytes: bytes.to_vec(),
@@ -51,6 +53,7 @@ fn chunk(bytes: &[u8], fields: usize) -> Arc<Chunk> {
         line: 2,
         header: Arc::new(HeaderBinding {
             encoding: Encoding::Utf8,
+            record: Vec::new(),
             fields,
             column_of_field: (0..fields).map(Some).collect(),
         }),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::TOLD_FAILURES;
 use super::verdicts::FAILING;
-use crate::cluster::outcome::Outcome;
-use crate::job::plan::Plan;
-use crate::record::{Failure, Note, RowCounts};
+use crate::cluster::outcome::{DuplicatesSummary, Outcome};
+use crate::job::plan::{Keep, Plan};
+use crate::record::{DuplicateCounts, Failure, Note, RowCounts};
 
 /// What happens to the staged outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,13 +17,15 @@ pub enum Decision {
     Discard,
 }
 
-/// Adds up the notes into `outcome`, says what failed, and decides.
+/// Adds up the notes into `outcome`, says what failed, and decides. In a replay rows were counted when they were refused first: they
+/// are replayed and not read, and are no reason to fail the run.
 ///
 /// # Panics
 ///
-/// Where the row law does not hold: in = clean + refused + dropped. Going on would publish a wrong number.
-pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
+/// Where the row law does not hold: in + replayed = clean + refused + dropped. Going on would publish a wrong number.
+pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) -> Decision {
     let mut rows = RowCounts::default();
+    let mut repeated = vec![DuplicateCounts::default(); plan.duplicates.len()];
     let mut failed: BTreeMap<&str, Vec<Failure>> = BTreeMap::new();
     for note in notes {
         match note {
@@ -42,7 +44,8 @@ pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
                     of_check.extend(failures.iter().cloned());
                 }
             }
-            Note::Staged { .. } | Note::Printed { .. } => {}
+            Note::Duplicates { rule, counts } => repeated[*rule].add(counts.clone()),
+            Note::Staged { .. } | Note::Kept { .. } | Note::Printed { .. } => {}
         }
     }
     assert_eq!(
@@ -50,6 +53,7 @@ pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
         rows.clean + rows.refused + rows.dropped,
         "rows were lost or doubled: {rows:?}"
     );
+    outcome.duplicates = take_repeated(plan, repeated, &mut rows);
     for (check, failures) in failed {
         outcome
             .failures
@@ -66,7 +70,7 @@ pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
             )
         });
     }
-    if too_much_refused(rows.refused, rows.rows_in, plan.max_refused) {
+    if !replay && too_much_refused(rows.refused, rows.rows_in, plan.max_refused) {
         outcome.failures.push(format!(
             "{} of {} rows were refused, more than max_refused = {} %",
             rows.refused,
@@ -80,7 +84,11 @@ pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
             rows.timeless
         ));
     }
-    outcome.rows_in = rows.rows_in;
+    (outcome.rows_in, outcome.replayed) = if replay {
+        (0, rows.rows_in)
+    } else {
+        (rows.rows_in, 0)
+    };
     outcome.clean = rows.clean;
     outcome.refused = rows.refused;
     outcome.dropped = rows.dropped;
@@ -93,6 +101,38 @@ pub fn decide(plan: &Plan, notes: &[Note], outcome: &mut Outcome) -> Decision {
     } else {
         Decision::Discard
     }
+}
+
+/// Rows that repeat another and are not kept were dropped: takes them from the clean ones, and says what was found.
+///
+/// # Panics
+///
+/// Where one did not see exactly the rows that those before left.
+fn take_repeated(
+    plan: &Plan,
+    repeated: Vec<DuplicateCounts>,
+    rows: &mut RowCounts,
+) -> Vec<DuplicatesSummary> {
+    let mut summaries = Vec::with_capacity(repeated.len());
+    for (duplicates, counts) in plan.duplicates.iter().zip(repeated) {
+        let name = &duplicates.name;
+        assert_eq!(
+            counts.seen, rows.clean,
+            "rows were lost or doubled before duplicates.{name}: {rows:?}"
+        );
+        if duplicates.keep == Keep::First && counts.found > 0 {
+            rows.clean -= counts.found;
+            rows.dropped += counts.found;
+            rows.dropped_by_rule.insert(name.clone(), counts.found);
+        }
+        summaries.push(DuplicatesSummary {
+            name: name.clone(),
+            keep: duplicates.keep,
+            rows: counts.found,
+            first: counts.first,
+        });
+    }
+    summaries
 }
 
 /// The worst failures of a check in words, and how many more there are.

@@ -67,12 +67,28 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// The rules, in file order.
     pub rules: Vec<Rule>,
+    /// What finds rows that repeat another, in file order.
+    pub duplicates: Vec<DuplicatesPlan>,
     /// The windows, in file order.
     pub windows: Vec<WindowPlan>,
     /// The checks, in file order.
     pub checks: Vec<CheckPlan>,
     /// The sinks, in file order.
     pub sinks: Vec<SinkPlan>,
+}
+
+impl Plan {
+    /// Whether refused rows are kept by caudal itself: where they go into files of the job, too.
+    pub fn keeps_quarantine(&self) -> bool {
+        keeps_quarantine(&self.sinks)
+    }
+}
+
+/// Whether one of these sinks writes refused rows into files.
+pub fn keeps_quarantine(sinks: &[SinkPlan]) -> bool {
+    sinks
+        .iter()
+        .any(|sink| sink.from == SinkFrom::Refused && matches!(sink.to, SinkTo::Files { .. }))
 }
 
 /// `[job] rerun`.
@@ -543,6 +559,28 @@ pub enum Then {
     Stop,
 }
 
+/// What finds rows that repeat another.
+#[derive(Debug, Clone)]
+pub struct DuplicatesPlan {
+    /// Its name.
+    pub name: String,
+    /// Ids of the columns that are equal together.
+    pub columns: Vec<usize>,
+    /// Whether nulls are equal; else a row with a null in one of the columns repeats nothing.
+    pub nulls_are_equal: bool,
+    /// What becomes of the rows after the first.
+    pub keep: Keep,
+}
+
+/// What becomes of rows that repeat another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// They are dropped.
+    First,
+    /// They are kept, and counted.
+    Report,
+}
+
 /// Statistics per segment and event-time window.
 #[derive(Debug, Clone)]
 pub struct WindowPlan {
@@ -682,6 +720,8 @@ pub enum SinkFrom {
     Rows,
     /// Refused rows: [`crate::record`]'s quarantine columns, then every source column as text.
     Refused,
+    /// Rows that repeat another: what was found, where both stand, then every column of rows.
+    Duplicates,
     /// Verdicts of all checks.
     Verdicts,
     /// A window, by index in `plan.windows`: segment, `window_start`, `window_end`, statistics, check values.

@@ -8,7 +8,7 @@
 //! 1. `[job]`, then the columns of sources and look-ups: what they are called and their types.
 //! 2. Derived columns, in the order of need: each has its type from those before it.
 //! 3. All columns being known, the expressions of look-ups, and with them the order of all steps.
-//! 4. Rules, windows, checks, sinks, key and reasons.
+//! 4. Rules, duplicates, windows, checks, sinks, key and reasons.
 //!
 //! Everything is read to its end whatever is faulty, so that a job's faults are told at once; what only follows from
 //! a fault that is told already is not (see [`scope`]). No file is looked at.
@@ -16,6 +16,7 @@
 mod checks;
 mod columns;
 mod derive;
+mod duplicates;
 mod lookups;
 mod notation;
 mod options;
@@ -68,6 +69,7 @@ fn assert_whole(plan: &Plan, spec: &Spec) {
         ("look-ups", plan.lookups.len(), spec.lookups.len()),
         ("derived columns", plan.derived.len(), spec.derive.len()),
         ("rules", plan.rules.len(), spec.rules.len()),
+        ("duplicates", plan.duplicates.len(), spec.duplicates.len()),
         ("windows", plan.windows.len(), spec.windows.len()),
         ("checks", plan.checks.len(), spec.checks.len()),
         ("sinks", plan.sinks.len(), spec.sinks.len()),
@@ -116,6 +118,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
 
     // 4. What reads the columns.
     let rules = rules::resolve_rules(report, &spec.rules, &scope);
+    let duplicates = duplicates::resolve_duplicates(report, spec, &scope, source_columns);
     let windows = windows::resolve_windows(report, &spec.windows, &scope, &sources.event_time);
     let context = checks::Context {
         scope: &scope,
@@ -130,6 +133,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
         faulty: &known.faulty,
         source_columns,
         derived: &derived_ids,
+        finds_duplicates: !spec.duplicates.is_empty(),
         window_specs: &spec.windows,
         windows: &windows,
         check_specs: &spec.checks,
@@ -167,6 +171,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
         derived,
         stages,
         rules,
+        duplicates,
         windows: windows
             .into_iter()
             .filter_map(|window| window.plan)

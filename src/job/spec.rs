@@ -38,6 +38,9 @@ pub struct Spec {
     /// Conditions on every row, judged in file order.
     #[serde(default)]
     pub rules: Named<RuleSpec>,
+    /// Which clean rows repeat another, judged in file order after everything else: each over the rows that those before left.
+    #[serde(default)]
+    pub duplicates: Named<DuplicatesSpec>,
     /// Statistics per segment and event-time window.
     #[serde(default)]
     pub windows: Named<WindowSpec>,
@@ -531,6 +534,41 @@ pub enum Then {
     Stop,
 }
 
+/// `[duplicates.NAME]`: clean rows that repeat another; exactly one of `key`, `by`. Of equal rows the first one counts, in the order
+/// of sources, files and places in them, whoever read it (files of a process's own follow those that all share, within an epoch).
+/// Refused and dropped rows repeat nothing and are repeated by none.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = [
+    {"title": "way to say what is equal", "oneOf": [{"required": ["key"]}, {"required": ["by"]}]},
+]))]
+pub struct DuplicatesSpec {
+    /// Columns that are equal together; a row with a null in one of them repeats nothing. Example: `["order_id", "line"]`.
+    pub key: Option<Vec<String>>,
+    /// What is equal without naming columns.
+    pub by: Option<DuplicatesBy>,
+    /// What becomes of the rows after the first.
+    pub keep: Keep,
+}
+
+/// What is equal in rows that repeat another, without naming columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicatesBy {
+    /// Every column of the sources, as read; nulls are equal.
+    Row,
+}
+
+/// What becomes of rows that repeat another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// They are dropped, and counted: the first row is kept alone.
+    First,
+    /// They are kept, and counted.
+    Report,
+}
+
 /// `[windows.NAME]`: statistics per segment and event-time window.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -634,7 +672,7 @@ pub struct AgainstSpec {
     {"title": "format", "oneOf": [{"required": ["parquet"]}, {"required": ["json"]}, {"required": ["csv"]}]},
 ]))]
 pub struct SinkSpec {
-    /// The table it takes: `rows` (clean rows), `refused`, `verdicts` or `windows.NAME`. Default: `"rows"`.
+    /// The table it takes: `rows` (clean rows), `refused`, `duplicates`, `verdicts` or `windows.NAME`. Default: `"rows"`.
     pub from: Option<String>,
     /// Transport: files under the job's output.
     pub files: Option<FilesSinkSpec>,

@@ -26,6 +26,7 @@ pub fn table_columns(plan: &Plan, from: SinkFrom) -> Vec<Column> {
     match from {
         SinkFrom::Rows => plan.columns.clone(),
         SinkFrom::Refused => refused_columns(&plan.columns, &plan.sources),
+        SinkFrom::Duplicates => duplicate_columns(&plan.columns),
         SinkFrom::Verdicts => verdict_columns(),
         SinkFrom::Windows(index) => {
             window_columns(&plan.windows[index], index, &plan.columns, &plan.checks)
@@ -56,22 +57,27 @@ pub fn refused_columns(columns: &[Column], sources: &[SourcePlan]) -> Vec<Column
     refused_columns_of(of_sources(columns, sources))
 }
 
+/// What stands before the columns of the sources in `refused`.
+const REFUSED_FIRST: [(&str, DataType, bool); 11] = [
+    ("source", DataType::Utf8, false),
+    ("file", DataType::Utf8, true),
+    ("line", DataType::Int64, true),
+    ("byte", DataType::Int64, true),
+    ("topic", DataType::Utf8, true),
+    ("partition", DataType::Int32, true),
+    ("offset", DataType::Int64, true),
+    ("raw", DataType::Utf8, true),
+    ("reason", DataType::Utf8, false),
+    ("reasons", DataType::Utf8, false),
+    ("epoch", DataType::Int64, false),
+];
+
+/// How many columns of `refused` stand before those of the sources.
+pub const REFUSED_BEFORE_ROWS: usize = REFUSED_FIRST.len();
+
 /// The same from the sources' columns alone.
 pub(crate) fn refused_columns_of(source_columns: &[Column]) -> Vec<Column> {
-    let fixed = [
-        ("source", DataType::Utf8, false),
-        ("file", DataType::Utf8, true),
-        ("line", DataType::Int64, true),
-        ("byte", DataType::Int64, true),
-        ("topic", DataType::Utf8, true),
-        ("partition", DataType::Int32, true),
-        ("offset", DataType::Int64, true),
-        ("raw", DataType::Utf8, true),
-        ("reason", DataType::Utf8, false),
-        ("reasons", DataType::Utf8, false),
-        ("epoch", DataType::Int64, false),
-    ];
-    let mut columns = named(REFUSED, fixed);
+    let mut columns = named(REFUSED, REFUSED_FIRST);
     for column in source_columns {
         let own = column
             .relations
@@ -86,6 +92,38 @@ pub(crate) fn refused_columns_of(source_columns: &[Column]) -> Vec<Column> {
             nullable: true,
         });
     }
+    columns
+}
+
+/// What stands before the columns of rows in `duplicates`: which `[duplicates]` found the row, whether it was dropped or kept,
+/// where it stands, where the row that it repeats stands, and its epoch.
+const DUPLICATES_FIRST: [(&str, DataType, bool); 11] = [
+    ("rule", DataType::Utf8, false),
+    ("outcome", DataType::Utf8, false),
+    ("source", DataType::Utf8, false),
+    ("file", DataType::Utf8, false),
+    ("line", DataType::Int64, false),
+    ("byte", DataType::Int64, false),
+    ("first_source", DataType::Utf8, false),
+    ("first_file", DataType::Utf8, false),
+    ("first_line", DataType::Int64, false),
+    ("first_byte", DataType::Int64, false),
+    ("epoch", DataType::Int64, false),
+];
+
+/// How many columns of `duplicates` stand before those of rows.
+pub const DUPLICATES_BEFORE_ROWS: usize = DUPLICATES_FIRST.len();
+
+/// `duplicates`: one row for each that repeats another: what was found and where, then every column of rows.
+pub fn duplicate_columns(rows: &[Column]) -> Vec<Column> {
+    let mut columns = named("duplicates", DUPLICATES_FIRST);
+    columns.extend(rows.iter().map(|column| {
+        let own = column.relations.iter().filter(|own| *own != ROWS).cloned();
+        Column {
+            relations: std::iter::once(ROWS.to_owned()).chain(own).collect(),
+            ..column.clone()
+        }
+    }));
     columns
 }
 

@@ -102,6 +102,8 @@ metrics! {
     dropped_rows: IntCounterVec = "caudal_validate_dropped_rows_total" ["source", "rule"];
     /// Rows that failed a rule that only warns.
     warned_rows: IntCounterVec = "caudal_validate_warned_rows_total" ["source", "rule"];
+    /// Clean rows that repeat another, by what found them; `[duplicates]` says whether they go on.
+    duplicate_rows: IntCounterVec = "caudal_validate_duplicate_rows_total" ["rule"];
     /// Rows of a reference collection that a worker has, as the newest rows meet it: all, or its share where it is partitioned.
     reference_rows: IntGaugeVec = "caudal_lookup_reference_rows" ["lookup", "worker"];
     /// 1 where each worker has a share of a look-up's rows, 0 where it has all of them.

@@ -181,6 +181,13 @@ impl Observer {
         }
     }
 
+    /// A `[duplicates]` found so many rows more that repeat another.
+    pub fn repeated(&self, rule: usize, rows: u64) {
+        let name = self.plan.duplicates[rule].name.as_str();
+        let counter = self.metrics.duplicate_rows.with_label_values(&[name]);
+        counter.inc_by(rows);
+    }
+
     /// Rows met a reference collection, and so many of them found nothing.
     pub fn probed(&self, lookup: usize, rows: usize, missed: usize) {
         self.lookups[lookup].probed.inc_by(count(rows));

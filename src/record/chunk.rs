@@ -14,6 +14,8 @@ use super::{Dropped, Encoding, Epoch, Lease};
 /// Cut by the source at a size fixed by the job, never by the number of workers.
 #[derive(Debug, Clone)]
 pub struct Chunk {
+    /// Its place in the order of all input, whatever it is read by: pieces later in the input have larger numbers.
+    pub number: u64,
     /// Index of the source in `plan.sources`, or of the look-up in `plan.lookups` when reference rows are loaded.
     pub source: usize,
     /// The file it was read from.
@@ -33,8 +35,22 @@ pub struct Chunk {
     pub broken: Option<(Cow<'static, str>, String)>,
     /// Lines that the source's options took away before this chunk, or behind it at the end of its file.
     pub dropped: Dropped,
+    /// Where its records stand in their file, by their first byte in `bytes`, ascending, where they do not follow each other there;
+    /// empty: all of it stands at `offset` and `line`.
+    pub places: Vec<RecordPlace>,
     /// The bytes it holds of the process's budget.
     pub lease: Option<Arc<Lease>>,
+}
+
+/// Where a record of a [`Chunk`] stands in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordPlace {
+    /// First byte of the record in the chunk.
+    pub start: usize,
+    /// Its line in the file.
+    pub line: u64,
+    /// Its first byte in the file.
+    pub byte: u64,
 }
 
 /// What a reader gives to the decoder.
@@ -47,6 +63,8 @@ pub enum Piece {
     Text(Arc<Chunk>),
     /// Rows of a columnar file.
     Table {
+        /// Its row group's place in the order of all input.
+        number: u64,
         /// Index of the source.
         source: usize,
         /// The file.
@@ -74,6 +92,9 @@ impl timely::Accountable for Piece {
 pub struct HeaderBinding {
     /// How the file's text is written.
     pub encoding: Encoding,
+    /// The text of the file's header, without its line end; empty where it has none. Quarantine keeps it: a record alone
+    /// does not say what its fields are.
+    pub record: Vec<u8>,
     /// Number of fields a record of this file has.
     pub fields: usize,
     /// For each field of the file, the position of its column in the source's `columns`, where there is one.

@@ -16,6 +16,8 @@ use super::{Chunk, Epoch, Fault, Lease};
 /// Cost: holds the chunk's bytes until the split.
 #[derive(Debug, Clone, Default)]
 pub struct Draft {
+    /// Its piece's place in the order of all input.
+    pub number: u64,
     /// Number of rows.
     pub rows: usize,
     /// The epoch they belong to.
@@ -87,7 +89,11 @@ pub enum Origin {
 }
 
 impl timely::Accountable for Draft {
+    /// Dropped records count, too: timely sends no container without records, and the split has to hear of them.
     fn record_count(&self) -> i64 {
-        i64::try_from(self.rows).expect("a draft has fewer than 2^63 rows")
+        let dropped = self.dropped.by_option();
+        let dropped: u64 = dropped.iter().map(|(_, records)| records).sum();
+        let rows = i64::try_from(self.rows).expect("a draft has fewer than 2^63 rows");
+        rows + i64::try_from(dropped).expect("a draft has fewer than 2^63 records")
     }
 }

@@ -219,6 +219,17 @@ impl Encoding {
         u64::try_from(length).expect("a length in memory fits 64 bits")
     }
 
+    /// The text of bytes of a file that hold whole characters.
+    pub fn text(self, bytes: Vec<u8>) -> Vec<u8> {
+        if self == Self::Utf8 {
+            return bytes;
+        }
+        let (mut transcoder, mut text) = (Transcoder::new(self), Vec::new());
+        transcoder.push(&bytes, &mut text);
+        transcoder.finish(&mut text);
+        text
+    }
+
     /// The bytes of the file that a piece of its text stands for.
     pub fn bytes_in_file(self, text: &[u8]) -> Vec<u8> {
         if self == Self::Utf8 {

@@ -22,12 +22,28 @@ pub enum Note {
         /// Its size.
         bytes: u64,
     },
+    /// A file of the quarantine that stands in the stage folder, whole.
+    Kept {
+        /// Path below the quarantine's folder.
+        path: String,
+        /// Rows in it.
+        rows: u64,
+        /// Its size.
+        bytes: u64,
+    },
     /// Rows written to standard output.
     Printed {
         /// Index of the sink in the plan.
         sink: usize,
         /// How many.
         rows: u64,
+    },
+    /// What one `[duplicates]` saw on a worker.
+    Duplicates {
+        /// Its index in the plan.
+        rule: usize,
+        /// What it saw.
+        counts: DuplicateCounts,
     },
     /// Verdicts of one check: how many of each status, and the worst failures in words.
     Verdicts {
@@ -38,6 +54,50 @@ pub enum Note {
         /// The worst failures.
         failures: Vec<Failure>,
     },
+}
+
+/// Repeated rows that are shown to people, the first: as many as are read at once. Counts are told of all.
+const SHOWN_REPEATS: usize = 3;
+
+/// What a `[duplicates]` saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DuplicateCounts {
+    /// Rows that came.
+    pub seen: u64,
+    /// Rows among them that repeat another.
+    pub found: u64,
+    /// The first of those, in the order of all input.
+    pub first: Vec<Repeat>,
+}
+
+/// A row that repeats another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Repeat {
+    /// Its place in the order of all input.
+    pub order: (u64, u64),
+    /// Where it stands.
+    pub place: Place,
+    /// Where the row stands that it repeats.
+    pub repeats: Place,
+}
+
+impl DuplicateCounts {
+    /// Adds what another worker saw, or the same one later.
+    pub fn add(&mut self, other: Self) {
+        self.seen += other.seen;
+        self.found += other.found;
+        self.first.extend(other.first);
+        self.first.sort();
+        self.first.truncate(SHOWN_REPEATS);
+    }
+
+    /// Counts one row that repeats another; rows come in the order of all input.
+    pub fn found(&mut self, repeat: impl FnOnce() -> Repeat) {
+        self.found += 1;
+        if self.first.len() < SHOWN_REPEATS {
+            self.first.push(repeat());
+        }
+    }
 }
 
 /// A verdict that fails the run.

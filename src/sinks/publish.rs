@@ -38,7 +38,7 @@ use super::output::{
     staged_run, sync_folder,
 };
 use super::{SinkError, StagedFile};
-use crate::job::plan::SinkPlan;
+use crate::job::plan::{SinkFormat, SinkFrom, SinkPlan, SinkTo, keeps_quarantine};
 
 /// Number of staged files above which the whole file system is synced at once instead of each file: a sync costs a journal
 /// commit, and a hundred thousand of them take minutes.
@@ -46,6 +46,12 @@ const SYNC_EACH_BELOW: usize = 512;
 
 /// Files synced at once. One after another leaves a disk idle between them; more than its queue takes gains nothing.
 const SYNC_AT_ONCE: usize = 8;
+
+/// The sink by which caudal keeps refused rows itself; no sink of a job can have this name.
+pub const QUARANTINE: &str = ".quarantine";
+
+/// Its folder, relative to the root.
+const QUARANTINE_FOLDER: &str = "_caudal/quarantine";
 
 /// A commit: what one run made visible.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +79,9 @@ pub struct ManifestSink {
     pub sink: String,
     /// Its folder, relative to the root.
     pub path: String,
+    /// What its files are, as [`shape`] says it; empty in manifests of earlier versions.
+    #[serde(default)]
+    pub shape: String,
     /// Inode number of the folder that was staged, by which it is known after a crash.
     pub inode: u64,
     /// Rows of all its files.
@@ -107,12 +116,68 @@ impl OutputRoot {
         staged: Vec<StagedFile>,
         summary: serde_json::Value,
     ) -> Result<Manifest, SinkError> {
+        if keeps_quarantine(sinks) {
+            // There where nothing was refused, too: what an earlier run kept is not this one's.
+            let folder = staged_folder(&run.folder, QUARANTINE);
+            fs::create_dir_all(&folder)
+                .map_err(|error| SinkError::io(&folder, "creating a folder", error))?;
+        }
         sync(run, &staged)?;
         let manifest = self.manifest(run, sinks, staged, summary)?;
         put(self.path(), &manifest)?;
         self.set_newest(manifest.clone());
         roll_forward(self.path(), &manifest)?;
         Ok(manifest)
+    }
+
+    /// Puts what is visible of the job's sinks of clean rows beside what was staged for them: a replay adds rows. The same files
+    /// get a second name (a copy where the file system has none), so that nothing is written again and nothing visible changes.
+    /// A name that is taken gets the number of the manifest that has it.
+    pub fn add_published(
+        &self,
+        run: &Run,
+        sinks: &[SinkPlan],
+        staged: &mut Vec<StagedFile>,
+    ) -> Result<(), SinkError> {
+        let Some(newest) = self.newest() else {
+            return Ok(());
+        };
+        for (plan, _) in file_sinks(sinks).filter(|(plan, _)| plan.from == SinkFrom::Rows) {
+            let Some(before) = newest.sinks.iter().find(|sink| sink.sink == plan.name) else {
+                continue;
+            };
+            let of_sink = staged.iter().filter(|file| file.sink == plan.name);
+            let taken: BTreeSet<String> = of_sink.map(|file| file.path.clone()).collect();
+            for file in &before.files {
+                // A file that only shows the columns of a sink without rows.
+                if file.rows == 0 && !taken.is_empty() {
+                    continue;
+                }
+                let mut path = file.path.clone();
+                if taken.contains(&path) {
+                    let dot = path.rfind('.').unwrap_or(path.len());
+                    path.insert_str(dot, &format!("-r{}", newest.number));
+                }
+                let visible = self.path().join(&before.path).join(&file.path);
+                let named = staged_folder(&run.folder, &plan.name).join(&path);
+                let folder = named.parent().expect("a file has a folder");
+                fs::create_dir_all(folder)
+                    .and_then(|()| {
+                        fs::hard_link(&visible, &named).or_else(|error| match error.kind() {
+                            io::ErrorKind::NotFound => Err(error),
+                            _ => fs::copy(&visible, &named).map(|_| ()),
+                        })
+                    })
+                    .map_err(|error| SinkError::io(&visible, "keeping a visible file", error))?;
+                staged.push(StagedFile {
+                    sink: plan.name.clone(),
+                    path,
+                    rows: file.rows,
+                    bytes: file.bytes,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The next manifest, not put yet.
@@ -135,14 +200,23 @@ impl OutputRoot {
                 .unwrap_or_default(),
             sinks: Vec::new(),
         };
-        for (plan, path) in file_sinks(sinks) {
-            let folder = staged_folder(&run.folder, &plan.name);
+        let own = keeps_quarantine(sinks).then(|| {
+            (
+                QUARANTINE.to_owned(),
+                QUARANTINE_FOLDER.to_owned(),
+                String::new(),
+            )
+        });
+        let of_job = file_sinks(sinks).map(|(plan, path)| (plan.name.clone(), path, shape(plan)));
+        for (sink, path, shape) in of_job.chain(own) {
+            let folder = staged_folder(&run.folder, &sink);
             let inode = inode(&folder)?.expect("every sink has staged a file");
             manifest.folders.insert(path.clone());
             let (rows, bytes, files) = (0, 0, Vec::new());
             manifest.sinks.push(ManifestSink {
-                sink: plan.name.clone(),
+                sink,
                 path,
+                shape,
                 inode,
                 rows,
                 bytes,
@@ -167,6 +241,52 @@ impl OutputRoot {
         }
         Ok(manifest)
     }
+}
+
+/// What the files of a sink are: format, columns with their types, and which of them stand in the path. Files of one shape can lie
+/// side by side.
+pub fn shape(plan: &SinkPlan) -> String {
+    let format = match &plan.format {
+        SinkFormat::Parquet(_) => "parquet".to_owned(),
+        SinkFormat::Json => "json".to_owned(),
+        SinkFormat::Csv { delimiter } => format!("csv {delimiter}"),
+    };
+    let columns = plan
+        .columns
+        .iter()
+        .map(|column| format!("{:?} {}", column.name, column.expression.data_type()));
+    let columns: Vec<String> = columns.collect();
+    let by = match &plan.to {
+        SinkTo::Files { partition_by, .. } => partition_by.as_slice(),
+        SinkTo::Stdout => &[],
+    };
+    format!("{format} by {by:?}: {}", columns.join(", "))
+}
+
+/// What the last run made visible below a root, whether it is all shown yet or not; `None` where there was none. Takes no lock.
+pub fn published(root: &Path) -> Result<Option<Manifest>, SinkError> {
+    newest(root)
+}
+
+/// The files of refused rows that the run of this manifest kept; `None` where it kept none. They are found where a run that was
+/// cut while it was shown has left them, too.
+pub fn kept_files(root: &Path, manifest: &Manifest) -> Result<Option<Vec<PathBuf>>, SinkError> {
+    let Some(kept) = manifest.sinks.iter().find(|sink| sink.sink == QUARANTINE) else {
+        return Ok(None);
+    };
+    let shown = root.join(&kept.path);
+    let staged = staged_folder(&staged_run(root, &manifest.run), QUARANTINE);
+    let folder = if inode(&shown)? != Some(kept.inode) && inode(&staged)? == Some(kept.inode) {
+        staged
+    } else {
+        shown
+    };
+    Ok(Some(
+        kept.files
+            .iter()
+            .map(|file| folder.join(&file.path))
+            .collect(),
+    ))
 }
 
 /// Step 1: brings the run's files and folders to the disk.
@@ -330,7 +450,6 @@ pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::job::plan::{SinkFormat, SinkFrom, SinkTo};
 
     pub(in super::super) fn sink(name: &str, path: &str) -> SinkPlan {
         SinkPlan {
@@ -490,6 +609,61 @@ pub(super) mod tests {
                 output.publish(&run, &sinks(), staged, json!(null)).unwrap();
                 assert_eq!(seen(root.path()), all("newer"));
             }
+        }
+    }
+
+    #[test]
+    fn rows_are_added_or_not_whatever_a_crash_leaves() {
+        // The names of all files of a sink, and their texts.
+        let files = |root: &Path| {
+            let folder = root.join("a/day=1");
+            let names = entries(&folder).unwrap().into_iter();
+            names
+                .map(|name| {
+                    let text = fs::read_to_string(folder.join(&name)).unwrap();
+                    (name, text)
+                })
+                .collect::<Vec<_>>()
+        };
+        let named = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+                .collect::<Vec<_>>()
+        };
+        for stop in 0..=7 {
+            let root = tempfile::tempdir().unwrap();
+            let mut output = open(root.path());
+            let (run, staged) = stage(&output, "first");
+            output.publish(&run, &sinks(), staged, json!(null)).unwrap();
+            let (run, mut staged) = stage(&output, "second");
+            output.add_published(&run, &sinks(), &mut staged).unwrap();
+            publish_until(&output, &run, staged, stop);
+            drop(output);
+            let mut output = open(root.path());
+            let expected = if stop < 2 {
+                named(&[("part-0-0.jsonl", "first")])
+            } else {
+                named(&[("part-0-0-r1.jsonl", "first"), ("part-0-0.jsonl", "second")])
+            };
+            assert_eq!(files(root.path()), expected, "stop {stop}");
+            let (run, mut staged) = stage(&output, "third");
+            output.add_published(&run, &sinks(), &mut staged).unwrap();
+            let manifest = output.publish(&run, &sinks(), staged, json!(null)).unwrap();
+            let texts: Vec<String> = files(root.path())
+                .into_iter()
+                .map(|(_, text)| text)
+                .collect();
+            let expected = if stop < 2 {
+                vec!["first", "third"]
+            } else {
+                vec!["first", "second", "third"]
+            };
+            assert_eq!(texts, expected, "stop {stop}");
+            assert_eq!(
+                manifest.sinks[0].rows,
+                u64::try_from(expected.len()).unwrap()
+            );
         }
     }
 

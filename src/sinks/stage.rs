@@ -10,6 +10,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::generic::Operator;
 
+use super::keep::keep;
 use super::{LineWriter, SinkError, SinkWriter, StagedFile};
 use crate::cluster::Run;
 use crate::job::plan::{SinkFrom, SinkPlan, SinkTo};
@@ -21,22 +22,27 @@ use crate::record::{Batch, Epoch, Note, by_id, by_place};
 pub fn stage<'scope>(
     clean: Stream<'scope, Epoch, Batch>,
     refused: Stream<'scope, Epoch, Batch>,
+    duplicates: Stream<'scope, Epoch, Batch>,
     windows: Vec<Stream<'scope, Epoch, Batch>>,
     verdicts: Stream<'scope, Epoch, Batch>,
     run: &Arc<Run>,
 ) -> Stream<'scope, Epoch, Vec<Note>> {
     let scope = clean.scope();
-    let notes: Vec<_> = (0..run.plan.sinks.len())
+    let mut notes: Vec<_> = (0..run.plan.sinks.len())
         .map(|sink| {
             let rows = match run.plan.sinks[sink].from {
                 SinkFrom::Rows => clean.clone(),
                 SinkFrom::Refused => refused.clone(),
+                SinkFrom::Duplicates => duplicates.clone(),
                 SinkFrom::Verdicts => verdicts.clone(),
                 SinkFrom::Windows(window) => windows[window].clone(),
             };
             one(rows, sink, run)
         })
         .collect();
+    if run.plan.keeps_quarantine() {
+        notes.push(keep(refused, run));
+    }
     scope.concatenate(notes)
 }
 
@@ -188,7 +194,7 @@ pub fn output_schema(plan: &SinkPlan) -> SchemaRef {
 }
 
 /// Takes the sink's columns. What could fail on a row of the job was worked out before the split; an expression over a table
-/// of our own (refused rows, windows, verdicts) that fails gives null.
+/// of our own (refused rows, duplicates, windows, verdicts) that fails gives null.
 fn project(plan: &SinkPlan, schema: &SchemaRef, rows: &RecordBatch, now: i64) -> RecordBatch {
     let columns = if plan.from == SinkFrom::Rows {
         by_id(rows)

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{SourceError, expand, io};
 use super::generate::{VENTAS_COLUMNS, VentasChunks, VentasText};
+use super::replay::{Next, Replay};
 use super::text::TextFile;
 use crate::decode;
 use crate::job::plan::{Format, OnBadFile, Plan, SourcePlan, Transport};
@@ -21,6 +22,9 @@ const MOST_TOLD: usize = 10;
 
 /// The first epoch that holds rows.
 const FIRST_EPOCH: Epoch = 1;
+
+/// Bits for the number of a piece within one feed: more than a trillion of them.
+const PIECES_BITS: u32 = 40;
 
 /// All input of the run, shared by the workers of this process.
 #[derive(Debug)]
@@ -54,6 +58,8 @@ pub enum Claim {
 /// One row group of a Parquet file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RowGroup {
+    /// Its place in the order of all input.
+    pub number: u64,
     /// Index of the source.
     pub source: usize,
     /// The file.
@@ -75,6 +81,8 @@ struct State {
     waiting: VecDeque<Input>,
     open: Option<Open>,
     given_bytes: u64,
+    /// How many pieces were given out.
+    given: u64,
     rows_left: Option<u64>,
     /// What people are to be told of files, the first few.
     told: Vec<String>,
@@ -82,12 +90,14 @@ struct State {
 
 #[derive(Debug)]
 enum Input {
+    Kept { files: Vec<PathBuf> },
     File { source: usize, path: PathBuf },
     Generated { source: usize, rows: u64, seed: u64 },
 }
 
 #[derive(Debug)]
 enum Open {
+    Kept(Box<Replay>),
     Text(Box<TextFile>),
     Table {
         source: usize,
@@ -154,6 +164,7 @@ impl Feed {
                 waiting,
                 open: None,
                 given_bytes: 0,
+                given: 0,
                 rows_left: limit,
                 told,
             }),
@@ -166,6 +177,33 @@ impl Feed {
     pub fn told(&self) -> Vec<String> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.told.clone()
+    }
+
+    /// The rows that an earlier run refused and kept in `files`, fed again.
+    pub fn again(
+        plan: &Arc<Plan>,
+        budget: &Arc<Budget>,
+        files: Vec<PathBuf>,
+    ) -> Result<Self, SourceError> {
+        let mut feed = Self::new(plan, budget, None, |_| false)?;
+        for path in &files {
+            let metadata = std::fs::metadata(path)
+                .map_err(|error| io("quarantine", path, "opened", 0, error))?;
+            feed.total_bytes += metadata.len();
+        }
+        let state = feed.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.waiting.push_back(Input::Kept { files });
+        Ok(feed)
+    }
+
+    /// The same as input that the process of this index has to itself: its pieces follow those of all processes before it, and
+    /// those that all share.
+    #[must_use]
+    pub fn of_process(mut self, index: usize) -> Self {
+        let before = length(index + 1) << PIECES_BITS;
+        let state = self.state.get_mut();
+        state.unwrap_or_else(PoisonError::into_inner).given = before;
+        self
     }
 
     /// The earliest epoch that a later claim may give rows for.
@@ -204,17 +242,39 @@ impl Feed {
             let epoch = FIRST_EPOCH + state.given_bytes / self.plan.epoch_bytes;
             self.epoch.store(epoch, Ordering::Release);
             let State {
+                waiting,
                 open,
                 rows_left,
                 given_bytes,
+                given: pieces,
                 ..
             } = &mut *state;
+            let number = *pieces;
             let given = match open.as_mut().expect("opened above") {
+                Open::Kept(kept) => match kept.next(self.plan.chunk_bytes)? {
+                    Some(Next::Chunk(mut chunk)) => {
+                        lease.grow_to(length(chunk.bytes.len()));
+                        *given_bytes += length(chunk.bytes.len());
+                        chunk.number = number;
+                        chunk.epoch = epoch;
+                        chunk.lease = Some(Arc::clone(&lease));
+                        Some(Claim::Text {
+                            chunk,
+                            in_place: false,
+                        })
+                    }
+                    Some(Next::File { source, path }) => {
+                        waiting.push_back(Input::File { source, path });
+                        continue;
+                    }
+                    None => None,
+                },
                 Open::Text(file) => {
                     file.next(self.plan.chunk_bytes, rows_left)?
                         .map(|mut chunk| {
                             lease.grow_to(length(chunk.bytes.len()));
                             *given_bytes += length(chunk.bytes.len());
+                            chunk.number = number;
                             chunk.epoch = epoch;
                             chunk.lease = Some(Arc::clone(&lease));
                             Claim::Text {
@@ -234,6 +294,7 @@ impl Feed {
                         *left -= rows;
                     }
                     Claim::RowGroup(RowGroup {
+                        number,
                         source: *source,
                         file: Arc::clone(file),
                         group: group.number,
@@ -259,6 +320,8 @@ impl Feed {
                         *offset += length(bytes.len());
                         *given_bytes += length(bytes.len());
                         let chunk = Box::new(Chunk {
+                            places: Vec::new(),
+                            number,
                             source: *source,
                             file: Arc::clone(file),
                             bytes,
@@ -277,7 +340,10 @@ impl Feed {
                     }),
             };
             match given {
-                Some(claim) => return Ok(claim),
+                Some(claim) => {
+                    *pieces += 1;
+                    return Ok(claim);
+                }
                 None => state.open = None,
             }
         }
@@ -285,6 +351,10 @@ impl Feed {
 
     fn open(&self, input: &Input) -> Result<Open, SourceError> {
         let (source, path) = match input {
+            Input::Kept { files } => {
+                let replay = Replay::new(&self.plan, files.clone());
+                return Ok(Open::Kept(Box::new(replay)));
+            }
             Input::Generated { source, rows, seed } => {
                 let from = &self.plan.sources[*source];
                 let place = |name: &&str| {
@@ -301,6 +371,7 @@ impl Feed {
                     file: Arc::new(PathBuf::from("generated")),
                     header: Arc::new(HeaderBinding {
                         encoding: Encoding::Utf8,
+                        record: VENTAS_COLUMNS.join(",").into_bytes(),
                         fields: VENTAS_COLUMNS.len(),
                         column_of_field: VENTAS_COLUMNS.iter().map(place).collect(),
                     }),
@@ -354,7 +425,11 @@ impl Feed {
             *left -= 1;
         }
         let epoch = FIRST_EPOCH + state.given_bytes / self.plan.epoch_bytes;
+        let number = state.given;
+        state.given += 1;
         let chunk = Box::new(Chunk {
+            places: Vec::new(),
+            number,
             source: *source,
             file: Arc::new(path.clone()),
             bytes: Vec::new(),
@@ -362,6 +437,7 @@ impl Feed {
             line: 0,
             header: Arc::new(HeaderBinding {
                 encoding: Encoding::Utf8,
+                record: Vec::new(),
                 fields: 0,
                 column_of_field: Vec::new(),
             }),

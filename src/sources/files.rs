@@ -75,6 +75,18 @@ pub enum SourceError {
         #[source]
         source: parquet::errors::ParquetError,
     },
+    /// A row that was kept can't be fed again.
+    #[error(
+        "quarantine: {place}: {problem}\n  expected: rows that can be fed again\n  now: the run stops; nothing of it is visible\n  hint: {hint}"
+    )]
+    Replay {
+        /// Where it stood.
+        place: String,
+        /// Why.
+        problem: String,
+        /// What helps.
+        hint: &'static str,
+    },
     /// A file's columns don't fit the job's.
     #[error("{owner}: {} line {line}: {message}\n  now: the run stops; nothing of it is visible\n  hint: {}", path.display(), instead(owner))]
     Header {

@@ -35,7 +35,14 @@ pub fn read<'scope>(
 ) -> Stream<'scope, Epoch, Piece> {
     let [at, own_at] = ReaderAt::new(run, scope.index());
     if run.processes == 1 {
-        return claim(scope, run, From::All, at);
+        // Rows that are held until their epoch is complete hold no budget.
+        let holds_epochs = !run.plan.duplicates.is_empty();
+        return claim(
+            scope,
+            run,
+            From::All(holds_epochs.then(|| passed.clone())),
+            at,
+        );
     }
     let shared = share::read(scope, run, passed, at);
     if run.own.is_none() {
@@ -46,8 +53,8 @@ pub fn read<'scope>(
 
 /// Whose input is claimed.
 enum From {
-    /// All there is.
-    All,
+    /// All there is; where it must not run ahead, within a few epochs of what all rows have passed.
+    All(Option<probe::Handle<Epoch>>),
     /// That which the process has to itself, within a few epochs of what all rows have passed.
     Own(probe::Handle<Epoch>),
 }
@@ -55,7 +62,7 @@ enum From {
 impl From {
     fn feed<'run>(&self, run: &'run Run) -> Option<&'run Feed> {
         match self {
-            Self::All => run.feed.as_ref(),
+            Self::All(_) => run.feed.as_ref(),
             Self::Own(_) => run.own.as_ref().map(|own| &own.feed),
         }
     }
@@ -63,8 +70,8 @@ impl From {
     /// Whether the feed is so far ahead that others have to come up first.
     fn is_ahead(&self, feed: &Feed) -> bool {
         match self {
-            Self::All => false,
-            Self::Own(passed) => share::is_ahead(feed.epoch(), passed),
+            Self::All(None) => false,
+            Self::All(Some(passed)) | Self::Own(passed) => share::is_ahead(feed.epoch(), passed),
         }
     }
 
@@ -119,7 +126,7 @@ fn claim<'scope>(
 ) -> Stream<'scope, Epoch, Piece> {
     let run = Arc::clone(run);
     let name = match from {
-        From::All => "sources:read",
+        From::All(_) => "sources:read",
         From::Own(_) => "sources:read_own",
     };
     source::<_, CapacityContainerBuilder<Piece>, _, _>(scope, name, move |capability, info| {

@@ -33,7 +33,7 @@ use super::files::{SourceError, io};
 use super::read::{FULL_REST, ReaderAt};
 use super::table::{Given, Table};
 use crate::cluster::Run;
-use crate::record::{Chunk, Dropped, Encoding, Epoch, HeaderBinding, Piece, Transcoder};
+use crate::record::{Chunk, Dropped, Epoch, HeaderBinding, Piece, RecordPlace};
 
 /// Epochs that may be cut beyond the one that all rows have passed. Fewer, and workers wait for each other; more, and more
 /// memory is held when one process is slow: this many times the input of an epoch, in all processes together.
@@ -58,6 +58,8 @@ enum What {
 /// A chunk on its way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Text {
+    places: Vec<RecordPlace>,
+    number: u64,
     source: usize,
     file: PathBuf,
     offset: u64,
@@ -208,6 +210,8 @@ fn read_tasks<'scope>(
 impl Text {
     fn new(chunk: Chunk, in_place: bool) -> Self {
         Self {
+            places: chunk.places,
+            number: chunk.number,
             source: chunk.source,
             file: chunk.file.to_path_buf(),
             offset: chunk.offset,
@@ -260,13 +264,15 @@ impl Reader {
             Bytes::InPlace(bytes) => {
                 let owner = owner(&run.plan.sources[text.source]);
                 let read = self.read_in_place(&owner, &text.file, text.offset, *bytes)?;
-                recode(text.header.encoding, read)
+                text.header.encoding.text(read)
             }
             Bytes::Here(bytes) => std::mem::take(bytes),
         };
         run.progress.add_bytes(bytes);
         run.observer.read(text.source, bytes, text.epoch);
         Ok(Given::Piece(Piece::Text(Arc::new(Chunk {
+            places: std::mem::take(&mut text.places),
+            number: text.number,
             source: text.source,
             file: Arc::new(std::mem::take(&mut text.file)),
             bytes: read,
@@ -304,15 +310,4 @@ impl Reader {
         }
         Ok(read)
     }
-}
-
-/// The text of whole records of a file, which hold whole characters.
-fn recode(encoding: Encoding, bytes: Vec<u8>) -> Vec<u8> {
-    if encoding == Encoding::Utf8 {
-        return bytes;
-    }
-    let (mut transcoder, mut text) = (Transcoder::new(encoding), Vec::new());
-    transcoder.push(&bytes, &mut text);
-    transcoder.finish(&mut text);
-    text
 }

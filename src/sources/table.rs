@@ -85,6 +85,7 @@ impl Table {
         let first_row = self.next_row;
         self.next_row += length(batch.num_rows());
         Ok(Given::Piece(Piece::Table {
+            number: self.group.number,
             source: self.group.source,
             file: Arc::clone(&self.path),
             first_row,

@@ -93,6 +93,7 @@ impl TextFile {
             cutter: Cutter::new(format),
             header: Arc::new(HeaderBinding {
                 encoding,
+                record: Vec::new(),
                 fields: 0,
                 column_of_field: Vec::new(),
             }),
@@ -228,10 +229,14 @@ impl TextFile {
                 // Lines that were taken away count, whether any row came or not.
                 return Ok((self.dropped != Dropped::default()).then(|| self.give(0, None)));
             }
-            let end = if self.input.ended && self.cutter.are_whole(&self.carry) {
-                Some(self.carry.len())
+            // More may lie here than a chunk takes: the header was looked for in a block of its own size.
+            let look = wanted.min(self.carry.len());
+            let is_all = look == self.carry.len();
+            let end = if is_all && self.input.ended && self.cutter.are_whole(&self.carry) {
+                Some(look)
             } else {
-                self.cutter.last_record_end(&self.carry).map(|cut| cut.end)
+                let cut = self.cutter.last_record_end(&self.carry[..look]);
+                cut.map(|cut| cut.end)
             };
             if let Some(end) = end.map(|end| self.end_of_records(end, records_left))
                 && end > 0
@@ -239,13 +244,14 @@ impl TextFile {
                 return Ok(Some(self.give(end, None)));
             }
             // Two bytes more than the longest record, which is then known to be too long with any line end.
-            if end.is_some() || self.input.ended || self.carry.len() > MAX_RECORD_BYTES + 2 {
+            let is_broken = is_all && (self.input.ended || look > MAX_RECORD_BYTES + 2);
+            if end.is_some() || is_broken {
                 if let Some(left) = records_left {
                     *left = left.saturating_sub(1);
                 }
                 return self.give_broken().map(Some);
             }
-            wanted = self.carry.len() + bytes.max(self.carry.len() / 2);
+            wanted = look + bytes.max(look / 2);
         }
     }
 
@@ -343,6 +349,8 @@ impl TextFile {
     /// A chunk at the place where reading stands.
     fn chunk(&mut self, bytes: Vec<u8>, broken: Option<Broken>) -> Chunk {
         Chunk {
+            places: Vec::new(),
+            number: 0,
             source: self.source,
             file: Arc::clone(&self.path),
             bytes,

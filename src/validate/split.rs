@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
 use arrow_array::{
-    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, new_null_array,
+    ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
+    new_null_array,
 };
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::FilterBuilder;
@@ -15,16 +16,21 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
+use super::duplicates::place;
 use crate::cluster::Run;
 use crate::decode;
 use crate::job::plan::{Plan, Then};
-use crate::record::{Batch, Draft, Epoch, Fault, Note, RowCounts, Site, Stopped};
+use crate::record::{
+    Batch, Draft, Encoding, Epoch, Fault, Kind, Note, Origin, RowCounts, Site, Stopped,
+};
 
 /// What comes out of the split.
 pub struct Split<'scope> {
-    /// Rows without a fault: the columns that anything behind the split needs, named by their ids.
+    /// Rows without a fault: the columns that anything behind the split needs, named by their ids; where the job looks for
+    /// duplicates, their places behind all ids.
     pub clean: Stream<'scope, Epoch, Batch>,
-    /// Refused rows, as [`crate::job::tables::refused_columns`] describes them, named by their places in that table.
+    /// Refused rows, as [`crate::job::tables::refused_columns`] describes them, named by their places in that table; where the plan
+    /// keeps a quarantine, what it keeps besides (kind, bytes, header, encoding) stands behind.
     pub refused: Stream<'scope, Epoch, Batch>,
     /// How many rows of each kind this worker saw, once, at the end.
     pub notes: Stream<'scope, Epoch, Vec<Note>>,
@@ -94,7 +100,7 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
 /// Why the split failed: its arrays did not fit together, which is a bug of a step before it.
 #[derive(Debug, thiserror::Error)]
 #[error("the columns of a batch do not fit together")]
-pub struct SplitError(#[source] ArrowError);
+pub struct SplitError(#[source] pub(super) ArrowError);
 
 /// How a row with faults ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +119,8 @@ struct Judge {
     keep_refused: bool,
     /// Id of the event time that windows go by.
     window_time: Option<usize>,
+    /// Whether caudal keeps them itself, too: kind, bytes, header and encoding then stand behind the columns of the table.
+    keeps_quarantine: bool,
 }
 
 impl Judge {
@@ -125,10 +133,20 @@ impl Judge {
             .map(|(rank, reason)| (Arc::clone(reason), rank))
             .collect();
         let columns = crate::job::tables::refused_columns(&plan.columns, &plan.sources);
-        let fields: Vec<Field> = columns
-            .iter()
+        let mut types: Vec<DataType> = columns.into_iter().map(|column| column.data_type).collect();
+        let keeps_quarantine = plan.keeps_quarantine();
+        if keeps_quarantine {
+            types.extend([
+                DataType::Utf8,
+                DataType::Binary,
+                DataType::Binary,
+                DataType::Utf8,
+            ]);
+        }
+        let fields: Vec<Field> = types
+            .into_iter()
             .enumerate()
-            .map(|(place, column)| Field::new(place.to_string(), column.data_type.clone(), true))
+            .map(|(place, data_type)| Field::new(place.to_string(), data_type, true))
             .collect();
         let keep_refused = plan
             .sinks
@@ -140,6 +158,7 @@ impl Judge {
             refused_schema: Arc::new(Schema::new(fields)),
             keep_refused,
             window_time: plan.windows.first().map(|window| window.event_time),
+            keeps_quarantine,
         }
     }
 
@@ -232,6 +251,16 @@ impl Judge {
             fields.push(Field::new(id.to_string(), array.data_type().clone(), true));
             columns.push(array);
         }
+        if !plan.duplicates.is_empty() {
+            for (id, array) in (plan.columns.len()..).zip(place::columns(draft)) {
+                let array = match &filter {
+                    Some(filter) => filter.filter(&array)?,
+                    None => array,
+                };
+                fields.push(Field::new(id.to_string(), array.data_type().clone(), true));
+                columns.push(array);
+            }
+        }
         let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(rows));
         let batch =
             RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
@@ -309,6 +338,20 @@ impl Judge {
                 |place| Arc::clone(&texts[place]),
             ));
         }
+        if self.keeps_quarantine {
+            let kind = kind(draft);
+            let kept = decode::raw_bytes(draft, &numbers, &source.format, &source.columns, &texts);
+            let (header, encoding) = match &draft.origin {
+                Some(Origin::Text { chunk, .. }) => {
+                    (chunk.header.record.as_slice(), chunk.header.encoding)
+                }
+                _ => (&[][..], Encoding::Utf8),
+            };
+            columns.push(Arc::new(StringArray::from(vec![kind.word(); rows])));
+            columns.push(Arc::new(BinaryArray::from_iter_values(kept)));
+            columns.push(Arc::new(BinaryArray::from(vec![header; rows])));
+            columns.push(Arc::new(StringArray::from(vec![encoding.name(); rows])));
+        }
         let batch = RecordBatch::try_new(Arc::clone(&self.refused_schema), columns)?;
         Ok(Batch {
             rows: Some(batch),
@@ -371,6 +414,20 @@ fn end(plan: &Plan, faults: &[Fault], counts: &mut RowCounts) -> End {
             .or_default() += 1;
     }
     end
+}
+
+/// What of a draft's refused rows is kept.
+fn kind(draft: &Draft) -> Kind {
+    match &draft.origin {
+        Some(Origin::Text { chunk, .. }) => match &chunk.broken {
+            Some(_) if chunk.line == 0 && chunk.bytes.is_empty() => Kind::File,
+            // Its first line is there, and may be a whole record under another job.
+            Some((reason, _)) if reason == "unclosed_quote" => Kind::Record,
+            Some(_) => Kind::Part,
+            None => Kind::Record,
+        },
+        _ => Kind::Table,
+    }
 }
 
 /// The rule that the fault breaks, where it stops the run, and the row.

@@ -196,13 +196,12 @@ fn lasting(summary: &Value) -> Value {
     ] {
         kept[name] = summary[name].clone();
     }
-    // Most jobs adjust nothing.
-    let adjusted = &summary["adjusted"];
-    if adjusted
-        .as_object()
-        .is_some_and(|columns| !columns.is_empty())
-    {
-        kept["adjusted"] = adjusted.clone();
+    // Most jobs adjust nothing and look for no duplicates.
+    for name in ["adjusted", "duplicates"] {
+        let found = &summary[name];
+        if found.as_object().is_some_and(|found| !found.is_empty()) {
+            kept[name] = found.clone();
+        }
     }
     kept
 }

@@ -98,6 +98,12 @@ impl Fed {
                 counted.fetch_add(rows.len() as u64, Ordering::Relaxed);
             }
         });
+        // More than a pipe holds has been taken, so rows are on their way and the feeder has its reader.
+        let deadline = Instant::now() + Duration::from_secs(40);
+        while taken.load(Ordering::Relaxed) < 1 << 20 {
+            assert!(Instant::now() < deadline, "the run takes no input");
+            std::thread::yield_now();
+        }
         place.wait_staged();
         Self {
             place,
@@ -140,7 +146,7 @@ fn explain_shows_where_reference_rows_are_and_how_keys_meet_them() {
     }
     let wrong = explain(&JOB.replacen("\"partitioned\"", "\"partitoned\"", 1));
     for words in [
-        "job.toml:17:13: lookups.products.placement: \"partitoned\"",
+        "job.toml:16:13: lookups.products.placement: \"partitoned\"",
         "auto, replicated, partitioned",
         "did you mean \"partitioned\"?",
     ] {

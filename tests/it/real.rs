@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::tables::{Cell, Row, read};
 
 /// The public files, where they are.
-fn data() -> Option<PathBuf> {
+pub(super) fn data() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let folder = std::env::var_os("CAUDAL_TEST_DATA").map_or(beside, PathBuf::from);
     if folder.join("FACTS.json").exists() {
@@ -21,7 +21,7 @@ fn data() -> Option<PathBuf> {
     None
 }
 
-fn facts(data: &Path) -> Value {
+pub(super) fn facts(data: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(data.join("FACTS.json")).unwrap()).unwrap()
 }
 
@@ -58,7 +58,7 @@ fn run(
 }
 
 /// A decimal column added up, as text with its scale; null counts nothing.
-fn sum(rows: &[Row], column: &str) -> String {
+pub(super) fn sum(rows: &[Row], column: &str) -> String {
     let mut scale = 0;
     let mut units = 0;
     for row in rows {

@@ -85,6 +85,7 @@ fn plan(partials: PartialsCodec) -> Plan {
         derived: vec![],
         stages: vec![],
         rules: vec![],
+        duplicates: Vec::new(),
         windows: vec![WindowPlan {
             name: "minute".into(),
             per: vec![1],

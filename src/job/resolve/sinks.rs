@@ -15,7 +15,9 @@ use crate::job::plan::{
 };
 use crate::job::problems::{nearest, quoted};
 use crate::job::spec::{self, CheckSpec, FilesSinkSpec, Named, SinkSpec, WindowSpec};
-use crate::job::tables::{ROWS, refused_columns_of, verdict_columns, window_columns};
+use crate::job::tables::{
+    ROWS, duplicate_columns, refused_columns_of, verdict_columns, window_columns,
+};
 
 /// The tables that sinks may take.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +30,8 @@ pub(super) struct Tables<'a> {
     pub(super) source_columns: usize,
     /// Ids of the derived columns, in file order.
     pub(super) derived: &'a [usize],
+    /// Whether the job looks for rows that repeat another.
+    pub(super) finds_duplicates: bool,
     pub(super) window_specs: &'a Named<WindowSpec>,
     pub(super) windows: &'a [Window],
     pub(super) check_specs: &'a Named<CheckSpec>,
@@ -117,6 +121,15 @@ fn read_from(
     match written {
         "rows" => return Some(SinkFrom::Rows),
         "refused" => return Some(SinkFrom::Refused),
+        "duplicates" => {
+            if !tables.finds_duplicates {
+                let wrong =
+                    Wrong::new("the job looks for no duplicates, so that there are none to take")
+                        .hint("[duplicates.NAME] says which rows repeat another");
+                report.add(&["sinks", name, "from"], wrong);
+            }
+            return Some(SinkFrom::Duplicates);
+        }
         "verdicts" => return Some(SinkFrom::Verdicts),
         _ => {}
     }
@@ -127,6 +140,7 @@ fn read_from(
         let mut known = vec![
             "rows".to_owned(),
             "refused".to_owned(),
+            "duplicates".to_owned(),
             "verdicts".to_owned(),
         ];
         known.extend(
@@ -248,6 +262,10 @@ fn table(from: SinkFrom, tables: Tables<'_>) -> Option<(Vec<Column>, HashSet<Str
         SinkFrom::Rows => Some((tables.rows.columns().to_vec(), tables.faulty.clone())),
         SinkFrom::Refused => Some((
             refused_columns_of(&tables.rows.columns()[..tables.source_columns]),
+            tables.faulty.clone(),
+        )),
+        SinkFrom::Duplicates => Some((
+            duplicate_columns(tables.rows.columns()),
             tables.faulty.clone(),
         )),
         SinkFrom::Verdicts => Some((verdict_columns(), HashSet::new())),

@@ -96,6 +96,7 @@ fn plan() -> Arc<Plan> {
         lookups,
         derived,
         rules: Vec::new(),
+        duplicates: Vec::new(),
         windows: Vec::new(),
         checks: Vec::new(),
         sinks: Vec::new(),

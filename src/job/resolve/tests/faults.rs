@@ -151,6 +151,15 @@ const CASES: &[(&str, &str)] = &[
         "on = { currency = \"cast(amount_usd as varchar)\" }",
     ),
     ("\"quantity <> 0\"", "\"quantity\""),
+    (
+        "[windows.minute]",
+        "[duplicates]\n\"order line\" = { key = [\"sale_id\", \"lin\", \"sale_id\"], keep = \"first\" }\nnone = { key = [], keep = \"report\" }\nquantity_not_zero = { by = \"row\", keep = \"first\" }\n[windows.minute]",
+    ),
+    ("from = \"refused\"", "from = \"duplicates\""),
+    (
+        "[windows.minute]",
+        "[duplicates]\nboth = { by = \"row\", key = [\"ts\"], keep = \"last\" }\nnone = { keep = \"first\" }\n[windows.minute]",
+    ),
     ("quantity_not_zero = {", "\"Quantity not zero\" = {"),
     (
         "per = [\"region_id\"]\nlength",

@@ -1,0 +1,105 @@
+//! Whether a job's refused rows can be fed again, and where they are.
+//!
+//! A replay adds rows to what is visible: right where outputs are rows alone, each by itself. What is worked out over all rows
+//! (windows, checks, duplicates) would be worked out over the replayed ones alone, and be wrong as a total without a sign of it.
+//! Such a job is run again as a whole, which is right, and replaces its quarantine, too.
+
+use std::path::{Path, PathBuf};
+
+use super::RunError;
+use crate::job::plan::{Plan, SinkFrom, SinkTo};
+use crate::sinks::{Manifest, OutputRoot, kept_files, shape};
+
+/// Why a job's refused rows can't be fed again. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// Something is worked out over all rows.
+    #[error(
+        "--replay: {what} of the job looks at all rows, and a replay has the refused ones alone\n  expected: a job of rows: sources, look-ups, derived columns, rules, sinks of rows and refused rows\n  now: nothing was started\n  hint: run the job without --replay: it reads everything again, and replaces its quarantine"
+    )]
+    AllRows {
+        /// What: `windows.minute`.
+        what: String,
+    },
+    /// No run has kept refused rows.
+    #[error(
+        "--replay: {}: no run of this job has kept refused rows\n  expected: a published run of a job with a sink of refused rows into files\n  now: nothing was started\n  hint: add [sinks.quarantine] with `from = \"refused\"` and `files`, and run the job", root.display()
+    )]
+    NothingKept {
+        /// The output root.
+        root: PathBuf,
+    },
+    /// A sink was written otherwise.
+    #[error(
+        "--replay: sinks.{sink} has other columns, another format or another folder than what is visible, and its rows would not fit beside them\n  expected: the sink as it was in the last run\n  now: nothing was started\n  hint: run the job without --replay"
+    )]
+    OtherShape {
+        /// The sink.
+        sink: String,
+    },
+}
+
+/// An output root, taken, and the rows that can be fed again.
+pub(super) struct Replayed {
+    pub(super) root: OutputRoot,
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Replayed {
+    /// Takes the job's output root, which completes a run that was cut while it was published.
+    pub(super) fn open(plan: &Plan) -> Result<Self, RunError> {
+        check(plan)?;
+        let nothing = || ReplayError::NothingKept {
+            root: plan.output.clone(),
+        };
+        if !plan.keeps_quarantine() || !plan.output.join("_caudal").exists() {
+            return Err(nothing().into());
+        }
+        let root = OutputRoot::open(&plan.output, &plan.name, &plan.sinks)?;
+        let newest = root.newest().ok_or_else(nothing)?;
+        let files = kept_files(root.path(), newest)?.ok_or_else(nothing)?;
+        check_shapes(plan, newest)?;
+        Ok(Self { root, files })
+    }
+}
+
+/// Checks that the job works out nothing over all rows.
+fn check(plan: &Plan) -> Result<(), ReplayError> {
+    let windows = plan
+        .windows
+        .iter()
+        .map(|window| format!("windows.{}", window.name));
+    let checks = plan
+        .checks
+        .iter()
+        .map(|check| format!("checks.{}", check.name));
+    let duplicates = plan.duplicates.iter();
+    let duplicates = duplicates.map(|duplicates| format!("duplicates.{}", duplicates.name));
+    match windows.chain(checks).chain(duplicates).next() {
+        Some(what) => Err(ReplayError::AllRows { what }),
+        None => Ok(()),
+    }
+}
+
+/// Checks that rows can be put beside those that are visible.
+fn check_shapes(plan: &Plan, newest: &Manifest) -> Result<(), ReplayError> {
+    for sink in &plan.sinks {
+        let SinkTo::Files { path, .. } = &sink.to else {
+            continue;
+        };
+        if sink.from != SinkFrom::Rows {
+            continue;
+        }
+        let before = newest.sinks.iter().find(|before| before.sink == sink.name);
+        let fits = before.is_some_and(|before| {
+            before.shape == shape(sink) && Path::new(&before.path) == path.as_path()
+        });
+        if !fits {
+            return Err(ReplayError::OtherShape {
+                sink: sink.name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
