@@ -153,6 +153,7 @@ fn chunk(text: String) -> Arc<Chunk> {
         offset: 0,
         line: 1,
         header: Arc::new(HeaderBinding {
+            by_line: false,
             encoding: Encoding::Utf8,
             record: Vec::new(),
             fields: COLUMNS.len(),
@@ -219,6 +220,7 @@ fn single(criterion: &mut Criterion) {
             .map(|field| (field == at).then_some(0))
             .collect();
         one.header = Arc::new(HeaderBinding {
+            by_line: false,
             encoding: Encoding::Utf8,
             record: Vec::new(),
             fields: COLUMNS.len(),

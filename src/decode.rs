@@ -44,6 +44,7 @@ pub use cut::{Cut, Cutter, count_lines, without_line_end};
 pub use detail::bytes_of_raw;
 pub use dialect::first_line_end;
 pub use header::{HeaderError, Written, bind_header};
+pub use json::{Elements, Found, blanks};
 pub use operator::decode;
 pub(crate) use pattern::{plain, swapped};
 pub use quarantine::{lines_and_bytes, raw_and_place, raw_bytes, raws_and_places, text_columns};
@@ -69,6 +70,8 @@ pub struct Decoder {
     format: Format,
     column_count: usize,
     index: Index,
+    /// Set for JSON.
+    json: Option<json::Reader>,
     /// Rows and bytes of the chunk before.
     last: (usize, usize),
 }
@@ -80,6 +83,10 @@ impl Decoder {
             Format::Csv(options) => options.nulls.as_slice(),
             Format::Json(_) | Format::Parquet => &[],
         };
+        let json = match format {
+            Format::Json(options) => Some(json::Reader::new(columns, options)),
+            Format::Csv(_) | Format::Parquet => None,
+        };
         Self {
             columns: columns.to_vec(),
             collectors: columns
@@ -89,6 +96,7 @@ impl Decoder {
             format: format.clone(),
             column_count,
             index: Index::default(),
+            json,
             last: (0, 0),
         }
     }
@@ -120,7 +128,7 @@ impl Decoder {
                 let options = options.clone();
                 self.delimited(&chunk, &options, &mut draft)
             }
-            (None, Format::Json(_) | Format::Parquet) => self.json_lines(&chunk, &mut draft),
+            (None, Format::Json(_) | Format::Parquet) => self.json(&chunk, &mut draft),
         };
         for (column, collector) in self.columns.iter().zip(&mut self.collectors) {
             draft.columns[column.id] = Some(collector.finish());
@@ -194,46 +202,25 @@ impl Decoder {
         starts
     }
 
-    fn json_lines(&mut self, chunk: &Chunk, draft: &mut Draft) -> Vec<u32> {
+    fn json(&mut self, chunk: &Chunk, draft: &mut Draft) -> Vec<u32> {
         let bytes = chunk.bytes.as_slice();
-        let filter = Filter::default();
-        let mut lines = Splitter::new(bytes, 1, Dialect::LINES, &filter);
         let mut starts = self.begin(bytes);
-        while lines.next(&mut self.index).is_some() {
-            for (start, end) in self.index.spans(0) {
-                let line = &bytes[start..end];
-                if line.trim_ascii().is_empty() {
-                    continue;
-                }
-                let row = draft.rows;
-                let values = json::object(line, &self.columns);
-                for (at, (column, to)) in self.columns.iter().zip(&mut self.collectors).enumerate()
-                {
-                    match &values {
-                        Some(values) => {
-                            json::give(
-                                values[at].as_ref(),
-                                column,
-                                to.as_mut(),
-                                row,
-                                &mut draft.faults,
-                            );
-                        }
-                        None => to.absent(row, true, &mut draft.faults),
-                    }
-                }
-                if values.is_none() {
-                    let detail = shown(line, detail::LONGEST);
-                    draft.faults.push(Fault {
-                        row,
-                        site: Site::Record,
-                        reason: Arc::from("invalid_json"),
-                        detail,
-                    });
-                }
-                starts.push(narrow(start));
-                draft.rows += 1;
+        let reader = self
+            .json
+            .as_mut()
+            .expect("columnar files have no text to decode");
+        let mut standing = reader.begin(&chunk.header);
+        while reader.next(bytes, &mut standing) {
+            let faults = &mut draft.faults;
+            reader.record_faults(chunk, draft.rows, faults);
+            for (column, collector) in self.collectors.iter_mut().enumerate() {
+                let before = faults.len();
+                collector.cells(&reader.given(bytes, column, draft.rows), faults);
+                reader.name_elements(column, draft.rows, &mut faults[before..]);
             }
+            starts.extend_from_slice(&reader.cells.starts);
+            draft.rows += reader.cells.rows();
+            draft.dropped.empty_arrays += reader.dropped();
         }
         starts.push(narrow(bytes.len()));
         starts

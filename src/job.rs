@@ -8,6 +8,7 @@
 //! Nothing here reads data or starts anything.
 
 pub mod document;
+pub mod path;
 pub mod plan;
 pub mod problems;
 pub mod resolve;

@@ -18,6 +18,7 @@
 //! Cutting is serial for each process: a block is read and scanned for its last record end at several GB/s, which is a small
 //! part of what decoding it costs, and in return a chunk begins and ends with a record, whatever is quoted in it.
 
+mod elements;
 mod feed;
 mod files;
 pub mod generate;

@@ -9,8 +9,8 @@ use super::numbers::data_type;
 use super::stop::{FINE, Stop};
 use super::{load, print};
 use crate::job::plan::{
-    Format, Keep, LookupPlan, Measure, Missing, Placement, Plan, SinkFormat, SinkFrom, SinkPlan,
-    SinkTo, SourceColumn, Then, Transport, WindowLength, WindowPlan,
+    Format, Keep, LookupPlan, Measure, Missing, Placement, Plan, Records, SinkFormat, SinkFrom,
+    SinkPlan, SinkTo, SourceColumn, Then, Transport, WindowLength, WindowPlan,
 };
 use crate::job::resolve::type_text;
 
@@ -196,7 +196,11 @@ fn document(plan: &Plan) -> Value {
 fn transport(transport: &Transport, format: &Format) -> String {
     let format = match format {
         Format::Csv(_) => "csv",
-        Format::Json(_) => "json",
+        Format::Json(options) => match options.records {
+            Records::Lines => "json lines",
+            Records::Array => "json array",
+            Records::Objects => "json objects",
+        },
         Format::Parquet => "parquet",
     };
     match transport {

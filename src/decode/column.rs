@@ -8,6 +8,7 @@ use arrow_array::types::{Int16Type, Int32Type, Int64Type};
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 
 use super::dialect::Dialect;
+use super::json::{Given, Meaning};
 use super::kernel::{Adjusted, Bad, Kernel, trim};
 use super::notation::Notated;
 use super::number::{
@@ -58,6 +59,9 @@ pub(super) trait Collect: Debug + Send {
 
     /// Takes field `field` of every row of the stretch.
     fn stretch(&mut self, stretch: &Stretch<'_>, field: usize, faults: &mut Vec<Fault>);
+
+    /// Takes the column's value of every row of a stretch of JSON records.
+    fn cells(&mut self, given: &Given<'_>, faults: &mut Vec<Fault>);
 
     /// Takes one text as the value of the draft's next row.
     fn text(&mut self, row: usize, text: &[u8], quoted: bool, faults: &mut Vec<Fault>);
@@ -295,6 +299,44 @@ impl<K: Kernel> Collect for Values<K> {
                     Some(value) => self.read[before + row] = value,
                     None => self.nulls.push(narrow(before + row)),
                 }
+            }
+        }
+    }
+
+    fn cells(&mut self, given: &Given<'_>, faults: &mut Vec<Fault>) {
+        let before = self.read.len();
+        self.read
+            .resize(before + given.rows(), K::Native::default());
+        for (row, cell) in given.cells().enumerate() {
+            let fast = match given.plain(cell) {
+                Some((start, end)) if self.fast => self.kernel.fast(given.bytes(), start, end),
+                _ => None,
+            };
+            if let Some(value) = fast {
+                self.read[before + row] = value;
+                continue;
+            }
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let number = given.first_row() + row;
+            let value = match given.meaning(cell, &mut scratch) {
+                // As if unquoted: a column may say which texts mean null.
+                Meaning::Text(text) => self.read(number, text, false, K::parse, faults),
+                Meaning::Value(text) => self.read(number, text, false, K::parse_value, faults),
+                Meaning::Bad(bad, text) => {
+                    self.judge.bad(number, bad, text, faults);
+                    None
+                }
+                Meaning::Absent { judged } => {
+                    if !judged {
+                        self.judge.absent(number, faults);
+                    }
+                    None
+                }
+            };
+            self.scratch = scratch;
+            match value {
+                Some(value) => self.read[before + row] = value,
+                None => self.nulls.push(narrow(before + row)),
             }
         }
     }

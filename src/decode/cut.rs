@@ -180,6 +180,11 @@ pub fn count_lines(bytes: &[u8]) -> u64 {
     u64::try_from(lines).expect("a length fits into 64 bits")
 }
 
+/// The first line end from `from` on, or the end of the bytes.
+pub(super) fn line_end(bytes: &[u8], from: usize) -> usize {
+    memchr2(b'\n', b'\r', &bytes[from..]).map_or(bytes.len(), |found| from + found)
+}
+
 /// A record without its line end.
 pub fn without_line_end(record: &[u8]) -> &[u8] {
     let record = record.strip_suffix(b"\n").unwrap_or(record);

@@ -111,6 +111,7 @@ pub fn bind_header(
 ) -> Result<HeaderBinding, HeaderError> {
     if !options.header {
         return Ok(HeaderBinding {
+            by_line: false,
             encoding,
             record: Vec::new(),
             fields: columns.len(),
@@ -140,6 +141,7 @@ pub fn bind_header(
         .collect();
     if missing.is_empty() {
         return Ok(HeaderBinding {
+            by_line: false,
             encoding,
             record: without_line_end(header_record).to_vec(),
             fields: names.len(),

@@ -1,251 +1,276 @@
-//! JSON lines: one object a line, its members bound to columns by name.
+//! JSON into columns: objects, their members bound to columns by path.
 //!
-//! Numbers are read from their text, so that no whole number and no cent is lost on the way through a double. A value
-//! of another JSON type than the column's is a fault of the column; a line that is no object is one of the record.
+//! ```text
+//! bytes --walk--> a cell for each column: where its value stands --a tight loop for each column--> arrays
+//!         \                                                        \
+//!          record faults (no row is lost)                           column faults (the value is null)
+//! ```
+//!
+//! One pass over the bytes holds them to the grammar and notes where values stand (`walk`); then each column reads its
+//! values of a stretch, by the kernels that read fields of delimited text. Nothing is built for a record: no map, no value.
+//!
+//! - Numbers are read from their digits, so that no whole number and no cent is lost on the way through a double.
+//! - A value of another JSON type than the column's is a fault of the column; text that is no object is one of the record.
+//! - A name that stands twice is a fault of the columns that read it: no one of the values is the right one.
+//! - `items[].sku` makes each element a row that has the record's other columns, too. Without elements the record is one
+//!   row with nulls, or none where the source says so. A record that is refused as a whole is one row.
+//! - What may lie between records, and how reading goes on behind broken ones, is the subject of `cut`.
+//!
+//! Cost: twelve bytes for each path and row of 48 KiB of text; a record with many elements has all its rows at once.
 
-use std::borrow::Cow;
+mod cells;
+mod cut;
+mod grammar;
+mod shown;
+#[cfg(test)]
+mod tests;
+mod text;
+mod tree;
+mod walk;
 
-use serde::de::IgnoredAny;
+pub(super) use cells::{Fits, Given, Meaning, WRONG_TYPE};
+pub use cut::{Elements, Found, blanks};
+pub(super) use shown::{record_of, records, texts_of};
 
-use super::column::Collect;
-use super::kernel::Bad;
-use crate::job::plan::{ColumnType, SourceColumn};
-use crate::record::Fault;
+use self::cells::{Cells, Kind};
+use self::grammar::{Grammar, Shape, Wrong};
+use self::tree::Tree;
+use self::walk::Walk;
+use crate::job::plan::{EmptyArray, JsonOptions, Records, SourceColumn};
+use crate::record::{Chunk, Fault, HeaderBinding, Site, shown as shown_text};
 
-/// The value is of a type that no text of the column's type can be.
-pub(super) const WRONG_TYPE: Bad = Bad::new("wrong_type");
+use super::cut::line_end;
+use super::detail::LONGEST;
+use super::text::invalid;
 
-/// A member's value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value<'a> {
-    Null,
-    /// `true` or `false`.
-    Boolean(&'a [u8]),
-    /// As written.
-    Number(&'a [u8]),
-    /// Without quotes and escapes; may be no UTF-8.
-    Text(Cow<'a, [u8]>),
-    /// An array or object as written.
-    Nested(&'a [u8]),
-}
+/// Bytes of records whose cells are filled before columns read them; see the splitter's.
+const STRETCH_BYTES: usize = 48 * 1024;
 
-impl Value<'_> {
-    /// The value as quarantine shows it; empty for null.
-    pub(super) fn text(&self) -> &[u8] {
-        match self {
-            Self::Null => &[],
-            Self::Boolean(text) | Self::Number(text) | Self::Nested(text) => text,
-            Self::Text(text) => text,
-        }
-    }
-}
-
-/// The members of an object that are columns, in the order of `columns`; of two members with one name the later counts.
-/// `None` where the line is no JSON object.
-pub(super) fn object<'a>(
-    line: &'a [u8],
-    columns: &[SourceColumn],
-) -> Option<Vec<Option<Value<'a>>>> {
-    let mut values = vec![None; columns.len()];
-    let mut cursor = Cursor { rest: line };
-    // Members mostly come in the order of the columns.
-    let mut guess = 0;
-    cursor.expect(b'{')?;
-    if cursor.peek()? == b'}' {
-        cursor.expect(b'}')?;
-    } else {
-        loop {
-            cursor.expect(b'"')?;
-            let name = cursor.string()?;
-            cursor.expect(b':')?;
-            let value = cursor.value()?;
-            let is_named = |column: &SourceColumn| column.header.as_bytes() == &*name;
-            let place = if columns.get(guess).is_some_and(is_named) {
-                Some(guess)
-            } else {
-                columns.iter().position(is_named)
-            };
-            if let Some(place) = place {
-                values[place] = Some(value);
-                guess = place + 1;
-            }
-            match cursor.next()? {
-                b',' => {}
-                b'}' => break,
-                _ => return None,
-            }
-        }
-    }
-    cursor
-        .rest
-        .iter()
-        .all(|byte| is_blank(*byte))
-        .then_some(values)
-}
-
-/// Gives a member's value to its column.
-pub(super) fn give(
-    value: Option<&Value<'_>>,
-    column: &SourceColumn,
-    to: &mut dyn Collect,
-    row: usize,
-    faults: &mut Vec<Fault>,
-) {
-    let fits = match value {
-        None | Some(Value::Null) => return to.absent(row, false, faults),
-        Some(Value::Nested(_)) => false,
-        Some(Value::Boolean(_)) => column.column_type == ColumnType::Boolean,
-        Some(Value::Number(_)) => match column.column_type {
-            ColumnType::SmallInt
-            | ColumnType::Int
-            | ColumnType::BigInt
-            | ColumnType::Double
-            | ColumnType::Decimal(..) => true,
-            ColumnType::Timestamp => column.unit.is_some(),
-            ColumnType::Boolean => column.lenient,
-            ColumnType::Varchar | ColumnType::Date => false,
-        },
-        Some(Value::Text(_)) => match column.column_type {
-            ColumnType::Varchar
-            | ColumnType::Decimal(..)
-            | ColumnType::Date
-            | ColumnType::Timestamp => true,
-            ColumnType::SmallInt
-            | ColumnType::Int
-            | ColumnType::BigInt
-            | ColumnType::Double
-            | ColumnType::Boolean => column.lenient,
-        },
-    };
-    let text = value.map_or(&[][..], Value::text);
-    if fits && matches!(value, Some(Value::Number(_) | Value::Boolean(_))) {
-        to.value(row, text, faults);
-    } else if fits {
-        // As if unquoted: a column may say which texts mean null.
-        to.text(row, text, false, faults);
-    } else {
-        to.misfit(row, WRONG_TYPE, text, faults);
-    }
-}
-
-const fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
-}
-
-/// What is left of a line.
+/// Reads the records of one source's chunks.
 #[derive(Debug)]
-struct Cursor<'a> {
-    rest: &'a [u8],
+pub(super) struct Reader {
+    options: JsonOptions,
+    tree: Tree,
+    fits: Vec<Fits>,
+    pub(super) cells: Cells,
 }
 
-impl<'a> Cursor<'a> {
-    /// The next byte that is no blank.
-    fn peek(&mut self) -> Option<u8> {
-        while let Some((&byte, rest)) = self.rest.split_first() {
-            if !is_blank(byte) {
-                return Some(byte);
+/// Where reading stands in a chunk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    records: Records,
+    /// Next byte.
+    at: usize,
+    /// What stands before it: the array's bracket or a comma.
+    separator: Option<u8>,
+}
+
+impl Reader {
+    pub(super) fn new(columns: &[SourceColumn], options: &JsonOptions) -> Self {
+        let tree = Tree::new(columns);
+        let fits = |(place, column): (usize, &SourceColumn)| {
+            let as_written = options.as_written.contains(&place);
+            Fits::new(column, tree.slots[place], as_written)
+        };
+        Self {
+            options: options.clone(),
+            fits: columns.iter().enumerate().map(fits).collect(),
+            cells: Cells {
+                width: tree.width(),
+                ..Cells::default()
+            },
+            tree,
+        }
+    }
+
+    /// The beginning of a chunk.
+    pub(super) fn begin(&self, header: &HeaderBinding) -> Standing {
+        Standing {
+            records: records(header, &self.options),
+            at: 0,
+            separator: None,
+        }
+    }
+
+    /// Fills the cells of the next stretch, whose rows are all new; false where there are no more bytes.
+    pub(super) fn next(&mut self, bytes: &[u8], standing: &mut Standing) -> bool {
+        self.cells.clear();
+        if standing.at >= bytes.len() {
+            return false;
+        }
+        match standing.records {
+            Records::Lines => self.lines(bytes, standing),
+            Records::Array => self.elements(bytes, standing, true),
+            Records::Objects => self.elements(bytes, standing, false),
+        }
+        true
+    }
+
+    /// One column of the stretch.
+    pub(super) fn given<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        column: usize,
+        first_row: usize,
+    ) -> Given<'a> {
+        Given {
+            bytes,
+            cells: &self.cells,
+            fits: &self.fits[column],
+            first_row,
+        }
+    }
+
+    /// The faults of records of the stretch.
+    pub(super) fn record_faults(&self, chunk: &Chunk, first_row: usize, faults: &mut Vec<Fault>) {
+        let bytes = chunk.bytes.as_slice();
+        for (row, wrong) in &self.cells.flaws {
+            let start = super::scan::wide(self.cells.starts[*row]);
+            faults.push(Fault {
+                row: first_row + row,
+                site: Site::Record,
+                reason: match wrong.code {
+                    "invalid_utf8" => invalid(chunk.header.encoding).code.into(),
+                    code => code.into(),
+                },
+                detail: in_words(bytes, start, wrong),
+            });
+        }
+    }
+
+    /// Says in the faults of a column which element they are about, where the column is read in elements.
+    pub(super) fn name_elements(&self, column: usize, first_row: usize, faults: &mut [Fault]) {
+        let slot = self.tree.slots[column];
+        let Some(unnest) = self.tree.unnest else {
+            return;
+        };
+        if !(unnest.from..unnest.to).contains(&slot) {
+            return;
+        }
+        for fault in faults {
+            let row = fault.row - first_row;
+            // Where there is no array, there are no elements.
+            let array = self.cells.all[row * self.cells.width + unnest.array];
+            if array.kind == Kind::Value(Shape::Array) {
+                let detail = format!("[{}] {}", self.cells.elements[row], fault.detail);
+                fault.detail = detail.trim_end().chars().take(LONGEST).collect();
             }
-            self.rest = rest;
         }
-        None
     }
 
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.rest = &self.rest[1..];
-        Some(byte)
+    /// Records that became no rows in this stretch.
+    pub(super) fn dropped(&self) -> u64 {
+        self.cells.dropped
     }
 
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        (self.next()? == byte).then_some(())
-    }
-
-    /// A string whose opening quote has been read.
-    fn string(&mut self) -> Option<Cow<'a, [u8]>> {
-        let text = self.rest;
-        let mut at = memchr::memchr2(b'"', b'\\', text)?;
-        let escaped = text[at] == b'\\';
-        while text.get(at)? == &b'\\' {
-            at = at + 2 + memchr::memchr2(b'"', b'\\', text.get(at + 2..)?)?;
-        }
-        let inner = &text[..at];
-        self.rest = &text[at + 1..];
-        if inner.iter().any(|&byte| byte < b' ') {
-            return None;
-        }
-        if !escaped {
-            return Some(Cow::Borrowed(inner));
-        }
-        let quoted = [b"\"", inner, b"\""].concat();
-        serde_json::from_slice::<String>(&quoted)
-            .ok()
-            .map(|text| Cow::Owned(text.into_bytes()))
-    }
-
-    fn value(&mut self) -> Option<Value<'a>> {
-        match self.peek()? {
-            b'"' => {
-                self.rest = &self.rest[1..];
-                self.string().map(Value::Text)
+    fn lines(&mut self, bytes: &[u8], standing: &mut Standing) {
+        let grammar = Grammar::<true> {
+            bytes,
+            max_depth: self.options.max_depth,
+        };
+        let drop_empty = self.options.empty_array == EmptyArray::Drop;
+        let mut walk = Walk::new(grammar, &mut self.tree, &mut self.cells);
+        let to = standing.at.saturating_add(STRETCH_BYTES);
+        let mut at = standing.at;
+        while at < to {
+            // 1. A line that is not blank.
+            let start = grammar.blanks(at);
+            match bytes.get(start) {
+                None => {
+                    at = bytes.len();
+                    break;
+                }
+                Some(b'\n' | b'\r') => {
+                    at = start + 1;
+                    continue;
+                }
+                Some(_) => {}
             }
-            b'{' | b'[' => {
-                let mut values =
-                    serde_json::Deserializer::from_slice(self.rest).into_iter::<IgnoredAny>();
-                values.next()?.ok()?;
-                Some(Value::Nested(self.take(values.byte_offset())))
+            // 2. Its object, and nothing else.
+            let read = walk.record(start).and_then(|past| {
+                let end = grammar.blanks(past);
+                match bytes.get(end) {
+                    None | Some(b'\n' | b'\r') => Ok(end),
+                    Some(_) => Err(Wrong::json(end, "something behind the object")),
+                }
+            });
+            match read {
+                Ok(end) => {
+                    walk.keep(at, drop_empty);
+                    at = end + 1;
+                }
+                Err(wrong) => {
+                    walk.refuse(at, wrong);
+                    at = line_end(bytes, at);
+                }
             }
-            b'-' | b'0'..=b'9' => self.number().map(Value::Number),
-            _ => {
-                let length = self
-                    .rest
-                    .iter()
-                    .take_while(|byte| byte.is_ascii_alphabetic())
-                    .count();
-                match self.take(length) {
-                    b"null" => Some(Value::Null),
-                    word @ (b"true" | b"false") => Some(Value::Boolean(word)),
-                    _ => None,
+        }
+        standing.at = at.min(bytes.len());
+    }
+
+    fn elements(&mut self, bytes: &[u8], standing: &mut Standing, array: bool) {
+        let grammar = Grammar::<false> {
+            bytes,
+            max_depth: self.options.max_depth,
+        };
+        let drop_empty = self.options.empty_array == EmptyArray::Drop;
+        let mut elements = Elements::new(array);
+        let mut walk = Walk::new(grammar, &mut self.tree, &mut self.cells);
+        let to = standing.at.saturating_add(STRETCH_BYTES);
+        let Standing { at, separator, .. } = standing;
+        while *at < to {
+            // 1. What separates records.
+            *at = grammar.blanks(*at);
+            let Some(byte) = bytes.get(*at) else {
+                *at = bytes.len();
+                break;
+            };
+            if array && separator.is_none() && (*byte == b',' || (*byte == b'[' && *at == 0)) {
+                *separator = Some(*byte);
+                *at += 1;
+                continue;
+            }
+            if array && *separator != Some(b',') && *byte == b']' {
+                // Readers give out nothing behind it.
+                *at = bytes.len();
+                break;
+            }
+            // 2. The record.
+            let start = *at;
+            let before = separator.take();
+            let read = if array && before.is_none() {
+                Err(Wrong::json(start, "a comma is missing before it"))
+            } else if array && matches!(byte, b',' | b']') {
+                Err(Wrong::json(start, "an element is missing"))
+            } else {
+                walk.record(start)
+            };
+            match read {
+                Ok(past) => {
+                    walk.keep(start, drop_empty);
+                    *at = past;
+                }
+                Err(wrong) => {
+                    walk.refuse(start, wrong);
+                    *at = elements.end(bytes, start);
                 }
             }
         }
     }
+}
 
-    fn take(&mut self, length: usize) -> &'a [u8] {
-        let (taken, rest) = self.rest.split_at(length);
-        self.rest = rest;
-        taken
+/// A record's fault for people: where in the record, and what stands there.
+fn in_words(bytes: &[u8], start: usize, wrong: &Wrong) -> String {
+    let words = format!("byte {}: {}", wrong.at - start, wrong.what);
+    let near = bytes.get(wrong.at..).unwrap_or(&[]);
+    let near = &near[..near
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(near.len())];
+    let left = LONGEST.saturating_sub(words.chars().count() + 2);
+    let near = shown_text(near.trim_ascii(), left.min(20));
+    if near.is_empty() {
+        return words.chars().take(LONGEST).collect();
     }
-
-    /// A number, held to the grammar of JSON.
-    fn number(&mut self) -> Option<&'a [u8]> {
-        let is_part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
-        let text = self.take(self.rest.iter().take_while(is_part).count());
-        let mut rest = text.strip_prefix(b"-").unwrap_or(text);
-        let digits = |from: &mut &[u8]| {
-            let count = from.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            *from = &from[count..];
-            count
-        };
-        let leading_zero = rest.first() == Some(&b'0');
-        let whole = digits(&mut rest);
-        if whole == 0 || (leading_zero && whole > 1) {
-            return None;
-        }
-        if let Some(after) = rest.strip_prefix(b".") {
-            rest = after;
-            if digits(&mut rest) == 0 {
-                return None;
-            }
-        }
-        if let [b'e' | b'E', after @ ..] = rest {
-            rest = match after {
-                [b'+' | b'-', after @ ..] => after,
-                _ => after,
-            };
-            if digits(&mut rest) == 0 {
-                return None;
-            }
-        }
-        rest.is_empty().then_some(text)
-    }
+    format!("{words}: {near}")
 }

@@ -16,7 +16,7 @@ use super::detail::lossless;
 use super::dialect::Dialect;
 use super::json;
 use super::scan::wide;
-use crate::job::plan::{CsvOptions, Format, SourceColumn};
+use crate::job::plan::{CsvOptions, Format, JsonOptions, SourceColumn};
 use crate::record::{Chunk, Draft, Encoding, Origin, Place};
 
 /// The source's columns as text for some rows of a draft, as read, in the order of `columns`: null where the field is
@@ -33,8 +33,8 @@ pub fn text_columns(
         (Some(Origin::Text { chunk, starts }), Format::Csv(options)) => {
             csv_columns(chunk, starts, rows, columns, format, options)
         }
-        (Some(Origin::Text { chunk, starts }), Format::Json(_) | Format::Parquet) => {
-            json_columns(chunk, starts, rows, columns, format)
+        (Some(Origin::Text { chunk, starts }), Format::Json(options)) => {
+            json_columns(chunk, starts, rows, columns, options)
         }
         (Some(Origin::Table { batch, .. }), _) => {
             let rows: UInt64Array = rows
@@ -51,7 +51,7 @@ pub fn text_columns(
                 .map(|column| text(column).unwrap_or_else(none))
                 .collect()
         }
-        (None, _) => columns
+        (Some(Origin::Text { .. }), Format::Parquet) | (None, _) => columns
             .iter()
             .map(|_| -> ArrayRef { Arc::new(StringArray::new_null(rows.len())) })
             .collect(),
@@ -80,7 +80,7 @@ pub fn raws_and_places(draft: &Draft, rows: &[usize], format: &Format) -> Vec<(S
             let encoding = chunk.header.encoding;
             let places = places(chunk, rows.iter().map(|&row| wide(starts[row])));
             let each = |(&row, (line, byte)): (&usize, (u64, u64))| {
-                let record = record(chunk, starts, row, &mut cutter);
+                let record = record(chunk, starts, row, format, &mut cutter);
                 let raw = match encoding {
                     Encoding::Utf8 => lossless(record),
                     _ => lossless(&encoding.bytes_in_file(record)),
@@ -112,13 +112,23 @@ pub fn raws_and_places(draft: &Draft, rows: &[usize], format: &Format) -> Vec<(S
 }
 
 /// The bytes of a row's record, without its line end.
-fn record<'a>(chunk: &'a Chunk, starts: &[u32], row: usize, cutter: &mut Cutter) -> &'a [u8] {
-    let to_end = &chunk.bytes[wide(starts[row])..];
+fn record<'a>(
+    chunk: &'a Chunk,
+    starts: &[u32],
+    row: usize,
+    format: &Format,
+    cutter: &mut Cutter,
+) -> &'a [u8] {
+    let start = wide(starts[row]);
+    let to_end = &chunk.bytes[start..];
     // Records that were dropped and empty lines may stand before the next row. A broken chunk is one row.
-    if chunk.broken.is_some() {
-        without_line_end(to_end)
-    } else {
-        cutter.first_record(to_end).0
+    match format {
+        _ if chunk.broken.is_some() => without_line_end(to_end),
+        Format::Json(options) => {
+            let records = json::records(&chunk.header, options);
+            json::record_of(&chunk.bytes, start, records)
+        }
+        Format::Csv(_) | Format::Parquet => cutter.first_record(to_end).0,
     }
 }
 
@@ -176,7 +186,7 @@ pub fn raw_bytes(
             let mut cutter = Cutter::new(format);
             rows.iter()
                 .map(|&row| {
-                    let record = record(chunk, starts, row, &mut cutter);
+                    let record = record(chunk, starts, row, format, &mut cutter);
                     chunk.header.encoding.bytes_in_file(record)
                 })
                 .collect()
@@ -211,7 +221,7 @@ fn csv_columns(
     let bound = super::header::fields_of_columns(&chunk.header, columns);
     let mut text = Vec::new();
     for &row in rows {
-        let record = record(chunk, starts, row, &mut cutter);
+        let record = record(chunk, starts, row, format, &mut cutter);
         let fields = if chunk.broken.is_some() {
             Vec::new()
         } else {
@@ -257,25 +267,22 @@ fn json_columns(
     starts: &[u32],
     rows: &[usize],
     columns: &[SourceColumn],
-    format: &Format,
+    options: &JsonOptions,
 ) -> Vec<ArrayRef> {
     let mut builders: Vec<StringBuilder> = columns.iter().map(|_| StringBuilder::new()).collect();
-    let mut cutter = Cutter::new(format);
     for &row in rows {
-        let values = if chunk.broken.is_some() {
-            None
+        // Rows of one record begin at the same byte.
+        let of_record = starts[..row].iter().rev();
+        let element = of_record.take_while(|start| **start == starts[row]).count();
+        let texts = if chunk.broken.is_some() {
+            vec![None; columns.len()]
         } else {
-            json::object(record(chunk, starts, row, &mut cutter), columns)
+            let records = json::records(&chunk.header, options);
+            let record = json::record_of(&chunk.bytes, wide(starts[row]), records);
+            json::texts_of(record, element, columns, options)
         };
-        for (at, builder) in builders.iter_mut().enumerate() {
-            match values
-                .as_ref()
-                .and_then(|values| values[at].as_ref())
-                .map(json::Value::text)
-            {
-                None | Some([]) => builder.append_null(),
-                Some(text) => builder.append_value(readable(chunk, text)),
-            }
+        for (builder, text) in builders.iter_mut().zip(texts) {
+            builder.append_option(text);
         }
     }
     builders

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use super::scan::wide;
 use super::*;
-use crate::job::plan::{ColumnType, JsonOptions, LineEnd, OnBad, OnNul};
+use crate::job::plan::{ColumnType, LineEnd, OnBad, OnNul};
 use crate::record::{Dropped, Encoding};
 
 /// A column as the job file's defaults make it.
@@ -52,6 +52,7 @@ fn chunk(bytes: &[u8], fields: usize) -> Arc<Chunk> {
         offset: 100,
         line: 2,
         header: Arc::new(HeaderBinding {
+            by_line: false,
             encoding: Encoding::Utf8,
             record: Vec::new(),
             fields,
@@ -75,7 +76,7 @@ fn texts(count: usize) -> Vec<SourceColumn> {
 }
 
 /// A column's values as text, null as `None`.
-fn shown(array: &ArrayRef) -> Vec<Option<String>> {
+pub(super) fn shown(array: &ArrayRef) -> Vec<Option<String>> {
     let text = cast(array, &DataType::Utf8).unwrap();
     let text = text.as_any().downcast_ref::<StringArray>().unwrap();
     text.iter().map(|value| value.map(str::to_owned)).collect()
@@ -87,7 +88,7 @@ fn values_of(bytes: &[u8], column: SourceColumn) -> (Vec<Option<String>>, Vec<St
     (shown(draft.columns[0].as_ref().unwrap()), faults_of(&draft))
 }
 
-fn faults_of(draft: &Draft) -> Vec<String> {
+pub(super) fn faults_of(draft: &Draft) -> Vec<String> {
     draft
         .faults
         .iter()

@@ -11,6 +11,7 @@ use arrow_array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
 use arrow_buffer::OffsetBuffer;
 
 use super::column::{Collect, Judge, Stretch, null_buffer};
+use super::json::{Given, Meaning};
 use super::kernel::{Bad, tail_word};
 use super::scan::narrow;
 use crate::job::plan::OnNul;
@@ -30,7 +31,7 @@ const NUL_IN_TEXT: Bad = Bad {
 };
 
 /// What bytes are that are no text in the file's encoding.
-const fn invalid(encoding: Encoding) -> Bad {
+pub(super) const fn invalid(encoding: Encoding) -> Bad {
     match encoding {
         Encoding::Utf8 => Bad {
             code: "invalid_utf8",
@@ -279,6 +280,40 @@ impl Collect for Texts {
             } else {
                 self.push(stretch.first_row + row, raw, stretch.ascii, faults);
             }
+        }
+    }
+
+    fn cells(&mut self, given: &Given<'_>, faults: &mut Vec<Fault>) {
+        let as_it_stands = self.judge.nulls.is_empty() && !self.judge.lenient;
+        for (row, cell) in given.cells().enumerate() {
+            // 1. Texts without escapes, which mostly are known.
+            if as_it_stands
+                && let Some((start, end)) = given.plain(cell)
+                && start < end
+            {
+                let raw = &given.bytes()[start..end];
+                let key = Key::of_field(given.bytes(), end, raw);
+                if self.is_plain {
+                    self.plain.push(raw);
+                } else if let Some(found) = self.dictionary.find(key, raw) {
+                    self.keys.push(found);
+                } else {
+                    self.push(given.first_row() + row, raw, true, faults);
+                }
+                continue;
+            }
+            // 2. Everything else. The record is known to be UTF-8.
+            let number = given.first_row() + row;
+            let mut scratch = std::mem::take(&mut self.scratch);
+            match given.meaning(cell, &mut scratch) {
+                Meaning::Text(text) | Meaning::Value(text) => {
+                    let clean = memchr::memchr(0, text).is_none();
+                    self.value(number, text, false, clean, faults);
+                }
+                Meaning::Bad(bad, text) => self.misfit(number, bad, text, faults),
+                Meaning::Absent { judged } => self.absent(number, judged, faults),
+            }
+            self.scratch = scratch;
         }
     }
 

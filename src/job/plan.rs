@@ -192,7 +192,7 @@ pub enum Transport {
 pub enum Format {
     /// Delimited text.
     Csv(CsvOptions),
-    /// JSON lines.
+    /// JSON.
     Json(JsonOptions),
     /// Parquet.
     Parquet,
@@ -218,13 +218,59 @@ impl Format {
     }
 }
 
-/// Options of JSON lines.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Options of JSON that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonOptions {
     /// How the text is written, where no byte order mark says so.
     pub encoding: Encoding,
     /// What a NUL in a text does.
     pub on_nul: OnNul,
+    /// What stands between records.
+    pub records: Records,
+    /// Brackets that may be open at once in a record.
+    pub max_depth: usize,
+    /// What a record does whose array has no element to be a row.
+    pub empty_array: EmptyArray,
+    /// Positions of the columns that take any value as it is written.
+    pub as_written: Vec<usize>,
+}
+
+impl Default for JsonOptions {
+    fn default() -> Self {
+        Self {
+            encoding: Encoding::Utf8,
+            on_nul: OnNul::Refuse,
+            records: Records::Lines,
+            max_depth: Self::MAX_DEPTH,
+            empty_array: EmptyArray::Row,
+            as_written: Vec::new(),
+        }
+    }
+}
+
+impl JsonOptions {
+    /// `max_depth` where the job says none: what other readers take, and far above what sales have.
+    pub const MAX_DEPTH: usize = 128;
+}
+
+/// `records`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Records {
+    /// One object a line.
+    Lines,
+    /// The file is one array of objects.
+    Array,
+    /// Objects one after another, over any lines.
+    Objects,
+}
+
+/// `empty_array`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmptyArray {
+    /// It is one row with nulls.
+    Row,
+    /// It is dropped, and counted.
+    Drop,
 }
 
 /// `on_nul`.

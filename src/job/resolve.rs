@@ -22,6 +22,7 @@ mod notation;
 mod options;
 mod order;
 mod outputs;
+mod paths;
 mod reasons;
 mod report;
 mod rules;

@@ -137,7 +137,7 @@ pub struct SourceSpec {
     pub generate: Option<GenerateSpec>,
     /// Format: delimited text.
     pub csv: Option<CsvSpec>,
-    /// Format: JSON, one object a line.
+    /// Format: JSON objects, one a line or otherwise.
     pub json: Option<JsonSpec>,
     /// Format: Parquet.
     pub parquet: Option<ParquetSpec>,
@@ -230,7 +230,8 @@ pub enum OnNul {
     Strip,
 }
 
-/// Options of JSON lines that are read.
+/// Options of JSON that is read. A column's `header` is a path into the record: `order.customer.id`, `tags[0]`,
+/// `"net.price"` for a name with a dot; `items[].sku` makes each element of `items` a row.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonSpec {
@@ -238,9 +239,39 @@ pub struct JsonSpec {
     pub encoding: Option<String>,
     /// What a text with a NUL character in it does. Default: `"refuse"`, the row is refused as `nul_in_text`.
     pub on_nul: Option<OnNul>,
+    /// What stands between records. Default: `"lines"`. Example: `"array"`.
+    pub records: Option<RecordsSpec>,
+    /// What becomes of a record whose array has no element to be a row, because it is empty, null or missing.
+    /// Default: `"row"`.
+    pub empty_array: Option<EmptyArraySpec>,
+    /// Brackets that may be open at once in a record; one with more is refused as `too_deep`. Default: 128.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_depth: Option<u64>,
 }
 
-/// Options of JSON lines that are written: none.
+/// What stands between JSON records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordsSpec {
+    /// One object a line.
+    Lines,
+    /// The file is one array of objects.
+    Array,
+    /// Objects one after another, over any lines.
+    Objects,
+}
+
+/// What becomes of a record whose array has no element to be a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EmptyArraySpec {
+    /// It is one row with nulls for what is read in elements.
+    Row,
+    /// It is dropped, and counted as dropped.
+    Drop,
+}
+
+/// Options of JSON that is written: none.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonSinkSpec {}
@@ -255,10 +286,11 @@ pub struct ParquetSpec {}
 #[serde(deny_unknown_fields)]
 pub struct ColumnSpec {
     /// Type, and `not null` where a missing value is a fault: `boolean`, `smallint`, `int`, `bigint`, `double`,
-    /// `decimal(p,s)`, `varchar`, `date`, `timestamp`. Example: `"decimal(12,2) not null"`.
+    /// `decimal(p,s)`, `varchar`, `date`, `timestamp`. Of JSON files also `json`: any value as it is written there, as
+    /// a varchar. Example: `"decimal(12,2) not null"`.
     #[serde(rename = "type")]
     pub column_type: String,
-    /// Its name in the file. Default: the column's name.
+    /// Its name in the file; in JSON its path in the record. Default: the column's name.
     pub header: Option<String>,
     /// Names in a file of delimited text of several fields that make one timestamp, joined by a blank: the date and its time.
     /// Stands instead of `header`. Example: `["Date", "Time"]`.
@@ -416,7 +448,7 @@ pub struct LookupSpec {
     pub generate: Option<GenerateSpec>,
     /// Format: delimited text.
     pub csv: Option<CsvSpec>,
-    /// Format: JSON, one object a line.
+    /// Format: JSON objects, one a line or otherwise.
     pub json: Option<JsonSpec>,
     /// Format: Parquet.
     pub parquet: Option<ParquetSpec>,

@@ -95,6 +95,8 @@ pub struct HeaderBinding {
     /// The text of the file's header, without its line end; empty where it has none. Quarantine keeps it: a record alone
     /// does not say what its fields are.
     pub record: Vec<u8>,
+    /// Whether each line is a record, whatever the source says stands between them: so rows are fed again.
+    pub by_line: bool,
     /// Number of fields a record of this file has.
     pub fields: usize,
     /// For each field of the file, the position of its column in the source's `columns`, where there is one.

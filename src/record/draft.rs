@@ -53,16 +53,19 @@ pub struct Dropped {
     pub first_lines: u64,
     /// Lines at the end of a file, by `skip_last`.
     pub last_lines: u64,
+    /// Records whose array has no element to be a row, by `empty_array`.
+    pub empty_arrays: u64,
 }
 
 impl Dropped {
     /// The counts, each with the name of its option.
-    pub fn by_option(self) -> [(&'static str, u64); 4] {
+    pub fn by_option(self) -> [(&'static str, u64); 5] {
         [
             ("skip_blank", self.blank),
             ("skip_repeated_header", self.repeated_headers),
             ("skip_first", self.first_lines),
             ("skip_last", self.last_lines),
+            ("empty_array", self.empty_arrays),
         ]
     }
 }

@@ -370,6 +370,7 @@ impl Feed {
                     source: *source,
                     file: Arc::new(PathBuf::from("generated")),
                     header: Arc::new(HeaderBinding {
+                        by_line: false,
                         encoding: Encoding::Utf8,
                         record: VENTAS_COLUMNS.join(",").into_bytes(),
                         fields: VENTAS_COLUMNS.len(),
@@ -436,6 +437,7 @@ impl Feed {
             offset: 0,
             line: 0,
             header: Arc::new(HeaderBinding {
+                by_line: false,
                 encoding: Encoding::Utf8,
                 record: Vec::new(),
                 fields: 0,

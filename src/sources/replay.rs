@@ -190,6 +190,7 @@ impl Replay {
                         message: error.to_string(),
                     })?,
                 Format::Json(_) | Format::Parquet => HeaderBinding {
+                    by_line: true,
                     encoding,
                     record: Vec::new(),
                     fields: 0,
@@ -209,10 +210,10 @@ fn whole(kept: &Kept, encoding: Encoding, format: &Format, cutter: &mut Cutter) 
     }
     let mut record = encoding.text(kept.raw.0.clone());
     if matches!(format, Format::Json(_)) {
-        // An object written over several lines: line ends can only stand between its parts.
+        // An object may be written over several lines. A tab is a blank between its parts, too, and no part of a text either.
         for byte in &mut record {
             if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
+                *byte = b'\t';
             }
         }
     }

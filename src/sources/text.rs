@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use memchr::memchr2;
 
+use super::elements::Progress;
 use super::feed::length;
 use super::files::{SourceError, io};
 use super::input::TextInput;
 use super::open::{Compression, open_text};
 use crate::decode::{Cutter, bind_header, count_lines, first_line_end, without_line_end};
-use crate::job::plan::{Format, SourceColumn};
+use crate::job::plan::{Format, Records, SourceColumn};
 use crate::record::{Chunk, Dropped, HeaderBinding};
 
 /// Longest record in bytes, its line end not counted. A quote that is never closed makes the rest of a file one record:
@@ -21,25 +22,27 @@ use crate::record::{Chunk, Dropped, HeaderBinding};
 pub(super) const MAX_RECORD_BYTES: usize = 8 << 20;
 
 /// Bytes that quarantine keeps of a line above [`MAX_RECORD_BYTES`]: enough to see what it is, and small beside a chunk.
-const KEPT_BYTES: usize = 64 << 10;
+pub(super) const KEPT_BYTES: usize = 64 << 10;
 
 /// Why a piece is no record: the reason code, and words for people.
-type Broken = (Cow<'static, str>, String);
+pub(super) type Broken = (Cow<'static, str>, String);
 
 /// A text file that is being read.
 pub struct TextFile {
     owner: String,
     source: usize,
     path: Arc<PathBuf>,
-    input: TextInput,
+    pub(super) input: TextInput,
     action: &'static str,
     plain: bool,
     cutter: Cutter,
     header: Arc<HeaderBinding>,
+    /// Set where records are no lines.
+    elements: Option<Progress>,
     /// Read but not yet given out; begins at a record.
-    carry: Vec<u8>,
-    offset: u64,
-    line: u64,
+    pub(super) carry: Vec<u8>,
+    pub(super) offset: u64,
+    pub(super) line: u64,
     /// Lines taken away and not told of yet.
     dropped: Dropped,
     /// Names of optional columns that the header line does not have.
@@ -92,11 +95,13 @@ impl TextFile {
             plain: compression == Compression::None && path.is_file(),
             cutter: Cutter::new(format),
             header: Arc::new(HeaderBinding {
+                by_line: false,
                 encoding,
                 record: Vec::new(),
                 fields: 0,
                 column_of_field: Vec::new(),
             }),
+            elements: Progress::new(format),
             carry: Vec::new(),
             offset: length(mark),
             line: 1,
@@ -121,6 +126,11 @@ impl TextFile {
                 .map(|at| columns[at].header.clone())
                 .collect();
             file.header = Arc::new(header);
+        }
+        if let Format::Json(options) = format
+            && file.elements.is_some()
+        {
+            file.begin_elements(options.records == Records::Array)?;
         }
         Ok(file)
     }
@@ -170,7 +180,7 @@ impl TextFile {
         }
     }
 
-    fn bad_header(&self, code: &'static str, message: String) -> SourceError {
+    pub(super) fn bad_header(&self, code: &'static str, message: String) -> SourceError {
         SourceError::Header {
             owner: self.owner.clone(),
             path: self.path.to_path_buf(),
@@ -220,6 +230,11 @@ impl TextFile {
         bytes: usize,
         records_left: &mut Option<u64>,
     ) -> Result<Option<Chunk>, SourceError> {
+        if let Some(mut progress) = self.elements.take() {
+            let given = self.next_elements(&mut progress, bytes, records_left);
+            self.elements = Some(progress);
+            return given;
+        }
         let mut wanted = bytes;
         loop {
             if !self.input.ended && self.carry.len() < wanted {
@@ -335,7 +350,7 @@ impl TextFile {
     }
 
     /// Gives out the first `end` bytes of the carry.
-    fn give(&mut self, end: usize, broken: Option<Broken>) -> Chunk {
+    pub(super) fn give(&mut self, end: usize, broken: Option<Broken>) -> Chunk {
         let in_file = self.length_in_file(end);
         let rest = self.carry.split_off(end);
         let bytes = std::mem::replace(&mut self.carry, rest);
@@ -347,7 +362,7 @@ impl TextFile {
     }
 
     /// A chunk at the place where reading stands.
-    fn chunk(&mut self, bytes: Vec<u8>, broken: Option<Broken>) -> Chunk {
+    pub(super) fn chunk(&mut self, bytes: Vec<u8>, broken: Option<Broken>) -> Chunk {
         Chunk {
             places: Vec::new(),
             number: 0,
@@ -364,7 +379,7 @@ impl TextFile {
         }
     }
 
-    fn consume(&mut self, bytes: usize, lines: u64) {
+    pub(super) fn consume(&mut self, bytes: usize, lines: u64) {
         self.offset += self.length_in_file(bytes);
         self.carry.drain(..bytes);
         self.line += lines;
@@ -372,11 +387,15 @@ impl TextFile {
 
     /// How many bytes of the file the first `bytes` of the carry stand for.
     fn length_in_file(&self, bytes: usize) -> u64 {
-        let encoding = self.header.encoding;
-        encoding.length_in_file(&self.carry[..bytes])
+        self.in_file(&self.carry[..bytes])
     }
 
-    fn read_more(&mut self, bytes: usize) -> Result<(), SourceError> {
+    /// How many bytes of the file a piece of its text stands for.
+    pub(super) fn in_file(&self, text: &[u8]) -> u64 {
+        self.header.encoding.length_in_file(text)
+    }
+
+    pub(super) fn read_more(&mut self, bytes: usize) -> Result<(), SourceError> {
         let read = self.input.read_more(&mut self.carry, bytes);
         self.dropped.last_lines += std::mem::take(&mut self.input.skipped);
         read.map_err(|error| {
@@ -387,7 +406,7 @@ impl TextFile {
 }
 
 /// Bytes read at a time while looking for the end of the header line.
-const HEADER_BYTES: usize = 1 << 16;
+pub(super) const HEADER_BYTES: usize = 1 << 16;
 
 /// Bytes of the line end that `bytes` begin with.
 fn line_end(bytes: &[u8]) -> usize {

@@ -1,10 +1,11 @@
 //! Columns of sources and look-ups.
 
 use super::notation::read_notation;
+use super::paths::{check_unnested, read_header};
 use super::report::{Report, Wrong};
 use super::types::{read_type, type_text};
 use super::words::{check_column_name, check_pattern, check_reason, read_time_zone};
-use crate::job::plan::{ColumnType, EpochUnit, OnBad, SourceColumn};
+use crate::job::plan::{ColumnType, EpochUnit, Format, OnBad, SourceColumn};
 use crate::job::problems::quoted;
 use crate::job::spec::{self, ColumnSpec, Named};
 
@@ -15,6 +16,8 @@ pub(super) struct ReadColumns {
     pub(super) columns: Vec<SourceColumn>,
     /// Names of faulty ones.
     pub(super) faulty: Vec<String>,
+    /// Positions of those of type `json`.
+    pub(super) as_written: Vec<usize>,
 }
 
 /// Whose columns they are.
@@ -26,12 +29,22 @@ pub(super) enum Owner {
     Lookup,
 }
 
-/// Reads the columns of the source or look-up at `path`.
+impl ReadColumns {
+    /// Tells the format which columns take JSON as it is written.
+    pub(super) fn tell(&self, format: &mut Option<Format>) {
+        if let Some(Format::Json(options)) = format {
+            options.as_written.clone_from(&self.as_written);
+        }
+    }
+}
+
+/// Reads the columns of the source or look-up at `path`; those of JSON are read by path.
 pub(super) fn read_columns(
     report: &mut Report<'_>,
     path: &[&str],
     specs: &Named<ColumnSpec>,
     owner: Owner,
+    is_json: bool,
 ) -> ReadColumns {
     let mut read = ReadColumns::default();
     let path = [path, &["columns"]].concat();
@@ -44,9 +57,23 @@ pub(super) fn read_columns(
     }
     for (name, spec) in specs.iter() {
         let path = [path.as_slice(), &[name]].concat();
-        match read_column(report, &path, name, spec, read.columns.len(), owner) {
+        let as_written = is_json && is_json_type(&spec.column_type);
+        match read_column(
+            report,
+            &path,
+            name,
+            spec,
+            read.columns.len(),
+            (owner, is_json),
+        ) {
             Some(column) => {
                 check_header(report, &path, &column, &read.columns);
+                if is_json {
+                    check_unnested(report, &path, &column, &read.columns);
+                }
+                if as_written {
+                    read.as_written.push(read.columns.len());
+                }
                 read.columns.push(column);
             }
             None => read.faulty.push(name.to_owned()),
@@ -61,7 +88,7 @@ fn read_column(
     name: &str,
     spec: &ColumnSpec,
     id: usize,
-    owner: Owner,
+    (owner, is_json): (Owner, bool),
 ) -> Option<SourceColumn> {
     let at = |option: &'static str| [path, &[option]].concat();
     if !report.check_name(path, check_column_name(name)) {
@@ -83,12 +110,23 @@ fn read_column(
         );
     }
     // A text alone stands for the type: then the place is the column's own, which `place` falls back to.
-    let (column_type, not_null) = report.take(&at("type"), read_type(&spec.column_type))?;
+    // What is JSON as it is written is text from here on.
+    let written = spec.column_type.trim();
+    let as_text = match written.get(4..) {
+        Some(rest) if is_json && is_json_type(written) => format!("varchar{rest}"),
+        _ => spec.column_type.clone(),
+    };
+    let (column_type, not_null) = report.take(&at("type"), read_type(&as_text))?;
+    let header = if is_json {
+        read_header(report, path, name, spec.header.as_deref())?
+    } else {
+        header(spec, name)
+    };
     check_options(report, path, spec, column_type, not_null);
     Some(SourceColumn {
         id,
         name: name.to_owned(),
-        header: header(spec, name),
+        header,
         column_type,
         not_null,
         formats,
@@ -108,6 +146,12 @@ fn read_column(
         lenient: spec.lenient.unwrap_or(false),
         notation: read_notation(report, path, spec, column_type, owner),
     })
+}
+
+/// Whether a type is `json`, with or without `not null`.
+fn is_json_type(text: &str) -> bool {
+    let name = text.split_whitespace().next().unwrap_or_default();
+    name.eq_ignore_ascii_case("json")
 }
 
 /// Options that would do nothing are faults: whoever wrote them believes that they do something.

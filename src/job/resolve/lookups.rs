@@ -69,8 +69,10 @@ pub(super) fn read_lookup<'a>(
         );
     }
     let transport = input.transport(report, &path, folder);
-    let format = input.format(report, &path);
-    let mut read = read_columns(report, &path, &spec.columns, Owner::Lookup);
+    let mut format = input.format(report, &path);
+    let is_json = spec.json.is_some();
+    let mut read = read_columns(report, &path, &spec.columns, Owner::Lookup, is_json);
+    read.tell(&mut format);
     check_parts(report, &path, spec.csv.as_ref(), false, &read.columns);
     let unpivot = match &spec.unpivot {
         Some(wide) => turn(report, name, spec, wide, &read.columns, &mut read.faulty),

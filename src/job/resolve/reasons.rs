@@ -9,7 +9,7 @@ use crate::job::problems::quoted;
 use crate::job::spec::{MissingThen, Spec};
 
 /// Codes of faults that rows can have whatever the job declares.
-pub const DEFAULT_REASONS: [&str; 31] = [
+pub const DEFAULT_REASONS: [&str; 36] = [
     "ambiguous_local_time",
     "bad_boolean",
     "bad_compression",
@@ -24,6 +24,7 @@ pub const DEFAULT_REASONS: [&str; 31] = [
     "bad_value",
     "date_out_of_range",
     "duplicate_header",
+    "duplicate_key",
     "empty_file",
     "field_count",
     "invalid_encoding",
@@ -32,13 +33,17 @@ pub const DEFAULT_REASONS: [&str; 31] = [
     "invalid_utf8",
     "missing_columns",
     "missing_value",
+    "non_finite",
     "nonexistent_local_time",
+    "not_an_array",
     "nul_in_text",
     "overflow",
     "record_too_long",
     "scale_loss",
     "text_after_quote",
+    "too_deep",
     "ts_out_of_range",
+    "unclosed_array",
     "unclosed_quote",
     "wrong_type",
 ];

@@ -78,8 +78,10 @@ pub(super) fn resolve_sources(
             parquet: spec.parquet.as_ref(),
         };
         let transport = input.transport(report, &path, folder);
-        let format = input.format(report, &path);
-        let mut read = read_columns(report, &path, &spec.columns, Owner::Source);
+        let mut format = input.format(report, &path);
+        let is_json = spec.json.is_some();
+        let mut read = read_columns(report, &path, &spec.columns, Owner::Source, is_json);
+        read.tell(&mut format);
         let is_generated = spec.generate.is_some();
         check_parts(
             report,

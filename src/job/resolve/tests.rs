@@ -1,6 +1,7 @@
 //! Whole jobs: what they resolve to, and what is said of faulty ones.
 
 mod faults;
+mod paths;
 mod plans;
 mod values;
 

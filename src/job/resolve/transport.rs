@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::report::{Report, Wrong};
 use super::words::{read_byte, read_encoding};
-use crate::job::plan::{CsvOptions, Format, JsonOptions, LineEnd, OnNul, Transport};
+use crate::job::plan::{
+    CsvOptions, EmptyArray, Format, JsonOptions, LineEnd, OnNul, Records, Transport,
+};
 use crate::job::problems::quoted;
 use crate::job::spec::{self, CsvSpec, FilesSpec, GenerateSpec, JsonSpec, ParquetSpec};
 use crate::record::Encoding;
@@ -57,12 +59,8 @@ impl Input<'_> {
                 read_csv(report, &path, csv).map(Format::Csv)
             }
             (None, Some(json), None) => {
-                let at = [path, &["json", "encoding"]].concat();
-                let encoding = encoding(report, &at, json.encoding.as_deref());
-                Some(Format::Json(JsonOptions {
-                    encoding,
-                    on_nul: on_nul(json.on_nul),
-                }))
+                let path = [path, &["json"]].concat();
+                read_json(report, &path, json).map(Format::Json)
             }
             (None, None, Some(_)) if self.generate.is_some() => {
                 let wrong = Wrong::new("the generator writes no Parquet").expected("csv or json");
@@ -120,6 +118,42 @@ fn read_paths(
     }
     (read.len() == paths.len()).then_some(read)
 }
+
+fn read_json(report: &mut Report<'_>, path: &[&str], spec: &JsonSpec) -> Option<JsonOptions> {
+    let max_depth = match spec.max_depth {
+        None => JsonOptions::MAX_DEPTH,
+        Some(depth @ 1..=MOST_BRACKETS) => {
+            usize::try_from(depth).expect("a small number fits into an index")
+        }
+        Some(depth) => {
+            report.add(
+                &[path, &["max_depth"]].concat(),
+                Wrong::new(format!("{depth} is no depth of brackets"))
+                    .expected(format!("1 to {MOST_BRACKETS}")),
+            );
+            return None;
+        }
+    };
+    let at = [path, &["encoding"]].concat();
+    Some(JsonOptions {
+        encoding: encoding(report, &at, spec.encoding.as_deref()),
+        on_nul: on_nul(spec.on_nul),
+        records: match spec.records {
+            None | Some(spec::RecordsSpec::Lines) => Records::Lines,
+            Some(spec::RecordsSpec::Array) => Records::Array,
+            Some(spec::RecordsSpec::Objects) => Records::Objects,
+        },
+        max_depth,
+        empty_array: match spec.empty_array {
+            None | Some(spec::EmptyArraySpec::Row) => EmptyArray::Row,
+            Some(spec::EmptyArraySpec::Drop) => EmptyArray::Drop,
+        },
+        as_written: Vec::new(),
+    })
+}
+
+/// Most brackets that may be open at once. Each costs some hundred bytes of a worker's stack.
+const MOST_BRACKETS: u64 = 1000;
 
 fn encoding(report: &mut Report<'_>, path: &[&str], label: Option<&str>) -> Encoding {
     label
