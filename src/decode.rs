@@ -17,8 +17,10 @@
 //! Readers find where they may cut with [`Cutter`] and bind a file's header with [`bind_header`]; the split takes what
 //! quarantine keeps from [`text_columns`] and [`raws_and_places`].
 
+pub mod avro;
 mod column;
 mod cut;
+pub mod debezium;
 mod detail;
 mod dialect;
 mod header;
@@ -37,6 +39,8 @@ mod time;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::column as plain_column;
 
 use std::sync::Arc;
 
@@ -48,7 +52,8 @@ pub use json::{Elements, Found, blanks};
 pub use operator::decode;
 pub(crate) use pattern::{plain, swapped};
 pub use quarantine::{lines_and_bytes, raw_and_place, raw_bytes, raws_and_places, text_columns};
-pub use table::bind_schema;
+pub(crate) use table::root_of;
+pub use table::{Bound, bind_schema};
 pub(crate) use time::read_bound;
 
 use crate::job::plan::{CsvOptions, Format, SourceColumn};
@@ -74,6 +79,9 @@ pub struct Decoder {
     json: Option<json::Reader>,
     /// Rows and bytes of the chunk before.
     last: (usize, usize),
+    /// Where the format is Debezium's: what reads envelopes, and what the rows of the last draft do.
+    envelopes: Option<debezium::Envelopes>,
+    changes: Vec<debezium::Change>,
 }
 
 impl Decoder {
@@ -81,11 +89,11 @@ impl Decoder {
     pub fn new(columns: &[SourceColumn], format: &Format, column_count: usize) -> Self {
         let nulls = match format {
             Format::Csv(options) => options.nulls.as_slice(),
-            Format::Json(_) | Format::Parquet => &[],
+            _ => &[],
         };
         let json = match format {
             Format::Json(options) => Some(json::Reader::new(columns, options)),
-            Format::Csv(_) | Format::Parquet => None,
+            _ => None,
         };
         Self {
             columns: columns.to_vec(),
@@ -98,6 +106,8 @@ impl Decoder {
             index: Index::default(),
             json,
             last: (0, 0),
+            envelopes: matches!(format, Format::Debezium).then(debezium::Envelopes::new),
+            changes: Vec::new(),
         }
     }
 
@@ -128,7 +138,8 @@ impl Decoder {
                 let options = options.clone();
                 self.delimited(&chunk, &options, &mut draft)
             }
-            (None, Format::Json(_) | Format::Parquet) => self.json(&chunk, &mut draft),
+            (None, Format::Debezium) => self.envelopes(&chunk, &mut draft),
+            (None, _) => self.json(&chunk, &mut draft),
         };
         for (column, collector) in self.columns.iter().zip(&mut self.collectors) {
             draft.columns[column.id] = Some(collector.finish());
@@ -224,6 +235,62 @@ impl Decoder {
         }
         starts.push(narrow(bytes.len()));
         starts
+    }
+
+    /// Reads one envelope a line; those that concern no row are passed over. What the rows do is there in
+    /// [`Self::take_changes`].
+    fn envelopes(&mut self, chunk: &Chunk, draft: &mut Draft) -> Vec<u32> {
+        let bytes = chunk.bytes.as_slice();
+        let filter = Filter::default();
+        let mut lines = Splitter::new(bytes, 1, Dialect::LINES, &filter);
+        let mut starts = self.begin(bytes);
+        let Some(mut envelopes) = self.envelopes.take() else {
+            return starts;
+        };
+        while lines.next(&mut self.index).is_some() {
+            for (start, end) in self.index.spans(0) {
+                let line = &bytes[start..end];
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                let row = draft.rows;
+                let (change, values, wrong) = match envelopes.read(line, &self.columns) {
+                    Ok(debezium::Envelope::Nothing(_)) => continue,
+                    Ok(debezium::Envelope::Change(change, values)) => (change, Some(values), None),
+                    Err(why) => (debezium::Change::none(), None, Some(why)),
+                };
+                let upsert = wrong.is_none() && change.effect == debezium::Effect::Upsert;
+                for (at, (column, to)) in self.columns.iter().zip(&mut self.collectors).enumerate()
+                {
+                    let value = values.as_ref().and_then(|values| values[at].as_ref());
+                    if upsert || value.is_some_and(|value| *value != debezium::Value::Null) {
+                        debezium::give(value, column, to.as_mut(), row, &mut draft.faults);
+                    } else {
+                        // Of a row that is gone no more than its key need be there.
+                        to.absent(row, true, &mut draft.faults);
+                    }
+                }
+                if let Some(why) = wrong {
+                    draft.faults.push(Fault {
+                        row,
+                        site: Site::Record,
+                        reason: Arc::from("invalid_envelope"),
+                        detail: why.to_owned(),
+                    });
+                }
+                self.changes.push(change);
+                starts.push(narrow(start));
+                draft.rows += 1;
+            }
+        }
+        self.envelopes = Some(envelopes);
+        starts.push(narrow(bytes.len()));
+        starts
+    }
+
+    /// What each row of the last draft does to the table, where the format is Debezium's; empty otherwise.
+    pub fn take_changes(&mut self) -> Vec<debezium::Change> {
+        std::mem::take(&mut self.changes)
     }
 
     /// Makes room for the rows of a chunk, in the collectors and for their starts.

@@ -202,6 +202,9 @@ fn transport(transport: &Transport, format: &Format) -> String {
             Records::Objects => "json objects",
         },
         Format::Parquet => "parquet",
+        Format::Arrow => "arrow",
+        Format::Avro => "avro",
+        Format::Debezium => "debezium",
     };
     match transport {
         Transport::Files { paths, per_process } => {

@@ -22,6 +22,10 @@ pub(super) fn happened() -> bool {
 /// from it.
 pub(super) fn install() {
     std::panic::set_hook(Box::new(|panic| {
+        if crate::sources::is_reading() {
+            // A broken file made a library panic: it comes as an error of the file.
+            return;
+        }
         let words = panic.payload_as_str().unwrap_or_default();
         if words.starts_with(LOST_PEER) {
             // No bug: the run's control connections tell who is lost and end it. Unwinding would abort the process before.

@@ -40,7 +40,7 @@ impl Cutter {
     pub fn new(format: &Format) -> Self {
         let dialect = match format {
             Format::Csv(options) => Dialect::new(options),
-            Format::Json(_) | Format::Parquet => Dialect::LINES,
+            _ => Dialect::LINES,
         };
         Self {
             dialect,

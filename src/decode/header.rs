@@ -20,6 +20,16 @@ pub enum HeaderError {
         /// How often.
         times: usize,
     },
+    /// A column of the source is no single value in the file.
+    #[error(
+        "the column \"{name}\" is {what} in the file\n  expected: a column of single values\n  hint: header = \"{name}.member\" reads a member of a struct"
+    )]
+    Nested {
+        /// The name.
+        name: String,
+        /// What it is.
+        what: &'static str,
+    },
     /// Columns of the source are not there.
     #[error("the header lacks {}{}{}", quoted(columns), hint_lines(columns, hints), Written::hint(written.as_ref()))]
     Missing {
@@ -78,6 +88,7 @@ impl HeaderError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Duplicate { .. } => "duplicate_header",
+            Self::Nested { .. } => "nested_column",
             Self::Missing { .. } => "missing_columns",
             Self::TextAfterQuote { .. } => "bad_header",
         }

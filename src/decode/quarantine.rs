@@ -16,6 +16,7 @@ use super::detail::lossless;
 use super::dialect::Dialect;
 use super::json;
 use super::scan::wide;
+use super::table;
 use crate::job::plan::{CsvOptions, Format, JsonOptions, SourceColumn};
 use crate::record::{Chunk, Draft, Encoding, Origin, Place};
 
@@ -42,7 +43,7 @@ pub fn text_columns(
                 .map(|&row| u64::try_from(row).expect("a row number fits into 64 bits"))
                 .collect();
             let text = |column: &SourceColumn| -> Option<ArrayRef> {
-                let values = take(batch.column_by_name(&column.header)?, &rows, None).ok()?;
+                let values = take(&table::values_at(batch, &column.header)?, &rows, None).ok()?;
                 cast(&values, &DataType::Utf8).ok()
             };
             let none = || -> ArrayRef { Arc::new(StringArray::new_null(rows.len())) };
@@ -51,7 +52,7 @@ pub fn text_columns(
                 .map(|column| text(column).unwrap_or_else(none))
                 .collect()
         }
-        (Some(Origin::Text { .. }), Format::Parquet) | (None, _) => columns
+        (Some(Origin::Text { .. }) | None, _) => columns
             .iter()
             .map(|_| -> ArrayRef { Arc::new(StringArray::new_null(rows.len())) })
             .collect(),
@@ -70,7 +71,8 @@ pub fn raw_and_place(draft: &Draft, row: usize, format: &Format) -> (String, Pla
 /// The raw bytes (as they lie in the file, without their line end; what is no UTF-8 as `\xNN`, see [`super::bytes_of_raw`]) and
 /// the place of rows in ascending order.
 ///
-/// Rows of columnar files have no text; their place has line 0 and the number of the row instead of a byte.
+/// The raw text of a row of a columnar file is a JSON object of the columns that were read; its place has line 0 and the number
+/// of the row, from 0, instead of a byte.
 /// Cost: one pass over the chunk up to the last row.
 pub fn raws_and_places(draft: &Draft, rows: &[usize], format: &Format) -> Vec<(String, Place)> {
     match &draft.origin {
@@ -91,13 +93,15 @@ pub fn raws_and_places(draft: &Draft, rows: &[usize], format: &Format) -> Vec<(S
             rows.iter().zip(places).map(each).collect()
         }
         Some(Origin::Table {
-            file, first_row, ..
+            file,
+            first_row,
+            batch,
         }) => {
             let file = file.display().to_string();
             let each = |&row: &usize| {
                 let byte = first_row + u64::try_from(row).expect("a row number fits into 64 bits");
                 (
-                    String::new(),
+                    table::json(batch, row),
                     Place {
                         file: file.clone(),
                         line: 0,
@@ -128,7 +132,7 @@ fn record<'a>(
             let records = json::records(&chunk.header, options);
             json::record_of(&chunk.bytes, start, records)
         }
-        Format::Csv(_) | Format::Parquet => cutter.first_record(to_end).0,
+        _ => cutter.first_record(to_end).0,
     }
 }
 

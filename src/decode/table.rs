@@ -1,56 +1,36 @@
 //! Rows of columnar files: the file's columns cast to the job's types, value by value.
 
+mod bind;
+mod raw;
+
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Float32Type, Float64Type, TimestampMicrosecondType};
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Float32Type, Float64Type, TimestampMicrosecondType,
+};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::CastOptions;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, TimeUnit};
 
+pub use bind::{Bound, bind_schema};
+pub(crate) use bind::{root_of, values_at};
+pub(super) use raw::json;
+
+use super::Decoder;
 use super::column::Collect;
 use super::json::WRONG_TYPE;
 use super::kernel::Adjusted;
-use super::{Decoder, HeaderError};
 use crate::job::plan::{ColumnType, SourceColumn};
 use crate::record::{Draft, Epoch, Fault, Origin};
 
-/// Checks that a columnar file has every column of its source; others are left unread.
-///
-/// # Errors
-/// The columns that are missing, each with the nearest name the file has.
-pub fn bind_schema(columns: &[SourceColumn], schema: &SchemaRef) -> Result<(), HeaderError> {
-    let missing: Vec<&SourceColumn> = columns
-        .iter()
-        .filter(|column| !column.optional && schema.field_with_name(&column.header).is_err())
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let free = schema.fields().iter().map(|field| field.name().as_str());
-    let free: Vec<&str> = free
-        .filter(|name| !columns.iter().any(|column| column.header == *name))
-        .collect();
-    Err(HeaderError::Missing {
-        columns: missing.iter().map(|column| column.header.clone()).collect(),
-        written: None,
-        hints: missing
-            .iter()
-            .map(|column| {
-                crate::job::problems::nearest(&column.header, free.iter().copied())
-                    .map(str::to_owned)
-            })
-            .collect(),
-    })
-}
-
 impl Decoder {
     /// Turns rows of a columnar file into a draft. A value that its column's type can't hold is a fault of its row, as in
-    /// text: no fraction is cut off a whole number, and no digit off a decimal or a time. Doubles alone are rounded, to
-    /// the decimal's scale, halves to the even digit. `first_row` is the number of the first row in the file;
+    /// text: no fraction is cut off a whole number, and no digit off a decimal or a time. Only where the column says how to
+    /// `round`, digits beyond a decimal's scale are rounded; a double counts as its shortest decimal text. `first_row` is the number of the first row in the file;
     /// [`bind_schema`] has accepted the file's schema.
     pub fn decode_table(
         &mut self,
@@ -68,10 +48,10 @@ impl Decoder {
         };
         draft.columns.resize(self.column_count, None);
         for (column, collector) in self.columns.iter().zip(&mut self.collectors) {
-            let values = match batch.column_by_name(&column.header) {
+            let values = match values_at(&batch, &column.header) {
                 Some(read) => {
                     let (values, adjusted) =
-                        values(column, read, collector.as_mut(), &mut draft.faults);
+                        values(column, &read, collector.as_mut(), &mut draft.faults);
                     super::note_adjusted(column.id, adjusted, &mut draft.adjusted);
                     values
                 }
@@ -137,6 +117,11 @@ fn widened(column: &SourceColumn, read: &ArrayRef) -> Option<ArrayRef> {
     };
     let wanted = column.column_type.data_type();
     let values = arrow_cast::cast_with_options(read, &wanted, &options).ok()?;
+    // Files may hold decimals of more digits than they say.
+    if let ColumnType::Decimal(precision, _) = column.column_type {
+        let decimals = values.as_primitive_opt::<Decimal128Type>()?;
+        decimals.validate_decimal_precision(precision).ok()?;
+    }
     // Times far from ours may not fit into microseconds, and doubles may be no numbers.
     let nothing_lost = values.null_count() == read.logical_null_count();
     let finite = values
@@ -274,9 +259,6 @@ fn fitted<'a>(
         (ColumnType::Varchar, _) => Some(Cow::Borrowed(text)),
         (_, D::Boolean) => None,
         // A double has the shortest digits that give it back; no exponent, and whole numbers without a dot.
-        (ColumnType::Decimal(_, scale), D::Float64 | D::Float32 | D::Float16) => {
-            Some(Cow::Owned(half_even(&double(read, row)?, scale)))
-        }
         (_, D::Float64 | D::Float32 | D::Float16) => Some(Cow::Owned(double(read, row)?)),
         (ColumnType::Timestamp, D::Date32 | D::Date64) => {
             let day = text.get(..10).unwrap_or(text);
@@ -303,47 +285,6 @@ fn double(read: &ArrayRef, row: usize) -> Option<String> {
     }
     let wide = arrow_cast::cast(&read.slice(row, 1), &DataType::Float64).ok()?;
     Some(wide.as_primitive::<Float64Type>().value(0).to_string())
-}
-
-/// A number without exponent, rounded to `scale` digits after the dot, halves to the even digit.
-fn half_even(number: &str, scale: i8) -> String {
-    let Some((whole, fraction)) = number.split_once('.') else {
-        return number.to_owned();
-    };
-    let keep = usize::try_from(scale).unwrap_or(0);
-    let Some((kept, rest)) = fraction
-        .split_at_checked(keep)
-        .filter(|(_, rest)| !rest.is_empty())
-    else {
-        return number.to_owned();
-    };
-    let mut digits: Vec<u8> = whole.bytes().chain(kept.bytes()).collect();
-    let is_odd = digits.last().is_some_and(|last| (last - b'0') % 2 == 1);
-    let half = rest.as_bytes()[0].cmp(&b'5');
-    let beyond = rest.bytes().skip(1).any(|digit| digit != b'0');
-    if half.is_gt() || (half.is_eq() && (beyond || is_odd)) {
-        // Nines become zeros up to the first other digit; a sign stands before all digits.
-        let mut at = digits.len();
-        loop {
-            match at.checked_sub(1).map(|before| digits[before]) {
-                Some(b'9') => {
-                    at -= 1;
-                    digits[at] = b'0';
-                }
-                Some(digit) if digit.is_ascii_digit() => {
-                    digits[at - 1] += 1;
-                    break;
-                }
-                _ => {
-                    digits.insert(at, b'1');
-                    break;
-                }
-            }
-        }
-    }
-    let dot = digits.len() - keep;
-    let text: String = digits.iter().map(|&digit| char::from(digit)).collect();
-    format!("{}.{}", &text[..dot], &text[dot..])
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::job::plan::{ColumnType, LineEnd, OnBad, OnNul};
 use crate::record::{Dropped, Encoding};
 
 /// A column as the job file's defaults make it.
-pub(super) fn column(id: usize, name: &str, column_type: ColumnType) -> SourceColumn {
+pub(crate) fn column(id: usize, name: &str, column_type: ColumnType) -> SourceColumn {
     SourceColumn {
         id,
         name: name.to_owned(),

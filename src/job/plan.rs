@@ -196,6 +196,26 @@ pub enum Format {
     Json(JsonOptions),
     /// Parquet.
     Parquet,
+    /// Arrow IPC, as file or stream.
+    Arrow,
+    /// Avro container files.
+    Avro,
+    /// Changes of a table as Debezium's JSON, one envelope a line; of look-ups only.
+    Debezium,
+}
+
+impl Format {
+    /// How people call it.
+    pub fn title(&self) -> &'static str {
+        match self {
+            Self::Csv(_) => "CSV",
+            Self::Json(_) => "JSON",
+            Self::Parquet => "Parquet",
+            Self::Arrow => "Arrow IPC",
+            Self::Avro => "Avro",
+            Self::Debezium => "Debezium JSON",
+        }
+    }
 }
 
 impl Format {
@@ -204,7 +224,7 @@ impl Format {
         match self {
             Self::Csv(options) => options.encoding,
             Self::Json(options) => options.encoding,
-            Self::Parquet => Encoding::Utf8,
+            _ => Encoding::Utf8,
         }
     }
 
@@ -213,7 +233,7 @@ impl Format {
         match self {
             Self::Csv(options) => options.on_nul,
             Self::Json(options) => options.on_nul,
-            Self::Parquet => OnNul::Refuse,
+            _ => OnNul::Refuse,
         }
     }
 }

@@ -121,12 +121,13 @@ pub enum PartialsCodec {
     Serde,
 }
 
-/// `[sources.NAME]`: rows come in; exactly one transport (`files`, `generate`) and one format (`csv`, `json`, `parquet`).
+/// `[sources.NAME]`: rows come in; exactly one transport (`files`, `generate`) and one format (`csv`, `json`, `parquet`,
+/// `arrow`, `avro`).
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("allOf" = [
     {"title": "transport", "oneOf": [{"required": ["files"]}, {"required": ["generate"]}]},
-    {"title": "format", "oneOf": [{"required": ["csv"]}, {"required": ["json"]}, {"required": ["parquet"]}]},
+    {"title": "format", "oneOf": [{"required": ["csv"]}, {"required": ["json"]}, {"required": ["parquet"]}, {"required": ["arrow"]}, {"required": ["avro"]}]},
 ]))]
 pub struct SourceSpec {
     /// Column that holds the event time. Default: none; windows, freshness and as-of look-ups need one. Example: `"ts"`.
@@ -141,6 +142,10 @@ pub struct SourceSpec {
     pub json: Option<JsonSpec>,
     /// Format: Parquet.
     pub parquet: Option<ParquetSpec>,
+    /// Format: Arrow IPC, as files (`.arrow`, Feather) or streams (`.arrows`).
+    pub arrow: Option<ArrowSpec>,
+    /// Format: Avro container files.
+    pub avro: Option<AvroSpec>,
     /// The columns in order: name, and a type or a table. Example: `sale_id = "bigint not null"`.
     #[serde(deserialize_with = "columns")]
     #[schemars(schema_with = "columns_schema")]
@@ -281,6 +286,21 @@ pub struct JsonSinkSpec {}
 #[serde(deny_unknown_fields)]
 pub struct ParquetSpec {}
 
+/// Options of Arrow IPC: none.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ArrowSpec {}
+
+/// Options of Avro: none.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AvroSpec {}
+
+/// Options of Debezium's changes: none.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DebeziumSpec {}
+
 /// A column as a table; a text alone stands for `{ type = "…" }`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -290,7 +310,8 @@ pub struct ColumnSpec {
     /// a varchar. Example: `"decimal(12,2) not null"`.
     #[serde(rename = "type")]
     pub column_type: String,
-    /// Its name in the file; in JSON its path in the record. Default: the column's name.
+    /// Its name in the file; in JSON its path in the record, in Parquet, Arrow and Avro perhaps a path into structs, such as
+    /// `"customer.id"`. Default: the column's name.
     pub header: Option<String>,
     /// Names in a file of delimited text of several fields that make one timestamp, joined by a blank: the date and its time.
     /// Stands instead of `header`. Example: `["Date", "Time"]`.
@@ -322,8 +343,9 @@ pub struct ColumnSpec {
     pub percent: Option<bool>,
     /// How negative numbers are written besides `-1`. Default: none. Example: `["parentheses"]`.
     pub negatives: Option<Vec<Negative>>,
-    /// How a decimal with more digits than the column is rounded; the rounded values are counted. Default: none, it is a
-    /// fault (`scale_loss`). Example: `"half_even"`.
+    /// How a decimal with more digits than the column is rounded; the rounded values are counted. A double of a columnar file
+    /// counts as the shortest decimal number that reads back as it. Default: none, it is a fault (`scale_loss`).
+    /// Example: `"half_even"`.
     pub round: Option<Round>,
     /// Texts that are true, in any case; goes with `false`. Default: `["true", "t", "1"]`. Example: `["ja", "yes", "1"]`.
     #[serde(rename = "true")]
@@ -412,12 +434,12 @@ pub enum EpochUnit {
 }
 
 /// `[lookups.NAME]`: a reference table; exactly one transport (`files`, `generate`) and one format (`csv`, `json`,
-/// `parquet`).
+/// `parquet`, `arrow`, `avro`, `debezium`).
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("allOf" = [
     {"title": "transport", "oneOf": [{"required": ["files"]}, {"required": ["generate"]}]},
-    {"title": "format", "oneOf": [{"required": ["csv"]}, {"required": ["json"]}, {"required": ["parquet"]}]},
+    {"title": "format", "oneOf": [{"required": ["csv"]}, {"required": ["json"]}, {"required": ["parquet"]}, {"required": ["arrow"]}, {"required": ["avro"]}, {"required": ["debezium"]}]},
 ]))]
 pub struct LookupSpec {
     /// What must be equal: reference column and SQL expression over the row. Example: `{ alias = "upper(region)" }`.
@@ -452,6 +474,12 @@ pub struct LookupSpec {
     pub json: Option<JsonSpec>,
     /// Format: Parquet.
     pub parquet: Option<ParquetSpec>,
+    /// Format: Arrow IPC, as files (`.arrow`, Feather) or streams (`.arrows`).
+    pub arrow: Option<ArrowSpec>,
+    /// Format: Avro container files.
+    pub avro: Option<AvroSpec>,
+    /// Format: changes of a table as Debezium tells them, one JSON envelope a line; for each key the last change counts.
+    pub debezium: Option<DebeziumSpec>,
     /// The columns of the file in order: name, and a type or a table. Example: `region_id = "int"`.
     #[serde(deserialize_with = "columns")]
     #[schemars(schema_with = "columns_schema")]

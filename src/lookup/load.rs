@@ -1,10 +1,10 @@
 //! Reading reference files whole, with every row checked, before any sale is read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow_row::{RowConverter, SortField};
 use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
@@ -12,17 +12,15 @@ use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::block::{Block, BlockBuilder};
 use super::layout::Layout;
 use crate::cluster::exchange;
+use crate::decode::debezium::{Change, Effect, Order};
 use crate::decode::{self, Decoder};
-use arrow_array::cast::AsArray;
-
 use crate::job::plan::{Aliases, Duplicates, Fold, Format, LookupPlan, Transport, Unpivot};
 use crate::record::{Draft, Fault, Origin};
-use crate::sources::{SourceError, TextFile, expand};
+use crate::sources::{SourceError, TableFile, TextFile, expand, told_missing};
 use crate::transform::text;
 
 /// Bytes of reference text decoded at a time.
@@ -104,8 +102,8 @@ pub(super) fn schema(plan: &LookupPlan) -> SchemaRef {
 /// Reads the look-up's files.
 ///
 /// A reference row that can't be read, or has a null key or validity, is left out and told; two rows of one key end the run
-/// unless the look-up says which one counts. `None` where `over` said, between two pieces of a file, that nobody wants
-/// the rows any more. Cost: the whole table in memory, twice for a moment, and its text.
+/// unless the look-up says which one counts. Of changes (`debezium`) the last one of each key counts. `None` where `over` said, between
+/// two pieces of a file, that nobody wants the rows any more. Cost: the whole table in memory, twice for a moment, and its text.
 pub fn load(plan: &LookupPlan, over: &dyn Fn() -> bool) -> Result<Option<Loaded>, LookupError> {
     let mut reading = Reading::new(plan);
     let Transport::Files { paths, .. } = &plan.transport else {
@@ -114,8 +112,12 @@ pub fn load(plan: &LookupPlan, over: &dyn Fn() -> bool) -> Result<Option<Loaded>
     let owner = format!("lookups.{}", plan.name);
     for path in expand(&owner, paths, &mut reading.told_of_files)? {
         let ended = match &plan.format {
-            Format::Parquet => reading.read_table(&owner, &path, over)?,
-            Format::Csv(_) | Format::Json(_) => reading.read_text(&owner, &path, over)?,
+            Format::Parquet | Format::Arrow | Format::Avro => {
+                reading.read_table(&owner, &path, over)?
+            }
+            Format::Csv(_) | Format::Json(_) | Format::Debezium => {
+                reading.read_text(&owner, &path, over)?
+            }
         };
         if !ended {
             return Ok(None);
@@ -157,6 +159,12 @@ struct Reading<'a> {
     /// Reference rows so far, each with the draft and row it came from.
     batches: Vec<RecordBatch>,
     from: Vec<(usize, usize)>,
+    /// What each of them does, where the format tells changes.
+    changes: Vec<Change>,
+    /// Where all rows were deleted: draft and row, and the order of that.
+    truncated: Vec<((usize, usize), Order)>,
+    /// How its files differ from its columns, for people.
+    differences: Vec<String>,
     told: Vec<String>,
     left_out: usize,
     /// What is to be told of files as a whole.
@@ -173,6 +181,9 @@ impl<'a> Reading<'a> {
             drafts: Vec::new(),
             batches: Vec::new(),
             from: Vec::new(),
+            changes: Vec::new(),
+            truncated: Vec::new(),
+            differences: Vec::new(),
             told: Vec::new(),
             left_out: 0,
             told_of_files: Vec::new(),
@@ -210,46 +221,29 @@ impl<'a> Reading<'a> {
         path: &Path,
         over: &dyn Fn() -> bool,
     ) -> Result<bool, LookupError> {
-        let parquet = |source| SourceError::Parquet {
-            owner: owner.to_owned(),
-            path: path.to_owned(),
-            source,
-        };
-        let file = File::open(path).map_err(|source| SourceError::Io {
-            owner: owner.to_owned(),
-            path: path.to_owned(),
-            action: "opened",
-            byte: 0,
-            source,
-        })?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
-        decode::bind_schema(&self.plan.columns, builder.schema()).map_err(|error| {
-            SourceError::Header {
-                owner: owner.to_owned(),
-                path: path.to_owned(),
-                line: 1,
-                code: error.code(),
-                message: error.to_string(),
-            }
-        })?;
         let file = Arc::new(PathBuf::from(path));
-        let mut first_row = 0;
-        for batch in builder.build().map_err(parquet)? {
-            let batch = batch.map_err(|error| parquet(error.into()))?;
-            let rows = u64::try_from(batch.num_rows()).expect("a number of rows fits 64 bits");
-            let draft = self
-                .decoder
-                .decode_table(batch, Arc::clone(&file), first_row, 0, 0);
-            self.take(draft).map_err(|source| LookupError::Encode {
-                lookup: self.plan.name.clone(),
-                source,
-            })?;
-            first_row += rows;
-            if over() {
-                return Ok(false);
-            }
+        let plan = self.plan;
+        let opened = TableFile::open(owner, path, &plan.format, &plan.columns, false)?;
+        for (column, near) in &opened.bound.missing {
+            self.differences
+                .push(told_missing(owner, path, column, near.as_deref()));
         }
-        Ok(true)
+        opened.read(
+            owner,
+            path,
+            &plan.format,
+            &plan.columns,
+            |first_row, batch| {
+                let draft = self
+                    .decoder
+                    .decode_table(batch, Arc::clone(&file), first_row, 0, 0);
+                self.take(draft).map_err(|source| LookupError::Encode {
+                    lookup: plan.name.clone(),
+                    source,
+                })?;
+                Ok(!over())
+            },
+        )
     }
 
     /// Keeps the good rows of a draft.
@@ -259,9 +253,15 @@ impl<'a> Reading<'a> {
             *self.adjusted.entry((*column, what)).or_default() += values;
         }
         let mut good = vec![true; draft.rows];
+        let changes = self.decoder.take_changes();
         for fault in &draft.faults {
             if std::mem::replace(&mut good[fault.row], false) {
                 self.tell(&draft, fault.row, &describe(fault));
+            }
+        }
+        for (row, change) in changes.iter().enumerate() {
+            if change.effect == Effect::Truncate && std::mem::replace(&mut good[row], false) {
+                self.truncated.push(((number, row), change.order.clone()));
             }
         }
         let columns: Vec<ArrayRef> = draft
@@ -296,6 +296,9 @@ impl<'a> Reading<'a> {
                     .filter(|row| present[*row])
                     .map(|row| (number, row)),
             );
+            let changes = changes.iter().enumerate().filter(|(row, _)| present[*row]);
+            self.changes
+                .extend(changes.map(|(_, change)| change.clone()));
             self.batches
                 .push(filter_record_batch(&batch, &BooleanArray::from(present))?);
         }
@@ -363,13 +366,21 @@ impl<'a> Reading<'a> {
         // Rows of keys that stand twice and so count for nothing.
         let mut rejections: Vec<String> = Vec::new();
         let mut rejected: BTreeSet<usize> = BTreeSet::new();
-        for row in 0..all.num_rows() {
+        for row in (0..all.num_rows()).filter(|row| !self.is_truncated(*row)) {
             match kept.entry(identities.row(row).data()) {
                 Entry::Vacant(entry) => {
                     entry.insert(row);
                 }
                 Entry::Occupied(mut entry) => {
                     let before = *entry.get();
+                    if let (Some(earlier), Some(later)) =
+                        (self.changes.get(before), self.changes.get(row))
+                    {
+                        if later.order.is_after(&earlier.order) {
+                            entry.insert(row);
+                        }
+                        continue;
+                    }
                     match self.plan.duplicates {
                         _ if rows.row(before) == rows.row(row) => {}
                         Duplicates::Newest(position) => {
@@ -394,9 +405,13 @@ impl<'a> Reading<'a> {
                 }
             }
         }
+        let is_gone = |row: &usize| {
+            let change = self.changes.get(*row);
+            change.is_some_and(|change| change.effect == Effect::Delete)
+        };
         let mut chosen: Vec<usize> = kept
             .into_values()
-            .filter(|row| !rejected.contains(row))
+            .filter(|row| !rejected.contains(row) && !is_gone(row))
             .collect();
         chosen.sort_unstable();
         let keys: Vec<ArrayRef> = self
@@ -423,6 +438,7 @@ impl<'a> Reading<'a> {
         }
         cut(&mut block, &mut bins);
         let mut warnings = std::mem::take(&mut self.told_of_files);
+        warnings.append(&mut self.differences);
         let told = self.told.len();
         warnings.append(&mut self.told);
         if self.left_out > told {
@@ -448,6 +464,20 @@ impl<'a> Reading<'a> {
             ));
         }
         Ok(Loaded { pieces, warnings })
+    }
+
+    /// Whether all rows were deleted after this one.
+    fn is_truncated(&self, row: usize) -> bool {
+        let Some(change) = self.changes.get(row) else {
+            return false;
+        };
+        self.truncated.iter().any(|(place, order)| {
+            if *place > self.from[row] {
+                order.is_after(&change.order)
+            } else {
+                !change.order.is_after(order)
+            }
+        })
     }
 
     fn duplicate(&self, all: &RecordBatch, first: usize, again: usize) -> Finish {

@@ -1,19 +1,16 @@
 //! The feed: all input of a bounded run in one order, cut into pieces that any worker of the process may take.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde::{Deserialize, Serialize};
 
 use super::files::{SourceError, expand, io};
 use super::generate::{VENTAS_COLUMNS, VentasChunks, VentasText};
 use super::replay::{Next, Replay};
+use super::table::{Part, TableError, TableFile, TablePart, told_missing};
 use super::text::TextFile;
-use crate::decode;
+use crate::decode::Bound;
 use crate::job::plan::{Format, OnBadFile, Plan, SourcePlan, Transport};
 use crate::record::{Budget, Chunk, Dropped, Encoding, Epoch, HeaderBinding, Lease};
 
@@ -33,6 +30,8 @@ pub struct Feed {
     budget: Arc<Budget>,
     state: Mutex<State>,
     epoch: AtomicU64,
+    /// What people should know of the input, each thing once.
+    warnings: Mutex<Vec<String>>,
     /// Bytes of all files as they lie on disk, for progress.
     pub total_bytes: u64,
 }
@@ -47,33 +46,12 @@ pub enum Claim {
         /// Whether the bytes lie in the file as they are here, so that another process can read them there.
         in_place: bool,
     },
-    /// A row group that the caller reads.
-    RowGroup(RowGroup),
+    /// A part of a file of rows, which the caller reads.
+    Part(TablePart),
     /// The budget is used up: ask again when rows have been staged.
     Full,
     /// There is no more input.
     Done,
-}
-
-/// One row group of a Parquet file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct RowGroup {
-    /// Its place in the order of all input.
-    pub number: u64,
-    /// Index of the source.
-    pub source: usize,
-    /// The file.
-    pub file: Arc<PathBuf>,
-    /// Which row group.
-    pub group: usize,
-    /// Number of its first row in the file.
-    pub first_row: u64,
-    /// How many of its rows are read: all, or fewer where the job has a limit.
-    pub rows: u64,
-    /// Bytes of each row, as the file counts them before compression.
-    pub row_bytes: u64,
-    /// The epoch of its rows.
-    pub epoch: Epoch,
 }
 
 #[derive(Debug)]
@@ -102,7 +80,7 @@ enum Open {
     Table {
         source: usize,
         file: Arc<PathBuf>,
-        groups: VecDeque<Group>,
+        parts: std::vec::IntoIter<Part>,
     },
     Generated {
         source: usize,
@@ -111,15 +89,6 @@ enum Open {
         chunks: Box<VentasChunks>,
         offset: u64,
     },
-}
-
-/// A row group that was not given out yet.
-#[derive(Debug)]
-struct Group {
-    number: usize,
-    first_row: u64,
-    rows: u64,
-    bytes: u64,
 }
 
 impl Feed {
@@ -169,6 +138,7 @@ impl Feed {
                 told,
             }),
             epoch: AtomicU64::new(FIRST_EPOCH),
+            warnings: Mutex::default(),
             total_bytes,
         })
     }
@@ -176,7 +146,16 @@ impl Feed {
     /// What people are to be told of files: folders that are not read, optional columns that are not there. A few only.
     pub fn told(&self) -> Vec<String> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.told.clone()
+        let mut told = state.told.clone();
+        drop(state);
+        told.extend(
+            self.warnings
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .cloned(),
+        );
+        told
     }
 
     /// The rows that an earlier run refused and kept in `files`, fed again.
@@ -209,6 +188,29 @@ impl Feed {
     /// The earliest epoch that a later claim may give rows for.
     pub fn epoch(&self) -> Epoch {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Tells once for each source and column how its files differ from it; of later files with the same difference
+    /// nothing is told.
+    fn tell(&self, owner: &str, path: &Path, bound: &Bound) {
+        let warnings = self.warnings.lock();
+        let mut warnings = warnings.unwrap_or_else(PoisonError::into_inner);
+        for (column, near) in &bound.missing {
+            let told = told_missing(owner, path, column, near.as_deref());
+            let same = format!("{owner}: column \"{column}\" ");
+            if !warnings.iter().any(|warning| warning.starts_with(&same)) {
+                warnings.push(told);
+            }
+        }
+        if !bound.extra.is_empty() {
+            tracing::info!(
+                action = "columns-unread",
+                owner,
+                file = %path.display(),
+                columns = bound.extra.join(", "),
+                "columns of the file that the job does not name are not read"
+            );
+        }
     }
 
     /// Takes the next piece. Cost: reads and scans about one chunk under the lock.
@@ -286,21 +288,18 @@ impl Feed {
                 Open::Table {
                     source,
                     file,
-                    groups,
-                } => groups.pop_front().map(|group| {
-                    *given_bytes += group.bytes;
-                    let rows = rows_left.map_or(group.rows, |left| left.min(group.rows));
+                    parts,
+                } => parts.next().map(|mut part| {
+                    part.rows = rows_left.map_or(part.rows, |left| left.min(part.rows));
                     if let Some(left) = rows_left {
-                        *left -= rows;
+                        *left -= part.rows;
                     }
-                    Claim::RowGroup(RowGroup {
+                    *given_bytes += part.rows * part.row_bytes;
+                    Claim::Part(TablePart {
                         number,
                         source: *source,
                         file: Arc::clone(file),
-                        group: group.number,
-                        first_row: group.first_row,
-                        rows,
-                        row_bytes: group.bytes / group.rows.max(1),
+                        part,
                         epoch,
                     })
                 }),
@@ -364,7 +363,7 @@ impl Feed {
                 };
                 let text = match from.format {
                     Format::Json(_) => VentasText::Json,
-                    Format::Csv(_) | Format::Parquet => VentasText::Csv,
+                    _ => VentasText::Csv,
                 };
                 return Ok(Open::Generated {
                     source: *source,
@@ -384,8 +383,18 @@ impl Feed {
         };
         let from = &self.plan.sources[source];
         match &from.format {
-            Format::Parquet => open_table(source, from, path),
-            Format::Csv(_) | Format::Json(_) => {
+            Format::Parquet | Format::Arrow | Format::Avro => {
+                let verify = self.plan.on_bad_file == OnBadFile::Refuse;
+                let opened =
+                    TableFile::open(&owner(from), path, &from.format, &from.columns, verify)?;
+                self.tell(&owner(from), path, &opened.bound);
+                Ok(Open::Table {
+                    source,
+                    file: Arc::new(path.clone()),
+                    parts: opened.parts.into_iter(),
+                })
+            }
+            Format::Csv(_) | Format::Json(_) | Format::Debezium => {
                 let verify = self.plan.on_bad_file == OnBadFile::Refuse;
                 let file = TextFile::open(
                     &owner(from),
@@ -414,7 +423,11 @@ impl Feed {
         };
         let (code, message) = match &error {
             SourceError::Header { code, message, .. } => (*code, message.clone()),
-            SourceError::Parquet { source, .. } => ("bad_file", source.to_string()),
+            SourceError::Table {
+                source: TableError::Changed,
+                ..
+            } => return Err(error),
+            SourceError::Table { source, .. } => ("bad_file", source.to_string()),
             SourceError::Io {
                 source,
                 action: "decompressed",
@@ -453,41 +466,6 @@ impl Feed {
             in_place: false,
         })
     }
-}
-
-fn open_table(source: usize, from: &SourcePlan, path: &PathBuf) -> Result<Open, SourceError> {
-    let owner = owner(from);
-    let file = File::open(path).map_err(|error| io(&owner, path, "opened", 0, error))?;
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| SourceError::Parquet {
-            owner: owner.clone(),
-            path: path.clone(),
-            source: error,
-        })?;
-    decode::bind_schema(&from.columns, reader.schema()).map_err(|error| SourceError::Header {
-        owner,
-        path: path.clone(),
-        line: 1,
-        code: error.code(),
-        message: error.to_string(),
-    })?;
-    let mut first_row = 0;
-    let mut groups = VecDeque::new();
-    for (number, metadata) in reader.metadata().row_groups().iter().enumerate() {
-        let rows = u64::try_from(metadata.num_rows()).unwrap_or(0);
-        groups.push_back(Group {
-            number,
-            first_row,
-            rows,
-            bytes: u64::try_from(metadata.total_byte_size()).unwrap_or(0),
-        });
-        first_row += rows;
-    }
-    Ok(Open::Table {
-        source,
-        file: Arc::new(path.clone()),
-        groups,
-    })
 }
 
 /// How messages name a source.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::table::TableError;
+
 /// What the world did to an input.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -64,16 +66,18 @@ pub enum SourceError {
         #[source]
         source: std::io::Error,
     },
-    /// A Parquet file could not be read.
-    #[error("{owner}: {} is not a readable Parquet file\n  now: the run stops; nothing of it is visible\n  hint: {}", path.display(), instead(owner))]
-    Parquet {
+    /// A file of rows with a schema of its own could not be read.
+    #[error("{owner}: {} is not a readable {format} file\n  now: the run stops; nothing of it is visible\n  hint: {}", path.display(), instead(owner))]
+    Table {
         /// The source or look-up.
         owner: String,
         /// The file.
         path: PathBuf,
+        /// What it should be.
+        format: &'static str,
         /// Why.
         #[source]
-        source: parquet::errors::ParquetError,
+        source: TableError,
     },
     /// A row that was kept can't be fed again.
     #[error(

@@ -181,7 +181,7 @@ fn next_piece(
 ) -> Result<Next, SourceError> {
     loop {
         if let Some(open) = table {
-            let epoch = open.group.epoch;
+            let epoch = open.part.epoch;
             match open.next(run)? {
                 Given::Piece(mut piece) => {
                     if let Piece::Table { file, .. } = &mut piece {
@@ -204,7 +204,7 @@ fn next_piece(
                 run.observer.read(chunk.source, bytes, chunk.epoch);
                 return Ok(Next::Piece(chunk.epoch, Piece::Text(Arc::new(*chunk))));
             }
-            Claim::RowGroup(group) => *table = Some(Table::open(run, group)?),
+            Claim::Part(part) => *table = Some(Table::open(run, part)?),
             Claim::Full => return Ok(Next::Rest(feed.epoch())),
             Claim::Done => return Ok(Next::Done),
         }

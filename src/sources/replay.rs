@@ -79,7 +79,7 @@ impl Replay {
             return Ok(Some(Next::File { source, path }));
         }
         let format = self.plan.sources[source].format.clone();
-        if first.kind == Kind::Table || matches!(format, Format::Parquet) {
+        if first.kind == Kind::Table || !matches!(format, Format::Csv(_) | Format::Json(_)) {
             return Err(SourceError::Replay {
                 place: place(&first),
                 problem: "a row of a columnar file has no bytes that could be read again"
@@ -189,7 +189,7 @@ impl Replay {
                         code: error.code(),
                         message: error.to_string(),
                     })?,
-                Format::Json(_) | Format::Parquet => HeaderBinding {
+                _ => HeaderBinding {
                     by_line: true,
                     encoding,
                     record: Vec::new(),

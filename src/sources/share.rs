@@ -28,10 +28,10 @@ use timely::dataflow::operators::generic::operator::source;
 use timely::dataflow::operators::{Capability, probe};
 use timely::dataflow::{Scope, Stream};
 
-use super::feed::{Claim, RowGroup, length, owner};
+use super::feed::{Claim, length, owner};
 use super::files::{SourceError, io};
 use super::read::{FULL_REST, ReaderAt};
-use super::table::{Given, Table};
+use super::table::{Given, Table, TablePart};
 use crate::cluster::Run;
 use crate::record::{Chunk, Dropped, Epoch, HeaderBinding, Piece, RecordPlace};
 
@@ -52,7 +52,7 @@ struct Task {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum What {
     Text(Box<Text>),
-    RowGroup(RowGroup),
+    Part(TablePart),
 }
 
 /// A chunk on its way.
@@ -128,7 +128,7 @@ fn cut<'scope>(
                             chunk.epoch,
                             What::Text(Box::new(Text::new(*chunk, in_place))),
                         ),
-                        Ok(Claim::RowGroup(group)) => (group.epoch, What::RowGroup(group)),
+                        Ok(Claim::Part(part)) => (part.epoch, What::Part(part)),
                         Ok(Claim::Full) => {
                             activator.activate_after(FULL_REST);
                             return;
@@ -241,10 +241,10 @@ impl Reader {
     fn next(&mut self, run: &Run, what: &mut What) -> Result<Given, SourceError> {
         let text = match what {
             What::Text(text) => text,
-            What::RowGroup(group) => {
+            What::Part(part) => {
                 let table = match &mut self.table {
                     Some(table) => table,
-                    None => self.table.insert(Table::open(run, group.clone())?),
+                    None => self.table.insert(Table::open(run, part.clone())?),
                 };
                 let given = table.next(run)?;
                 if matches!(given, Given::End) {

@@ -82,7 +82,7 @@ impl TextFile {
         }
         let (skip_first, skip_last) = match format {
             Format::Csv(options) => (options.skip_first, options.skip_last),
-            Format::Json(_) | Format::Parquet => (0, 0),
+            _ => (0, 0),
         };
         let (input, encoding, mark) = TextInput::open(bytes, format.encoding(), skip_last)
             .map_err(|error| io(owner, path, action, 0, error))?;

@@ -7,6 +7,7 @@
     reason = "a helper of a test may panic, count and print as a test may"
 )]
 
+mod avro_and_arrow;
 mod bad_input;
 mod cases;
 mod cluster;
@@ -22,9 +23,11 @@ mod parquet_types;
 mod partitions;
 mod quarantine;
 mod random_jobs;
+mod readers;
 mod reading;
 mod readme;
 mod real;
+mod registry;
 mod tables;
 mod ventas;
 mod ventas_json;

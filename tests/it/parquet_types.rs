@@ -6,10 +6,15 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use arrow_array::types::Int16Type;
+use arrow_array::{
+    ArrayRef, BinaryArray, DictionaryArray, LargeStringArray, RecordBatch, StringViewArray,
+};
+use parquet::arrow::ArrowWriter;
 use parquet::basic::Encoding;
 use parquet::data_type::{
-    ByteArray, ByteArrayType, DataType, FixedLenByteArray, FixedLenByteArrayType, Int32Type,
-    Int64Type, Int96, Int96Type,
+    ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArray, FixedLenByteArrayType,
+    Int32Type, Int64Type, Int96, Int96Type,
 };
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -73,7 +78,11 @@ fn some<T: Clone>(values: &[T]) -> Vec<Option<T>> {
 }
 
 fn run(place: &Path, columns: &str) -> Output {
-    fs::write(place.join("job.toml"), format!("{HEAD}{columns}")).unwrap();
+    run_job(place, &format!("{HEAD}{columns}"))
+}
+
+fn run_job(place: &Path, job: &str) -> Output {
+    fs::write(place.join("job.toml"), job).unwrap();
     Command::new("timeout")
         .args(["60", env!("CARGO_BIN_EXE_caudal")])
         .args(["run", "job.toml", "--json", "--quiet", "-w", "2"])
@@ -89,7 +98,8 @@ fn lines(output: &Output, place: &Path, sink: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for file in super::tables::visible_files(&place.join("out").join(sink)) {
         let text = fs::read_to_string(file).unwrap();
-        lines.extend(text.lines().map(str::to_owned));
+        let header = usize::from(!lines.is_empty());
+        lines.extend(text.lines().skip(header).map(str::to_owned));
     }
     lines[1..].sort();
     lines
@@ -116,16 +126,19 @@ fn int96_is_a_time_or_a_refused_row() {
         Some(int96(20_526, 10 * HOUR + 123_456_000)),
         None,
         Some(int96(-1, 23 * HOUR)),
-        // 9999-12-31 and 1600-01-01, as some writers mark "for ever" and "never": the parquet crate reads INT96 as 64 bits
-        // of nanoseconds, which end in 2262 and wrap. A wrapped time has odd nanoseconds (2^64 is no multiple of 1000), so
-        // that its row is refused and never wrong; its reason is that of odd nanoseconds.
+        // 9999-12-31 and 1600-01-01, as some writers mark "for ever" and "never": beyond 64 bits of nanoseconds.
         Some(int96(2_932_896, 12 * HOUR)),
         Some(int96(-135_140, 0)),
-        // A nanosecond that microseconds can't hold.
+        // A nanosecond that microseconds can't hold, in our days and in the year 9999.
         Some(int96(20_526, 1)),
+        Some(int96(2_932_896, 1)),
+        // The last day that INT96 can name, which no timestamp holds.
+        Some(int96(i64::from(i32::MAX) - 2_440_588, 0)),
+        // 75039-04-04: 125 times 2^64 nanoseconds, which 64 bits take for 1970.
+        Some(int96(26_687_997, 68_413_693_952_000)),
     ];
     write(place.path(), schema, |group| {
-        column::<Int32Type>(group, &some(&[1, 2, 3, 4, 5, 6, 7]));
+        column::<Int32Type>(group, &some(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]));
         column::<Int96Type>(group, &times);
     });
     let output = run(place.path(), "id = \"int not null\"\nts = \"timestamp\"\n");
@@ -134,14 +147,22 @@ fn int96_is_a_time_or_a_refused_row() {
         [
             "id,ts",
             "1,1970-01-01T00:00:00.000Z",
+            "10,+75039-04-04T19:00:13.693952Z",
             "2,2026-03-14T10:00:00.123456Z",
             "3,",
             "4,1969-12-31T23:00:00.000Z",
+            "5,9999-12-31T12:00:00.000Z",
+            "6,1600-01-01T00:00:00.000Z",
         ]
     );
     assert_eq!(
         lines(&output, place.path(), "refused"),
-        ["row,reason", "4,scale_loss", "5,scale_loss", "6,scale_loss"]
+        [
+            "row,reason",
+            "6,scale_loss",
+            "7,scale_loss",
+            "8,bad_timestamp"
+        ]
     );
 }
 
@@ -273,7 +294,7 @@ fn dictionaries_and_columns_nobody_asked_for() {
 }
 
 #[test]
-fn a_missing_column_is_told_with_the_nearest_name() {
+fn a_missing_column_refuses_the_file_or_is_null_and_told_once() {
     let place = tempfile::tempdir().unwrap();
     write(
         place.path(),
@@ -283,11 +304,207 @@ fn a_missing_column_is_told_with_the_nearest_name() {
             column::<Int32Type>(group, &some(&[1]));
         },
     );
-    let output = run(place.path(), "id = \"int\"\nquantity = \"int\"\n");
+    fs::copy(
+        place.path().join("input.parquet"),
+        place.path().join("again.parquet"),
+    )
+    .unwrap();
+    let output = run(place.path(), "id = \"int\"\nquantity = \"int not null\"\n");
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{told}");
     for piece in ["input.parquet", "quantity", "\"quantitty\""] {
         assert!(told.contains(piece), "{piece:?} is not in:\n{told}");
     }
     assert!(super::tables::visible_files(&place.path().join("out")).is_empty());
+
+    let head = HEAD.replace("\"input.parquet\"", "\"input.parquet\", \"again.parquet\"");
+    let output = run_job(
+        place.path(),
+        &format!("{head}id = \"int\"\nquantity = \"int\"\n"),
+    );
+    assert_eq!(
+        lines(&output, place.path(), "rows"),
+        ["id,quantity", "1,", "1,"]
+    );
+    let told = String::from_utf8_lossy(&output.stderr);
+    let warning = "warning: sources.sales: column \"quantity\" is not in input.parquet: its rows have null there (\"quantitty\" is near; a column's name in the file is its `header`)";
+    assert_eq!(
+        told.lines().collect::<Vec<_>>(),
+        [warning],
+        "told once for two files"
+    );
+}
+
+#[test]
+fn a_refused_row_has_its_number_and_its_values_as_json() {
+    let place = tempfile::tempdir().unwrap();
+    write(
+        place.path(),
+        "message m { required int32 id; optional double price; required binary other (UTF8); }",
+        |group| {
+            column::<Int32Type>(group, &some(&[1, 2, 3]));
+            column::<DoubleType>(group, &[Some(0.5), None, Some(0.125)]);
+            column::<ByteArrayType>(group, &some(&["a", "b", "c"].map(ByteArray::from)));
+        },
+    );
+    let head = HEAD.replace(
+        "columns = { row = \"byte\", reason = \"reason\" }",
+        "columns = { file = \"file\", line = \"line\", row = \"byte\", reason = \"reason\", raw = \"raw\", price = \"rows.price\" }",
+    );
+    let columns = "id = \"int\"\nprice = \"decimal(6,2) not null\"\n";
+    let output = run_job(place.path(), &format!("{head}{columns}"));
+    assert_eq!(lines(&output, place.path(), "rows"), ["id,price", "1,0.50"]);
+    assert_eq!(
+        lines(&output, place.path(), "refused"),
+        [
+            "file,line,row,reason,raw,price",
+            r#"input.parquet,0,1,missing_value,"{""id"":2,""price"":null}","#,
+            r#"input.parquet,0,2,scale_loss,"{""id"":3,""price"":0.125}",0.125"#,
+        ]
+    );
+}
+
+/// The header of a column's first page overwritten: the footer stays whole.
+fn spoil_a_page(place: &Path) {
+    let path = place.join("input.parquet");
+    let file = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+    let (start, _) = file.metadata().row_group(0).column(0).byte_range();
+    let start = usize::try_from(start).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[start..start + 8].fill(0xFF);
+    fs::write(&path, bytes).unwrap();
+}
+
+/// A name, and what is done to the file of a folder.
+type Spoil = (&'static str, fn(&Path));
+
+#[test]
+fn a_broken_file_stops_the_run_or_is_refused_as_one_row() {
+    let place = tempfile::tempdir().unwrap();
+    let write_good = || {
+        write(place.path(), "message m { required int32 id; }", |group| {
+            column::<Int32Type>(group, &some(&(0..50_000).collect::<Vec<_>>()));
+        });
+    };
+    write_good();
+    fs::copy(
+        place.path().join("input.parquet"),
+        place.path().join("whole.parquet"),
+    )
+    .unwrap();
+    let breaks: [Spoil; 4] = [
+        ("a spoilt page", spoil_a_page),
+        ("a footer cut off", |place| {
+            let file = fs::OpenOptions::new()
+                .write(true)
+                .open(place.join("input.parquet"));
+            let file = file.unwrap();
+            file.set_len(file.metadata().unwrap().len() - 5).unwrap();
+        }),
+        ("a column that is missing", |place| {
+            write(place, "message m { required int32 di; }", |group| {
+                column::<Int32Type>(group, &some(&[1]));
+            });
+        }),
+        ("an empty file", |place| {
+            fs::write(place.join("input.parquet"), "").unwrap();
+        }),
+    ];
+    let columns = "id = \"int not null\"\n";
+    let two = HEAD.replace("\"input.parquet\"", "\"input.parquet\", \"whole.parquet\"");
+    for (what, spoil) in breaks {
+        write_good();
+        spoil(place.path());
+        let output = run_job(place.path(), &format!("{two}{columns}"));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{what}: {told}");
+        assert!(told.contains("input.parquet"), "{what}: {told}");
+        assert!(told.contains("on_bad_file = \"refuse\""), "{what}: {told}");
+        assert!(super::tables::visible_files(&place.path().join("out")).is_empty());
+
+        let job = format!("{two}{columns}").replace("[job]", "[job]\non_bad_file = \"refuse\"");
+        let output = run_job(place.path(), &job);
+        let refused = lines(&output, place.path(), "refused");
+        assert_eq!(
+            refused.len(),
+            2,
+            "{what}: one row stands for the file: {refused:?}"
+        );
+        assert_eq!(lines(&output, place.path(), "rows").len(), 50_001, "{what}");
+        fs::remove_dir_all(place.path().join("out")).unwrap();
+    }
+}
+
+#[test]
+fn a_limit_takes_so_many_rows_of_a_row_group() {
+    let place = tempfile::tempdir().unwrap();
+    write(place.path(), "message m { required int32 id; }", |group| {
+        column::<Int32Type>(group, &some(&(0..1_500_000).collect::<Vec<_>>()));
+    });
+    fs::write(
+        place.path().join("job.toml"),
+        format!("{HEAD}id = \"int not null\"\n"),
+    )
+    .unwrap();
+    for limit in [1, 40_000, 1_200_000, 2_000_000] {
+        let output = Command::new("timeout")
+            .args([
+                "60",
+                env!("CARGO_BIN_EXE_caudal"),
+                "run",
+                "job.toml",
+                "--json",
+                "--quiet",
+            ])
+            .args(["-w", "2", "--limit", &limit.to_string()])
+            .current_dir(place.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        let mut ids: Vec<i32> = Vec::new();
+        for file in super::tables::visible_files(&place.path().join("out/rows")) {
+            let text = fs::read_to_string(file).unwrap();
+            ids.extend(text.lines().skip(1).map(|id| id.parse::<i32>().unwrap()));
+        }
+        ids.sort_unstable();
+        assert!(ids.into_iter().eq(0..limit.min(1_500_000)), "{limit}");
+    }
+}
+
+#[test]
+fn texts_of_every_arrow_type_are_texts() {
+    let place = tempfile::tempdir().unwrap();
+    let texts = ["a", "ñandú and more than twelve bytes", ""];
+    let batch = RecordBatch::try_from_iter([
+        (
+            "large",
+            Arc::new(LargeStringArray::from(texts.to_vec())) as ArrayRef,
+        ),
+        ("view", Arc::new(StringViewArray::from(texts.to_vec()))),
+        ("bytes", Arc::new(BinaryArray::from_iter_values(texts))),
+        (
+            "codes",
+            Arc::new(
+                texts
+                    .iter()
+                    .copied()
+                    .collect::<DictionaryArray<Int16Type>>(),
+            ),
+        ),
+    ])
+    .unwrap();
+    let file = File::create(place.path().join("input.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let columns =
+        ["large", "view", "bytes", "codes"].map(|name| format!("{name} = \"varchar not null\"\n"));
+    let output = run(place.path(), &columns.concat());
+    let expected = texts.map(|text| [if text.is_empty() { "\"\"" } else { text }; 4].join(","));
+    let [first, second, third] = expected;
+    assert_eq!(
+        lines(&output, place.path(), "rows"),
+        ["large,view,bytes,codes".to_owned(), third, first, second]
+    );
 }

@@ -412,3 +412,20 @@ fn a_code_page_of_dos_is_read_when_it_is_declared_and_refuses_its_rows_otherwise
     assert!(refused >= wrong("ADDRESSLINE1"), "{summary}");
     assert_eq!(summary["rows"]["refused"], refused);
 }
+#[test]
+fn money_in_doubles_adds_up_to_the_cent_and_old_times_are_times() {
+    let Some(data) = data() else { return };
+    for workers in [1, 3] {
+        let (summary, out) = run(&data, "tests/real/complete_journey.toml", workers, &[]);
+        assert_eq!(summary["rows"]["in"], 1_469_307, "{summary}");
+        assert_eq!(summary["rows"]["clean"], 1_469_307, "{summary}");
+        let rows = read(&out.path().join("transactions"));
+        assert_eq!(sum(&rows, "sales_value"), "4596039.58");
+        let last = rows.iter().map(|row| match row["transaction_timestamp"] {
+            Cell::Whole(micros) => micros,
+            ref other => panic!("{other:?} is no time"),
+        });
+        // 2018-01-01 04:01:20.
+        assert_eq!(last.max(), Some(1_514_779_280_000_000));
+    }
+}

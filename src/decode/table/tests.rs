@@ -3,11 +3,11 @@
 use arrow_array::types::{Decimal128Type, Int32Type};
 use arrow_array::{
     BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
-    TimestampMillisecondArray, TimestampNanosecondArray,
+    StructArray, TimestampMillisecondArray, TimestampNanosecondArray,
 };
 
 use super::*;
-use crate::job::plan::{EpochUnit, Format};
+use crate::job::plan::{EpochUnit, Format, Notation, Rounding};
 
 fn column(id: usize, name: &str, column_type: ColumnType, not_null: bool) -> SourceColumn {
     SourceColumn {
@@ -55,15 +55,94 @@ fn values_that_fit_are_cast_and_others_refuse_their_row() {
     assert_eq!(faults, [(1, "overflow"), (2, "missing_value")]);
 }
 
+fn shared(values: impl Array + 'static) -> ArrayRef {
+    Arc::new(values)
+}
+
 #[test]
-fn a_missing_column_is_named_with_its_nearest() {
-    let schema = Arc::new(arrow_schema::Schema::new(vec![arrow_schema::Field::new(
-        "prise",
-        DataType::Int64,
-        true,
-    )]));
-    let error = bind_schema(&[column(0, "price", ColumnType::BigInt, false)], &schema).unwrap_err();
+fn a_missing_column_is_null_or_refuses_the_file() {
+    let schema = arrow_schema::Schema::new(vec![
+        arrow_schema::Field::new("prise", DataType::Int64, true),
+        arrow_schema::Field::new("id", DataType::Int64, true),
+    ]);
+    let price = |not_null| [column(0, "price", ColumnType::BigInt, not_null)];
+    let error = bind_schema(&price(true), &schema).unwrap_err();
     assert!(error.to_string().contains("\"prise\""), "{error}");
+    assert_eq!(error.code(), "missing_columns");
+    let bound = bind_schema(&price(false), &schema).unwrap();
+    assert_eq!(
+        bound.missing,
+        [("price".to_owned(), Some("prise".to_owned()))]
+    );
+    assert_eq!(bound.extra, ["prise", "id"]);
+}
+
+#[test]
+fn a_column_twice_and_a_list_are_faults_of_the_file_and_a_path_leads_into_structs() {
+    let field = |name: &str, data_type| arrow_schema::Field::new(name, data_type, true);
+    let twice = arrow_schema::Schema::new(vec![
+        field("a", DataType::Int64),
+        field("a", DataType::Int32),
+    ]);
+    let bind = |header: &str, schema: &arrow_schema::Schema| {
+        bind_schema(&[column(0, header, ColumnType::BigInt, true)], schema)
+    };
+    assert_eq!(bind("a", &twice).unwrap_err().code(), "duplicate_header");
+    let list = DataType::List(Arc::new(field("item", DataType::Int64)));
+    let lists = arrow_schema::Schema::new(vec![field("a", list)]);
+    assert_eq!(bind("a", &lists).unwrap_err().code(), "nested_column");
+
+    let inner: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3), Some(4)]));
+    let deep = StructArray::try_new(
+        vec![field("id", DataType::Int64)].into(),
+        vec![inner],
+        Some(vec![true, true, false, true].into()),
+    )
+    .unwrap();
+    let outer = StructArray::try_new(
+        vec![field("deep", deep.data_type().clone())].into(),
+        vec![Arc::new(deep)],
+        Some(vec![true, true, true, false].into()),
+    )
+    .unwrap();
+    let batch = RecordBatch::try_from_iter([("of", shared(outer))]).unwrap();
+    let wanted = [column(0, "of.deep.id", ColumnType::Int, true)];
+    assert_eq!(
+        bind_schema(&wanted, &batch.schema()).unwrap(),
+        Bound::default()
+    );
+    assert_eq!(json(&batch, 0), r#"{"of":{"deep":{"id":1}}}"#);
+    assert_eq!(json(&batch, 3), r#"{"of":null}"#);
+    let mut decoder = Decoder::new(&wanted, &Format::Parquet, 1);
+    let draft = decoder.decode_table(batch, Arc::new(PathBuf::from("x.parquet")), 0, 0, 1);
+    let values = draft.columns[0].as_ref().unwrap();
+    let values: Vec<_> = values.as_primitive::<Int32Type>().iter().collect();
+    assert_eq!(values, [Some(1), None, None, None]);
+    let rows: Vec<usize> = draft.faults.iter().map(|fault| fault.row).collect();
+    assert_eq!(rows, [1, 2, 3]);
+}
+
+#[test]
+fn the_raw_row_is_json_without_loss() {
+    let price = Decimal128Array::from(vec![10_i128.pow(37) + 1]);
+    let price = price.with_precision_and_scale(38, 2).unwrap();
+    let batch = RecordBatch::try_from_iter([
+        ("price", shared(price)),
+        ("big", Arc::new(Int64Array::from(vec![i64::MAX]))),
+        ("real", Arc::new(Float64Array::from(vec![f64::NAN]))),
+        ("name", Arc::new(StringArray::from(vec!["a\"\nn"]))),
+        ("bytes", Arc::new(BinaryArray::from_vec(vec![b"\xFF"]))),
+        ("day", Arc::new(Date32Array::from(vec![0]))),
+        ("yes", Arc::new(BooleanArray::from(vec![true]))),
+    ])
+    .unwrap();
+    let units = "100000000000000000000000000000000000.01";
+    assert_eq!(
+        json(&batch, 0),
+        format!(
+            r#"{{"price":{units},"big":9223372036854775807,"real":"NaN","name":"a\"\nn","bytes":"\\xFF","day":"1970-01-01","yes":true}}"#
+        )
+    );
 }
 
 /// What the values of one column become: each its text, `null`, or `reason detail`.
@@ -118,8 +197,41 @@ fn no_fraction_and_no_digit_is_lost() {
 }
 
 #[test]
-fn doubles_are_rounded_to_the_scale_with_halves_to_even() {
-    let decimal = column(0, "d", ColumnType::Decimal(6, 2), false);
+fn doubles_are_rounded_to_the_scale_where_the_column_says_how() {
+    let strict = column(0, "d", ColumnType::Decimal(6, 2), false);
+    assert_eq!(
+        become_of(
+            strict.clone(),
+            Float64Array::from(vec![0.1, 2.5, 0.1 + 0.2, 7e-7])
+        ),
+        [
+            "0.10",
+            "2.50",
+            "scale_loss 0.30000000000000004",
+            "scale_loss 0.0000007"
+        ]
+    );
+    let rounded = |round| SourceColumn {
+        notation: Notation {
+            round: Some(round),
+            ..Notation::default()
+        },
+        ..strict.clone()
+    };
+    assert_eq!(
+        become_of(
+            rounded(Rounding::HalfUp),
+            Float64Array::from(vec![0.125, -0.125, 2.675, 0.124])
+        ),
+        ["0.13", "-0.13", "2.68", "0.12"]
+    );
+    let wide = Decimal128Array::from(vec![1_250, 1_251, -1_250, 99_999_950]);
+    let wide = wide.with_precision_and_scale(20, 4).unwrap();
+    assert_eq!(
+        become_of(rounded(Rounding::HalfEven), wide),
+        ["0.12", "0.13", "-0.12", "overflow 10000.00"]
+    );
+    let decimal = rounded(Rounding::HalfEven);
     let values = vec![
         0.125, 0.135, 2.675, -0.125, 9.999, -9.995, 0.1, 7.0, 1e-7, 9999.999,
     ];

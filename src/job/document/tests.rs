@@ -143,7 +143,7 @@ fn the_sample_has_no_faults() {
     assert_eq!(spec.job.output, "../out/ventas");
     assert_eq!(
         spec.sources.names().collect::<Vec<_>>(),
-        ["sales", "made", "kept"]
+        ["sales", "made", "kept", "sent", "told"]
     );
     let columns = &spec.sources.get("sales").unwrap().columns;
     assert_eq!(
@@ -292,14 +292,14 @@ jobs/x.toml:4:9: job.rerun: \"replase\" is not one of its values
 jobs/x.toml:6:13: job.time_zone: the environment variable NOWHERE is not set
   hint: set it, or give a default: `${NOWHERE:-…}`
 jobs/x.toml:8:1: sources.sales.delimiter: there is no such key
-  expected: event_time, files, generate, csv, json, parquet, columns
+  expected: event_time, files, generate, csv, json, parquet, arrow, avro, columns
   hint: it is a key of sources.sales.csv
 jobs/x.toml:9:9: sources.sales.files: \"x.csv\" is a string
   expected: a table with paths, per_process
 jobs/x.toml:10:18: sources.sales.csv.header: \"yes\" is a string
   expected: true or false
 jobs/x.toml:11:1: sources.sales.json: is a second format
-  expected: exactly one of csv, json, parquet
+  expected: exactly one of csv, json, parquet, arrow, avro
 jobs/x.toml:13:5: sources.sales.columns.a: 5 is a whole number
   expected: a string, or a table with type, header, from, formats, time_zone, unit, nulls, on_bad, reason, lenient, decimal, thousands, currency, percent, negatives, round, true, false, pivot, ambiguous, nonexistent, min, max
   hint: write \"5\"

@@ -54,7 +54,13 @@ pub(super) fn read_lookup<'a>(
         csv: spec.csv.as_ref(),
         json: spec.json.as_ref(),
         parquet: spec.parquet.as_ref(),
+        arrow: spec.arrow.as_ref(),
+        avro: spec.avro.as_ref(),
+        debezium: spec.debezium.as_ref(),
     };
+    if spec.debezium.is_some() {
+        check_changes(report, name, spec);
+    }
     if spec.generate.is_some() {
         report.add(
             &["lookups", name, "generate"],
@@ -423,6 +429,19 @@ impl Draft<'_> {
             of,
             separator: aliases.separator.trim().to_owned(),
         })
+    }
+}
+
+/// Changes say themselves which row of a key counts.
+fn check_changes(report: &mut Report<'_>, name: &str, spec: &LookupSpec) {
+    let given = [
+        ("duplicates", spec.duplicates.is_some()),
+        ("unpivot", spec.unpivot.is_some()),
+    ];
+    for (option, _) in given.iter().filter(|(_, given)| *given) {
+        let wrong = Wrong::new(format!("a table of changes has no {option}"));
+        let hint = format!("leave out `{option}`: of the changes of a key the last one counts");
+        report.add(&["lookups", name, option], wrong.hint(hint));
     }
 }
 

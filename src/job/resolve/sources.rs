@@ -76,6 +76,9 @@ pub(super) fn resolve_sources(
             csv: spec.csv.as_ref(),
             json: spec.json.as_ref(),
             parquet: spec.parquet.as_ref(),
+            arrow: spec.arrow.as_ref(),
+            avro: spec.avro.as_ref(),
+            debezium: None,
         };
         let transport = input.transport(report, &path, folder);
         let mut format = input.format(report, &path);

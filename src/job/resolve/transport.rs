@@ -8,7 +8,10 @@ use crate::job::plan::{
     CsvOptions, EmptyArray, Format, JsonOptions, LineEnd, OnNul, Records, Transport,
 };
 use crate::job::problems::quoted;
-use crate::job::spec::{self, CsvSpec, FilesSpec, GenerateSpec, JsonSpec, ParquetSpec};
+use crate::job::spec::{
+    self, ArrowSpec, AvroSpec, CsvSpec, DebeziumSpec, FilesSpec, GenerateSpec, JsonSpec,
+    ParquetSpec,
+};
 use crate::record::Encoding;
 
 /// The tables of a source or look-up that say where it is read from and what it is.
@@ -19,6 +22,9 @@ pub(super) struct Input<'a> {
     pub(super) csv: Option<&'a CsvSpec>,
     pub(super) json: Option<&'a JsonSpec>,
     pub(super) parquet: Option<&'a ParquetSpec>,
+    pub(super) arrow: Option<&'a ArrowSpec>,
+    pub(super) avro: Option<&'a AvroSpec>,
+    pub(super) debezium: Option<&'a DebeziumSpec>,
 }
 
 impl Input<'_> {
@@ -53,29 +59,42 @@ impl Input<'_> {
 
     /// The format.
     pub(super) fn format(&self, report: &mut Report<'_>, path: &[&str]) -> Option<Format> {
-        match (self.csv, self.json, self.parquet) {
-            (Some(csv), None, None) => {
+        let formats = [
+            ("csv", self.csv.is_some()),
+            ("json", self.json.is_some()),
+            ("parquet", self.parquet.is_some()),
+            ("arrow", self.arrow.is_some()),
+            ("avro", self.avro.is_some()),
+            ("debezium", self.debezium.is_some()),
+        ];
+        let mut given = formats.iter().filter(|(_, given)| *given);
+        let (Some((format, _)), None) = (given.next(), given.next()) else {
+            let wrong = Wrong::new("it has not exactly one format");
+            report.add(
+                path,
+                wrong.expected("one of csv, json, parquet, arrow, avro"),
+            );
+            return None;
+        };
+        match (*format, self.csv) {
+            ("csv", Some(csv)) => {
                 let path = [path, &["csv"]].concat();
                 read_csv(report, &path, csv).map(Format::Csv)
             }
-            (None, Some(json), None) => {
+            ("json", _) => {
+                let json = self.json?;
                 let path = [path, &["json"]].concat();
                 read_json(report, &path, json).map(Format::Json)
             }
-            (None, None, Some(_)) if self.generate.is_some() => {
-                let wrong = Wrong::new("the generator writes no Parquet").expected("csv or json");
-                report.add(&[path, &["parquet"]].concat(), wrong);
+            (format, _) if self.generate.is_some() => {
+                let wrong = Wrong::new(format!("the generator writes no {format}"));
+                report.add(&[path, &[format]].concat(), wrong.expected("csv or json"));
                 None
             }
-            (None, None, Some(_)) => Some(Format::Parquet),
-            _ => {
-                report.add(
-                    path,
-                    Wrong::new("it has not exactly one format")
-                        .expected("one of csv, json, parquet"),
-                );
-                None
-            }
+            ("arrow", _) => Some(Format::Arrow),
+            ("avro", _) => Some(Format::Avro),
+            ("debezium", _) => Some(Format::Debezium),
+            _ => Some(Format::Parquet),
         }
     }
 }

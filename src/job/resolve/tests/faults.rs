@@ -84,7 +84,7 @@ const CASES: &[(&str, &str)] = &[
     ("weight = \"double\"", "weight = \"duoble\""),
     (
         "weight = \"double\"",
-        "weight = { type = \"double\", time_zone = \"Mars\", formats = [\"%!\"], header = \"ts\", reason = \"Too heavy\" }",
+        "weight = { type = \"double\", time_zone = \"Mars\", formats = [\"%!\"], header = \"ts\", reason = \"Too heavy\", round = \"half_up\" }",
     ),
     ("weight = \"double\"", "\"\" = \"double\""),
     (

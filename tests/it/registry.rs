@@ -1,0 +1,153 @@
+//! The client of schema registries: against a server program that answers as registries were seen to, and against a real
+//! registry where `CAUDAL_REGISTRY` names one (`http://127.0.0.1:18081/apis/ccompat/v7`).
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use caudal::decode::avro::AvroSchema;
+use caudal::decode::avro::framed::Framed;
+use caudal::sources::registry::{Registry, RegistryError};
+
+/// A server that ends with the test.
+struct Served {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn served() -> Option<Served> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/registry/serve.py");
+    let child = Command::new("python3")
+        .arg(script)
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        println!("skipped: python3 is not there");
+        return None;
+    };
+    let mut port = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut port)
+        .unwrap();
+    Some(Served {
+        child,
+        address: format!("http://127.0.0.1:{}", port.trim()),
+    })
+}
+
+#[test]
+fn schemas_are_asked_for_once_and_each_failure_says_what_to_do() {
+    let Some(server) = served() else { return };
+    let mut registry = Registry::new(&format!("{}/api/", server.address), None).unwrap();
+    registry.schema(1).unwrap();
+    registry.schema(1).unwrap();
+    registry.schema(4).unwrap();
+    for (id, pieces) in [
+        (2, &["schema 2", "PROTOBUF"][..]),
+        (3, &["schema 3"]),
+        (
+            5,
+            &["refuses to tell schema 5", "CAUDAL_REGISTRY_USER_INFO"],
+        ),
+        (9, &["has no schema 9", &server.address]),
+    ] {
+        let told = registry.schema(id).unwrap_err().to_string();
+        for piece in pieces {
+            assert!(told.contains(piece), "{piece:?} is not in {told}");
+        }
+    }
+    let mut known = Registry::new(&format!("{}/api", server.address), Some("user:pass")).unwrap();
+    known.schema(5).unwrap();
+    let told = registry.schema(7).unwrap_err();
+    assert!(
+        matches!(told, RegistryError::Unreachable { .. }),
+        "an answer without end: {told}"
+    );
+
+    // Messages of a schema that the registry gives, and of one that it has not.
+    let mut framed = Framed::new(&["id"]);
+    let decoded = framed
+        .decode(&[Some(&[0, 0, 0, 0, 1, 84][..])], |id| registry.schema(id))
+        .unwrap();
+    assert_eq!(decoded.pieces[0].batch.num_rows(), 1);
+    let unknown = framed.decode(&[Some(&[0, 0, 0, 0, 9, 84][..])], |id| registry.schema(id));
+    assert!(matches!(unknown, Err(RegistryError::Unknown { id: 9, .. })));
+
+    let asked = Command::new("python3")
+        .args(["-c", "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"])
+        .arg(format!("{}/asked", server.address))
+        .output()
+        .unwrap();
+    let asked: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
+    assert_eq!(asked["/api/schemas/ids/1"], 1, "{asked}");
+    assert_eq!(asked["/api/schemas/ids/4"], 3, "{asked}");
+}
+
+#[test]
+fn a_registry_that_is_not_there_is_told_within_seconds() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let begun = std::time::Instant::now();
+    let error = Registry::new(&address, None)
+        .unwrap()
+        .schema(1)
+        .unwrap_err();
+    assert!(
+        matches!(error, RegistryError::Unreachable { .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("does not answer"), "{error}");
+    assert!(begun.elapsed().as_secs() < 20);
+}
+
+#[test]
+fn a_real_registry_gives_every_version_of_a_schema() {
+    let Ok(address) = std::env::var("CAUDAL_REGISTRY") else {
+        println!("skipped: CAUDAL_REGISTRY names no registry");
+        return;
+    };
+    let versions = [
+        r#"{"type":"record","name":"Sale","namespace":"shop","fields":[{"name":"id","type":"int"}]}"#,
+        r#"{"type":"record","name":"Sale","namespace":"shop","fields":[{"name":"id","type":"int"},{"name":"note","type":["null","string"],"default":null}]}"#,
+    ];
+    let subject = format!("caudal-{}-value", std::process::id());
+    let ids = versions.map(|schema| {
+        let body = serde_json::json!({ "schema": schema }).to_string();
+        let script = "import json, sys, urllib.request\nrequest = urllib.request.Request(sys.argv[1], sys.argv[2].encode(), {'Content-Type': 'application/vnd.schemaregistry.v1+json'})\nprint(json.load(urllib.request.urlopen(request))['id'])";
+        let output = Command::new("python3")
+            .args(["-c", script])
+            .args([format!("{address}/subjects/{subject}/versions"), body])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().parse::<u32>().unwrap()
+    });
+    let mut registry = Registry::new(&address, None).unwrap();
+    let mut framed = Framed::new(&["id", "note"]);
+    let message = |id: u32, datum: &[u8]| [&[0][..], &id.to_be_bytes(), datum].concat();
+    let messages = [message(ids[0], &[2]), message(ids[1], &[4, 2, 2, b'x'])];
+    let messages: Vec<Option<&[u8]>> = messages.iter().map(|bytes| Some(&bytes[..])).collect();
+    let decoded = framed.decode(&messages, |id| registry.schema(id)).unwrap();
+    assert!(decoded.faults.is_empty(), "{:?}", decoded.faults);
+    let columns: Vec<usize> = decoded
+        .pieces
+        .iter()
+        .map(|piece| piece.batch.num_columns())
+        .collect();
+    assert_eq!(columns, [1, 2]);
+    let unknown = registry.schema(1_999_999_999).unwrap_err();
+    assert!(
+        matches!(unknown, RegistryError::Unknown { .. }),
+        "{unknown}"
+    );
+    let _: AvroSchema = registry.schema(ids[1]).unwrap();
+}
