@@ -233,7 +233,7 @@ impl Dialect {
     }
 
     /// The fields of one record as they stand; it comes without its line end.
-    pub(super) fn fields<'a>(self, record: &'a [u8]) -> Vec<&'a [u8]> {
+    pub(super) fn fields(self, record: &[u8]) -> Vec<&[u8]> {
         let mut fields = Vec::new();
         let mut begin = 0;
         self.line(record, 0, |end| {

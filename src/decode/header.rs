@@ -169,14 +169,14 @@ pub fn bind_header(
         .into_iter()
         .map(|at| wanted[at].to_owned())
         .collect();
-    let hints = columns
-        .iter()
-        .map(|column| nearest(column, &unused))
-        .collect();
+    let written = Written::seen_in(header_record, encoding);
+    // Names that were read wrongly are near to nothing that was meant.
+    let near = |column: &String| nearest(column, &unused).filter(|_| written.is_none());
+    let hints = columns.iter().map(near).collect();
     Err(HeaderError::Missing {
         columns,
         hints,
-        written: Written::seen_in(header_record, encoding),
+        written,
     })
 }
 

@@ -130,7 +130,7 @@ impl Reader {
                 row: first_row + row,
                 site: Site::Record,
                 reason: match wrong.code {
-                    "invalid_utf8" => invalid(chunk.header.encoding).code.into(),
+                    "invalid_utf8" => invalid(Some(chunk.header.encoding)).code.into(),
                     code => code.into(),
                 },
                 detail: in_words(bytes, start, wrong),

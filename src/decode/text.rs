@@ -25,20 +25,27 @@ const SPARE_VALUES: usize = 16;
 const PAUSE: u32 = 63;
 
 /// The text has a NUL, which many targets can't store.
-const NUL_IN_TEXT: Bad = Bad {
-    code: "nul_in_text",
-    hint: "on_nul = \"strip\" takes it out",
-};
+const fn nul_in_text(encoding: Option<Encoding>) -> Bad {
+    let hint = match encoding {
+        Some(_) => "on_nul = \"strip\" takes it out",
+        None => "",
+    };
+    Bad {
+        code: "nul_in_text",
+        hint,
+    }
+}
 
-/// What bytes are that are no text in the file's encoding.
-pub(super) const fn invalid(encoding: Encoding) -> Bad {
+/// What bytes are that are no text in the file's encoding; columnar files have none that could be told.
+pub(super) const fn invalid(encoding: Option<Encoding>) -> Bad {
     match encoding {
-        Encoding::Utf8 => Bad {
+        Some(Encoding::Utf8) => Bad {
             code: "invalid_utf8",
             hint: "not UTF-8; see `encoding`",
         },
-        Encoding::Utf16Le | Encoding::Utf16Be => Bad::new("invalid_utf16"),
-        Encoding::Page(_) => Bad::new("invalid_encoding"),
+        None => Bad::new("invalid_utf8"),
+        Some(Encoding::Utf16Le | Encoding::Utf16Be) => Bad::new("invalid_utf16"),
+        Some(Encoding::Page(_)) => Bad::new("invalid_encoding"),
     }
 }
 
@@ -46,7 +53,8 @@ pub(super) const fn invalid(encoding: Encoding) -> Bad {
 #[derive(Debug)]
 pub(super) struct Texts {
     judge: Judge,
-    encoding: Encoding,
+    /// How the file is written, where it is a text.
+    encoding: Option<Encoding>,
     on_nul: OnNul,
     /// Texts that NUL was taken out of.
     stripped: u64,
@@ -103,7 +111,7 @@ impl Texts {
     pub(super) fn new(judge: Judge) -> Self {
         Self {
             judge,
-            encoding: Encoding::Utf8,
+            encoding: None,
             on_nul: OnNul::Refuse,
             stripped: 0,
             dictionary: Dictionary::new(),
@@ -146,8 +154,8 @@ impl Texts {
         }
         if !ascii && let Some(bad) = self.fault_of(text) {
             match self.encoding {
-                Encoding::Page(_) => {
-                    let bytes = self.encoding.bytes_in_file(text);
+                Some(encoding @ Encoding::Page(_)) => {
+                    let bytes = encoding.bytes_in_file(text);
                     self.judge.bad(row, bad, &bytes, faults);
                 }
                 _ => self.judge.bad(row, bad, text, faults),
@@ -168,7 +176,7 @@ impl Texts {
     /// Why a text is none that sinks take; the one place where that is decided, for every text format.
     fn fault_of(&self, text: &[u8]) -> Option<Bad> {
         if memchr::memchr(0, text).is_some() {
-            return Some(NUL_IN_TEXT);
+            return Some(nul_in_text(self.encoding));
         }
         let is_text = text.is_ascii() || str::from_utf8(text).is_ok();
         (!is_text).then(|| invalid(self.encoding))
@@ -334,7 +342,7 @@ impl Collect for Texts {
     }
 
     fn written(&mut self, encoding: Encoding, on_nul: OnNul) {
-        self.encoding = encoding;
+        self.encoding = Some(encoding);
         self.on_nul = on_nul;
     }
 

@@ -100,3 +100,20 @@ impl timely::Accountable for Draft {
         rows + i64::try_from(dropped).expect("a draft has fewer than 2^63 records")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use timely::Accountable;
+
+    use super::*;
+
+    #[test]
+    fn a_draft_that_tells_something_is_not_empty() {
+        let mut draft = Draft::default();
+        assert_eq!(draft.record_count(), 0);
+        draft.dropped.blank = 3;
+        assert_eq!(draft.record_count(), 3);
+        draft.rows = 7;
+        assert_eq!(draft.record_count(), 10);
+    }
+}

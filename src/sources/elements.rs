@@ -144,6 +144,10 @@ impl TextFile {
                     behind += 1;
                     // An element that is missing is seen by what stands on both sides of it.
                     if start == end {
+                        if *left == Some(behind) {
+                            ready.end = at + 1;
+                            *left = Some(0);
+                        }
                         continue;
                     }
                     ready.any = at;

@@ -65,7 +65,7 @@ impl TextInput {
             read?;
             let (keep, lines) = last_lines(&self.held, self.skip_last);
             if self.ended {
-                self.skipped = lines;
+                self.skipped = lines.min(self.skip_last);
                 self.held.truncate(keep);
                 text.append(&mut self.held);
             } else if lines > self.skip_last {

@@ -56,9 +56,9 @@ fn is_cut_short(path: &Path, first: &[u8]) -> bool {
     let named = |(end, magic): &(&str, &[u8])| {
         path.extension()
             .is_some_and(|own| own.eq_ignore_ascii_case(end))
-            && magic.starts_with(first)
+            && (magic.starts_with(first) || first.starts_with(magic))
     };
-    MAGIC.iter().any(named)
+    first.len() < LONGEST_MAGIC && MAGIC.iter().any(named)
 }
 
 /// Ends of names, and first bytes of what they stand for.

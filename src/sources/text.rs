@@ -118,8 +118,11 @@ impl TextFile {
             } else {
                 Vec::new()
             };
-            let header = bind_header(columns, options, encoding, &record)
-                .map_err(|error| file.bad_header(error.code(), error.to_string()))?;
+            let lines = count_lines(&record);
+            let header = bind_header(columns, options, encoding, &record).map_err(|error| {
+                file.line -= lines;
+                file.bad_header(error.code(), error.to_string())
+            })?;
             let is_there = |at: usize| header.column_of_field.contains(&Some(at));
             file.lacks = (0..columns.len())
                 .filter(|at| !is_there(*at))

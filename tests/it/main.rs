@@ -14,6 +14,7 @@ mod cluster;
 mod dependencies;
 mod deployment;
 mod duplicates;
+mod fuzz;
 mod hosts;
 mod lookups;
 mod observe;

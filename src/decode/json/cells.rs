@@ -228,10 +228,9 @@ impl<'a> Given<'a> {
             Shape::Escaped => (self.fits.text, unescape(raw, scratch)),
             Shape::Null | Shape::Object | Shape::Array => (false, raw),
         };
-        if matches!(shape, Shape::Text | Shape::Escaped) {
-            if self.fits.is_number && is_non_finite(text) {
-                return Meaning::Bad(NON_FINITE, text);
-            }
+        let is_string = matches!(shape, Shape::Text | Shape::Escaped);
+        if is_string && self.fits.is_number && is_non_finite(text) {
+            return Meaning::Bad(NON_FINITE, text);
         }
         match shape {
             _ if !fits => Meaning::Bad(WRONG_TYPE, text),

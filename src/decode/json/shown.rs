@@ -22,11 +22,7 @@ pub(in crate::decode) fn records(header: &HeaderBinding, options: &JsonOptions) 
 }
 
 /// The bytes of the record that begins at `start`, without what separates it from others.
-pub(in crate::decode) fn record_of<'a>(
-    bytes: &'a [u8],
-    start: usize,
-    records: Records,
-) -> &'a [u8] {
+pub(in crate::decode) fn record_of(bytes: &[u8], start: usize, records: Records) -> &[u8] {
     let end = match records {
         Records::Lines => line_end(bytes, start),
         Records::Array => Elements::new(true).end(bytes, start),

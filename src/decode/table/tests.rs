@@ -60,16 +60,21 @@ fn shared(values: impl Array + 'static) -> ArrayRef {
 }
 
 #[test]
-fn a_missing_column_is_null_or_refuses_the_file() {
+fn a_missing_column_refuses_the_file_unless_it_is_optional() {
     let schema = arrow_schema::Schema::new(vec![
         arrow_schema::Field::new("prise", DataType::Int64, true),
         arrow_schema::Field::new("id", DataType::Int64, true),
     ]);
-    let price = |not_null| [column(0, "price", ColumnType::BigInt, not_null)];
-    let error = bind_schema(&price(true), &schema).unwrap_err();
+    let price = |optional| {
+        [SourceColumn {
+            optional,
+            ..column(0, "price", ColumnType::BigInt, false)
+        }]
+    };
+    let error = bind_schema(&price(false), &schema).unwrap_err();
     assert!(error.to_string().contains("\"prise\""), "{error}");
     assert_eq!(error.code(), "missing_columns");
-    let bound = bind_schema(&price(false), &schema).unwrap();
+    let bound = bind_schema(&price(true), &schema).unwrap();
     assert_eq!(
         bound.missing,
         [("price".to_owned(), Some("prise".to_owned()))]
@@ -229,7 +234,7 @@ fn doubles_are_rounded_to_the_scale_where_the_column_says_how() {
     let wide = wide.with_precision_and_scale(20, 4).unwrap();
     assert_eq!(
         become_of(rounded(Rounding::HalfEven), wide),
-        ["0.12", "0.13", "-0.12", "overflow 10000.00"]
+        ["0.12", "0.13", "-0.12", "overflow 9999.9950"]
     );
     let decimal = rounded(Rounding::HalfEven);
     let values = vec![
@@ -247,7 +252,7 @@ fn doubles_are_rounded_to_the_scale_where_the_column_says_how() {
             "0.10",
             "7.00",
             "0.00",
-            "overflow 10000.00"
+            "overflow 9999.9950"
         ]
     );
     assert_eq!(
@@ -275,7 +280,11 @@ fn texts_are_read_as_in_a_text_file() {
     let bytes = BinaryArray::from_opt_vec(vec![Some(b"a\xC3\xB1"), Some(b"a\xFFb"), None]);
     assert_eq!(
         become_of(text.clone(), bytes),
-        ["a\u{f1}", "invalid_utf8 a\\xFFb", "null"]
+        [
+            "a\u{f1}",
+            "invalid_utf8 a\\xFFb (not UTF-8; see `encoding`)",
+            "null"
+        ]
     );
     assert_eq!(become_of(text, Int64Array::from(vec![7])), ["7"]);
 }

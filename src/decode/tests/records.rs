@@ -360,7 +360,7 @@ fn comments_are_no_records_and_line_ends_may_be_told() {
         let values = shown(draft.columns[0].as_ref().unwrap());
         values
             .into_iter()
-            .map(|value| value.unwrap_or_default())
+            .map(Option::unwrap_or_default)
             .collect::<Vec<_>>()
     };
     let comment = CsvOptions {

@@ -301,7 +301,7 @@ jobs/x.toml:10:18: sources.sales.csv.header: \"yes\" is a string
 jobs/x.toml:11:1: sources.sales.json: is a second format
   expected: exactly one of csv, json, parquet, arrow, avro
 jobs/x.toml:13:5: sources.sales.columns.a: 5 is a whole number
-  expected: a string, or a table with type, header, from, formats, time_zone, unit, nulls, on_bad, reason, lenient, decimal, thousands, currency, percent, negatives, round, true, false, pivot, ambiguous, nonexistent, min, max
+  expected: a string, or a table with type, header, from, formats, time_zone, unit, nulls, on_bad, reason, optional, lenient, decimal, thousands, currency, percent, negatives, round, true, false, pivot, ambiguous, nonexistent, min, max
   hint: write \"5\"
 jobs/x.toml:14:5: sources.sales.columns.b.type: is missing
   expected: a string

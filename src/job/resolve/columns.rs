@@ -172,12 +172,6 @@ fn check_options(
         ),
         ("time_zone", spec.time_zone.is_some(), is_time, "timestamp"),
         ("unit", spec.unit.is_some(), is_time, "timestamp"),
-        (
-            "round",
-            spec.round.is_some(),
-            matches!(column_type, ColumnType::Decimal(..)),
-            "decimal(p,s)",
-        ),
     ];
     for (option, given, fits, expected) in options {
         if given && !fits {

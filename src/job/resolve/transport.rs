@@ -84,7 +84,7 @@ impl Input<'_> {
             ("json", _) => {
                 let json = self.json?;
                 let path = [path, &["json"]].concat();
-                read_json(report, &path, json).map(Format::Json)
+                Some(Format::Json(read_json(report, &path, json)))
             }
             (format, _) if self.generate.is_some() => {
                 let wrong = Wrong::new(format!("the generator writes no {format}"));
@@ -138,23 +138,12 @@ fn read_paths(
     (read.len() == paths.len()).then_some(read)
 }
 
-fn read_json(report: &mut Report<'_>, path: &[&str], spec: &JsonSpec) -> Option<JsonOptions> {
-    let max_depth = match spec.max_depth {
-        None => JsonOptions::MAX_DEPTH,
-        Some(depth @ 1..=MOST_BRACKETS) => {
-            usize::try_from(depth).expect("a small number fits into an index")
-        }
-        Some(depth) => {
-            report.add(
-                &[path, &["max_depth"]].concat(),
-                Wrong::new(format!("{depth} is no depth of brackets"))
-                    .expected(format!("1 to {MOST_BRACKETS}")),
-            );
-            return None;
-        }
-    };
+fn read_json(report: &mut Report<'_>, path: &[&str], spec: &JsonSpec) -> JsonOptions {
+    let max_depth = spec.max_depth.map_or(JsonOptions::MAX_DEPTH, |depth| {
+        usize::try_from(depth).expect("the document holds it to its range")
+    });
     let at = [path, &["encoding"]].concat();
-    Some(JsonOptions {
+    JsonOptions {
         encoding: encoding(report, &at, spec.encoding.as_deref()),
         on_nul: on_nul(spec.on_nul),
         records: match spec.records {
@@ -168,11 +157,8 @@ fn read_json(report: &mut Report<'_>, path: &[&str], spec: &JsonSpec) -> Option<
             Some(spec::EmptyArraySpec::Drop) => EmptyArray::Drop,
         },
         as_written: Vec::new(),
-    })
+    }
 }
-
-/// Most brackets that may be open at once. Each costs some hundred bytes of a worker's stack.
-const MOST_BRACKETS: u64 = 1000;
 
 fn encoding(report: &mut Report<'_>, path: &[&str], label: Option<&str>) -> Encoding {
     label

@@ -156,15 +156,15 @@ fn survives(bytes: &[u8], format: &Format) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     let mut errors = 0;
-    let step = (bytes.len() / 400).max(1);
-    let ends = bytes.len().saturating_sub(600)..bytes.len();
+    let step = (bytes.len() / 150).max(1);
+    let ends = bytes.len().saturating_sub(200)..bytes.len();
     let places: Vec<usize> = (0..bytes.len())
         .step_by(step)
-        .chain(0..300.min(bytes.len()))
+        .chain(0..120.min(bytes.len()))
         .chain(ends)
         .collect();
     for place in places {
-        for value in [0x00, 0xFF, bytes[place] ^ 1, 0x7F, 0x80] {
+        for value in [0xFF, bytes[place] ^ 1] {
             let mut broken = bytes.to_vec();
             broken[place] = value;
             fs::write(&path, &broken).unwrap();

@@ -62,12 +62,12 @@ fn what_is_wrong_with_paths_is_told() {
              c = { type = \"int\", header = \"tags[]\" }",
             "11:30: sources.s.columns.c.header: \"c\" unnests tags[], and \"a\" unnests o.items[]\n  \
              expected: one array for all columns of a source\n  \
-             hint: read the files in two sources, one for each array\n",
+             hint: read the files in two sources, one for each array",
         ),
         (
             "json = { max_depth = 1001 }",
             "id = \"int\"",
-            "7:22: sources.s.json.max_depth: 1001 is no depth of brackets\n  expected: 1 to 1000\n",
+            "7:22: sources.s.json.max_depth: 1001 is out of range\n  expected: a whole number from 1 to 1000",
         ),
         (
             "json = { records = \"line\" }",
