@@ -283,6 +283,9 @@ fn double(read: &ArrayRef, row: usize) -> Option<String> {
     if let Some(values) = read.as_primitive_opt::<Float32Type>() {
         return Some(values.value(row).to_string());
     }
+    if let Some(values) = read.as_primitive_opt::<Float64Type>() {
+        return Some(values.value(row).to_string());
+    }
     let wide = arrow_cast::cast(&read.slice(row, 1), &DataType::Float64).ok()?;
     Some(wide.as_primitive::<Float64Type>().value(0).to_string())
 }

@@ -320,39 +320,3 @@ fn public_files_have_the_duplicates_that_others_found_in_them() {
         assert_eq!(summary["rows"]["clean"], rows, "{name}");
     }
 }
-
-#[test]
-fn revenue_of_a_month_without_its_equal_rows_is_exact() {
-    let Some(data) = data() else { return };
-    let text = fs::read_to_string("tests/real/electronics.toml").unwrap();
-    for (file, kept, revenue) in [
-        ("Sales_January_2019.csv.gz", 9_681 - 10, "1814491.55"),
-        ("Sales_April_2019.csv", 18_289 - 22, "3394606.85"),
-        ("Sales_December_2019.csv.zst", 24_989 - 40, "4614149.48"),
-    ] {
-        let place = tempfile::tempdir().unwrap();
-        let duplicates = "[duplicates.equal_rows]\nby = \"row\"\nkeep = \"first\"\n\n[windows.day]";
-        let job = text.replacen("[windows.day]", duplicates, 1);
-        fs::write(place.path().join("job.toml"), job).unwrap();
-        let done = Command::new(env!("CARGO_BIN_EXE_caudal"))
-            .args(["run", "job.toml", "--quiet", "-w", "3"])
-            .current_dir(place.path())
-            .env("CAUDAL_DATA", &data)
-            .env("CAUDAL_OUT", place.path())
-            .env("MONTH_FILE", file)
-            .output()
-            .unwrap();
-        let told = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{file}: {told}");
-        let out = place.path().join("electronics");
-        let sales = read(&out.join("sales"));
-        assert_eq!(sales.len(), kept, "{file}");
-        assert_eq!(super::real::sum(&sales, "amount"), revenue, "{file}");
-        // Windows come after it.
-        assert_eq!(
-            super::real::sum(&read(&out.join("days")), "amount"),
-            revenue,
-            "{file}"
-        );
-    }
-}

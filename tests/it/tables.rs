@@ -122,7 +122,7 @@ fn cells_of(batch: &RecordBatch, row: usize) -> impl Iterator<Item = (String, Ce
         .into_iter()
 }
 
-fn cell(array: &dyn Array, row: usize) -> Cell {
+pub(crate) fn cell(array: &dyn Array, row: usize) -> Cell {
     if array.is_null(row) {
         return Cell::Null;
     }
