@@ -124,7 +124,7 @@ impl Reader {
     /// The faults of records of the stretch.
     pub(super) fn record_faults(&self, chunk: &Chunk, first_row: usize, faults: &mut Vec<Fault>) {
         let bytes = chunk.bytes.as_slice();
-        for (row, wrong) in &self.cells.flaws {
+        for (row, end, wrong) in &self.cells.flaws {
             let start = super::scan::wide(self.cells.starts[*row]);
             faults.push(Fault {
                 row: first_row + row,
@@ -133,7 +133,7 @@ impl Reader {
                     "invalid_utf8" => invalid(Some(chunk.header.encoding)).code.into(),
                     code => code.into(),
                 },
-                detail: in_words(bytes, start, wrong),
+                detail: in_words(&bytes[..*end], start, wrong),
             });
         }
     }
@@ -200,8 +200,9 @@ impl Reader {
                     at = end + 1;
                 }
                 Err(wrong) => {
-                    walk.refuse(at, wrong);
-                    at = line_end(bytes, at);
+                    let end = line_end(bytes, at);
+                    walk.refuse(at, end, wrong);
+                    at = end;
                 }
             }
         }
@@ -251,8 +252,14 @@ impl Reader {
                     *at = past;
                 }
                 Err(wrong) => {
-                    walk.refuse(start, wrong);
                     *at = elements.end(bytes, start);
+                    // What stands behind the record may be in another chunk.
+                    let wrong = if wrong.at < *at || wrong.at == start {
+                        wrong
+                    } else {
+                        Wrong::json(*at, grammar::TOO_EARLY)
+                    };
+                    walk.refuse(start, *at, wrong);
                 }
             }
         }

@@ -27,7 +27,7 @@ key = "varchar not null"
 mixed = "varchar"
 customer_id = { type = "int", header = "customer.id" }
 parent_id = { type = "bigint", header = "customer.parent.id" }
-later = "varchar"
+later = { type = "varchar", optional = true }
 [sinks.rows]
 files = { path = "rows" }
 parquet = {}

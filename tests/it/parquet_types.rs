@@ -141,7 +141,10 @@ fn int96_is_a_time_or_a_refused_row() {
         column::<Int32Type>(group, &some(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]));
         column::<Int96Type>(group, &times);
     });
-    let output = run(place.path(), "id = \"int not null\"\nts = \"timestamp\"\n");
+    let output = run(
+        place.path(),
+        "id = \"int not null\"\nts = { type = \"timestamp\", min = \"0001-01-01\" }\n",
+    );
     assert_eq!(
         lines(&output, place.path(), "rows"),
         [
@@ -191,9 +194,15 @@ fn every_unit_of_time_is_the_same_time() {
         column::<Int32Type>(group, &some(&[20_526, -1]));
     });
     // A number of seconds is a time where the job says so: Parquet has no such type. The third time has a zone of its own.
-    let columns = "ms = \"timestamp\"\nus = \"timestamp\"\nns = \"timestamp\"
-        local = { type = \"timestamp\", time_zone = \"Europe/Madrid\" }\nold_ms = \"timestamp\"
-        seconds = { type = \"timestamp\", unit = \"seconds\" }\nday = \"date\"\n";
+    let columns = r#"
+        ms = { type = "timestamp", min = "0001-01-01" }
+        us = { type = "timestamp", min = "0001-01-01" }
+        ns = { type = "timestamp", min = "0001-01-01" }
+        local = { type = "timestamp", min = "0001-01-01", time_zone = "Europe/Madrid" }
+        old_ms = { type = "timestamp", min = "0001-01-01" }
+        seconds = { type = "timestamp", min = "0001-01-01", unit = "seconds" }
+        day = "date"
+    "#;
     let output = run(place.path(), columns);
     let (new, old) = ("2026-03-14T10:00:00.250Z", "1969-12-31T23:59:59.999Z");
     let (new_local, old_local) = ("2026-03-14T09:00:00.250Z", "1969-12-31T22:59:59.999Z");
@@ -294,7 +303,7 @@ fn dictionaries_and_columns_nobody_asked_for() {
 }
 
 #[test]
-fn a_missing_column_refuses_the_file_or_is_null_and_told_once() {
+fn a_missing_column_refuses_the_file_unless_it_is_optional() {
     let place = tempfile::tempdir().unwrap();
     write(
         place.path(),
@@ -309,7 +318,7 @@ fn a_missing_column_refuses_the_file_or_is_null_and_told_once() {
         place.path().join("again.parquet"),
     )
     .unwrap();
-    let output = run(place.path(), "id = \"int\"\nquantity = \"int not null\"\n");
+    let output = run(place.path(), "id = \"int\"\nquantity = \"int\"\n");
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{told}");
     for piece in ["input.parquet", "quantity", "\"quantitty\""] {
@@ -320,7 +329,7 @@ fn a_missing_column_refuses_the_file_or_is_null_and_told_once() {
     let head = HEAD.replace("\"input.parquet\"", "\"input.parquet\", \"again.parquet\"");
     let output = run_job(
         place.path(),
-        &format!("{head}id = \"int\"\nquantity = \"int\"\n"),
+        &format!("{head}id = \"int\"\nquantity = {{ type = \"int\", optional = true }}\n"),
     );
     assert_eq!(
         lines(&output, place.path(), "rows"),

@@ -195,7 +195,7 @@ fn o67_times_are_microseconds_utc_for_every_reader() {
     let folder = written(
         place.path(),
         "csv",
-        "ts = \"timestamp not null\"",
+        "ts = { type = \"timestamp not null\", min = \"0001-01-01\" }",
         &input,
         SINK,
         &[],

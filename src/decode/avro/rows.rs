@@ -85,7 +85,7 @@ enum Column {
 
 impl AvroReader {
     /// The schema as Arrow has it: what can be asked for. Records are structs; arrays and maps are there to be refused with
-    /// their names, and types that hold themselves end at the second time.
+    /// their names, and types that hold themselves end at the third time.
     pub fn arrow_schema(schema: &AvroSchema) -> Result<SchemaRef, AvroError> {
         let fields = schema.members()?.iter().map(|member| {
             Field::new(
@@ -172,13 +172,16 @@ impl AvroReader {
     }
 }
 
+/// How many times a path may lead through one type that holds itself, such as a customer's parent.
+const MOST_TIMES: usize = 3;
+
 /// The Arrow type of a node; `above` are the records it stands in.
 fn data_type(schema: &AvroSchema, id: NodeId, above: &mut Vec<NodeId>) -> DataType {
     let (id, _) = schema.present(id);
     let item = |data_type| Arc::new(Field::new("item", data_type, true));
     match schema.node(id) {
         Node::Record(members) => {
-            if above.contains(&id) {
+            if above.iter().filter(|open| **open == id).count() == MOST_TIMES {
                 return DataType::Null;
             }
             above.push(id);

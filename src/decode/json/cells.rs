@@ -73,8 +73,8 @@ pub(in crate::decode) struct Cells {
     pub(in crate::decode) starts: Vec<u32>,
     /// For each row, which element of its record it is; empty where nothing is unnested.
     pub(super) elements: Vec<u32>,
-    /// Rows that are no records, ascending.
-    pub(super) flaws: Vec<(usize, Wrong)>,
+    /// Rows that are no records, ascending, each with one past the last byte that is its.
+    pub(super) flaws: Vec<(usize, usize, Wrong)>,
     /// Records that are no rows since their array is empty.
     pub(super) dropped: u64,
 }

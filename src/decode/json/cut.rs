@@ -94,9 +94,13 @@ impl Elements {
         if self.array && matches!(bytes.get(start), Some(b']' | b',')) {
             return start;
         }
-        // What breaks the record may stand behind the bytes.
-        self.find_end(bytes, start)
-            .or_else(|| self.next_alike(bytes, start))
+        // What breaks the record may stand behind the bytes: the line end of a string, the next record.
+        let end = if bytes[start] == b'"' && string_is_open(bytes, start) {
+            self.stop(bytes, start, start + 1)
+        } else {
+            self.find_end(bytes, start)
+        };
+        end.or_else(|| self.next_alike(bytes, start))
             .unwrap_or_else(|| trimmed(bytes, start, bytes.len()))
     }
 
@@ -143,6 +147,11 @@ impl Elements {
         } else {
             at += 1;
         }
+        self.stop(bytes, start, at)
+    }
+
+    /// The end of what begins at `start` and has no brackets, the first `at - start` bytes of which stop nothing.
+    fn stop(&self, bytes: &[u8], start: usize, at: usize) -> Option<usize> {
         let stops = |byte: &u8| match byte {
             b'{' | b'[' | b'\n' | b'\r' => true,
             b',' | b']' => self.array,
@@ -221,6 +230,11 @@ fn string_end(bytes: &[u8], from: usize) -> StringEnd {
         }
     }
     StringEnd::Open
+}
+
+/// Whether the string that begins at `start` does not end in the bytes.
+fn string_is_open(bytes: &[u8], start: usize) -> bool {
+    matches!(string_end(bytes, start + 1), StringEnd::Open)
 }
 
 /// The first byte from `at` that is no blank.

@@ -3,6 +3,9 @@
 //! Eight bytes are looked at as one word wherever many bytes are passed over: the rest of a string up to its quote, and
 //! the digits of a number. Whether strings are UTF-8 is not asked here; the bytes of a record are judged together.
 
+/// Something should stand where the record has ended.
+pub(super) const TOO_EARLY: &str = "the record ends too early";
+
 /// Why a record is no JSON object of the kind that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wrong {
@@ -116,14 +119,7 @@ impl<const LINES: bool> Grammar<'_, LINES> {
             None => true,
             Some(byte) => LINES && matches!(byte, b'\n' | b'\r'),
         };
-        Wrong::json(
-            at,
-            if over {
-                "the record ends too early"
-            } else {
-                what
-            },
-        )
+        Wrong::json(at, if over { TOO_EARLY } else { what })
     }
 
     /// The closing quote of the string whose text begins at `from`, and whether there are escapes. The highest bits of

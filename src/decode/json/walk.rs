@@ -108,7 +108,7 @@ impl<'a, const LINES: bool> Walk<'a, LINES> {
 
     /// Makes the record one row that is judged as a whole.
     #[cold]
-    pub(super) fn refuse(&mut self, start: usize, wrong: Wrong) {
+    pub(super) fn refuse(&mut self, start: usize, end: usize, wrong: Wrong) {
         let row = self.cells.rows();
         let first = row * self.cells.width;
         self.cells.all.truncate(first);
@@ -117,7 +117,7 @@ impl<'a, const LINES: bool> Walk<'a, LINES> {
             ..Cell::ABSENT
         };
         self.cells.all.resize(first + self.cells.width, judged);
-        self.cells.flaws.push((row, wrong));
+        self.cells.flaws.push((row, end, wrong));
         self.cells.starts.push(narrow(start));
         if self.tree.unnest.is_some() {
             self.cells.elements.push(0);

@@ -252,7 +252,7 @@ fn doubles_are_rounded_to_the_scale_where_the_column_says_how() {
             "0.10",
             "7.00",
             "0.00",
-            "overflow 9999.9950"
+            "overflow 9999.999"
         ]
     );
     assert_eq!(
@@ -280,11 +280,7 @@ fn texts_are_read_as_in_a_text_file() {
     let bytes = BinaryArray::from_opt_vec(vec![Some(b"a\xC3\xB1"), Some(b"a\xFFb"), None]);
     assert_eq!(
         become_of(text.clone(), bytes),
-        [
-            "a\u{f1}",
-            "invalid_utf8 a\\xFFb (not UTF-8; see `encoding`)",
-            "null"
-        ]
+        ["a\u{f1}", "invalid_utf8 a\\xFFb", "null"]
     );
     assert_eq!(become_of(text, Int64Array::from(vec![7])), ["7"]);
 }

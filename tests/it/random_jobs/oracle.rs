@@ -117,6 +117,8 @@ struct Record {
     line: i128,
     raw: String,
     fields: Vec<(String, bool)>,
+    /// Whether text follows the closing quote of a field, which then stands there as it is written.
+    stray: bool,
 }
 
 /// Cuts delimited text character by character.
@@ -129,7 +131,10 @@ fn records(text: &str) -> Vec<Record> {
             line,
             raw: String::new(),
             fields: Vec::new(),
+            stray: false,
         };
+        // Where the field begins in `raw`, and whether text follows its closing quote.
+        let (mut from, mut stray) = (0, false);
         let (mut field, mut quoted, mut open, mut begins) = (String::new(), false, false, true);
         while let Some(c) = rest.next() {
             line += i128::from(c == '\n');
@@ -145,18 +150,29 @@ fn records(text: &str) -> Vec<Record> {
                 '"' if open => open = false,
                 '"' if begins => (open, quoted) = (true, true),
                 ',' if !open => {
+                    if stray {
+                        record.raw[from..record.raw.len() - 1].clone_into(&mut field);
+                    }
+                    record.stray |= stray;
                     record.fields.push((std::mem::take(&mut field), quoted));
-                    (quoted, begins) = (false, true);
+                    (quoted, begins, stray, from) = (false, true, false, record.raw.len());
                     continue;
                 }
                 // No field of these tests has one of its own.
                 '\r' => {
                     record.raw.pop();
                 }
-                other => field.push(other),
+                other => {
+                    stray |= quoted && !open;
+                    field.push(other);
+                }
             }
             begins = false;
         }
+        if stray {
+            record.raw[from..].clone_into(&mut field);
+        }
+        record.stray |= stray;
         record.fields.push((field, quoted));
         records.push(record);
     }
@@ -168,7 +184,7 @@ fn references(lookup: &Lookup, file: &Path) -> Vec<Row> {
     let records = records(&fs::read_to_string(file).unwrap());
     let columns = lookup.columns();
     let mut rows = Vec::new();
-    for record in &records[1..] {
+    for record in records[1..].iter().filter(|record| !record.stray) {
         let cells = columns.iter().zip(&record.fields);
         let cells = cells.map(|((name, kind), (text, quoted))| {
             kind.read(text, *quoted)
@@ -205,7 +221,9 @@ impl Judged {
             texts: Row::new(),
         };
         let whole = record.fields.len() == header.fields.len();
-        if !whole {
+        if record.stray {
+            judged.fault("record".to_owned(), "text_after_quote");
+        } else if !whole {
             judged.fault("record".to_owned(), "field_count");
         }
         for column in &job.columns {
@@ -228,6 +246,11 @@ impl Judged {
                 Cell::text(text)
             };
             judged.texts.insert(name.clone(), shown);
+            if record.stray {
+                judged.faulty.insert(name.clone());
+                judged.values.insert(name, Cell::Null);
+                continue;
+            }
             let read = match column.kind.read(text, *quoted) {
                 Err(_) if column.bad_is_null => Ok(Cell::Null),
                 read => read,

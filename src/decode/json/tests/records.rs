@@ -35,7 +35,7 @@ fn a_value_of_another_type_is_a_fault_unless_the_column_is_lenient() {
         (lenient(T::Int), "\"2\"", "2"),
         (lenient(T::Int), "\" 2.0 \"", "2"),
         (lenient(T::Int), "\"two\"", "bad_integer two"),
-        (strict(T::Int), "2.0", "bad_integer 2.0"),
+        (strict(T::Int), "2.0", "bad_integer 2.0 (lenient = true?)"),
         (strict(T::Int), "2147483648", "overflow 2147483648"),
         (strict(T::BigInt), "9007199254740993", "9007199254740993"),
         (
@@ -68,7 +68,7 @@ fn a_value_of_another_type_is_a_fault_unless_the_column_is_lenient() {
         (
             strict(T::Varchar),
             "\"EU\\u0000S\"",
-            "nul_in_text EU\\u{0}S",
+            "nul_in_text EU\\u{0}S (on_nul = \"strip\" takes it out)",
         ),
         (strict(T::Varchar), "\"\\u20ac \\ud83d\\ude00\"", "€ 😀"),
         (strict(T::Decimal(10, 2)), "\"12.34\"", "12.34"),
@@ -279,37 +279,37 @@ fn elements_of_an_array_are_records_and_what_is_wrong_costs_its_own() {
             "[{\"a\":1},,{\"a\":2},]",
             &["1", "-", "2", "-"],
             &[
-                "1 invalid_json byte 0: an element is missing: ,{\"a\":2},]",
-                "3 invalid_json byte 0: an element is missing: ]",
+                "1 invalid_json byte 0: an element is missing",
+                "3 invalid_json byte 0: an element is missing",
             ],
         ),
         (
             "[{\"a\":1} {\"a\":2},{\"a\":3}]",
             &["1", "-", "3"],
-            &["1 invalid_json byte 0: a comma is missing before it: {\"a\":2},{\"a\":3}]"],
+            &["1 invalid_json byte 0: a comma is missing before it: {\"a\":2}"],
         ),
         (
             "[{\"a\":1}, xyz, 5, \"a,]b\", null, [1], {\"a\":2}]",
             &["1", "-", "-", "-", "-", "-", "2"],
             &[
-                "1 invalid_json byte 0: no object: xyz, 5, \"a,]b\", null",
-                "2 invalid_json byte 0: no object: 5, \"a,]b\", null, [1]",
-                "3 invalid_json byte 0: no object: \"a,]b\", null, [1], {",
-                "4 invalid_json byte 0: no object: null, [1], {\"a\":2}]",
-                "5 invalid_json byte 0: no object: [1], {\"a\":2}]",
+                "1 invalid_json byte 0: no object: xyz",
+                "2 invalid_json byte 0: no object: 5",
+                "3 invalid_json byte 0: no object: \"a,]b\"",
+                "4 invalid_json byte 0: no object: null",
+                "5 invalid_json byte 0: no object: [1]",
             ],
         ),
         (
             // A bracket is missing: the next one that looks alike is a record again.
             "[\n  {\"a\":1,\"b\":[1,2},\n  {\"a\":2},\n  {\"a\":3}\n]",
             &["-", "2", "3"],
-            &["0 invalid_json byte 15: a comma or ] belongs here: },"],
+            &["0 invalid_json byte 15: a comma or ] belongs here: }"],
         ),
         (
             // A quote is missing.
             "[\n{\"a\":\"x},\n{\"a\":\"y\"}\n]",
             &["-", "y"],
-            &["0 invalid_json byte 9: a control character in a string"],
+            &["0 invalid_json byte 8: the record ends too early"],
         ),
     ] {
         let draft = decode(text.as_bytes(), &texts(&["a"]), &options);

@@ -77,7 +77,7 @@ fn what_is_wrong_with_paths_is_told() {
         (
             "csv = {}",
             "id = \"json\"",
-            "9:6: sources.s.columns.id: \"json\" is not a type",
+            "9:6: sources.s.columns.id.type: \"json\" is not a type",
         ),
     ] {
         let problems = resolved(&job(json, columns)).unwrap_err().to_string();

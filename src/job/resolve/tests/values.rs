@@ -76,7 +76,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ),
     (
         "type = \"date\", formats = [\"%d.%m.%y\"], pivot = 0",
-        ".pivot: 0 begins no hundred years",
+        ".pivot: 0 is out of range",
     ),
     (
         "type = \"timestamp\", ambiguous = \"later\"",
