@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use caudal::decode::{Cutter, Decoder};
 use caudal::job::plan::{ColumnType, CsvOptions, Format, JsonOptions, OnBad, SourceColumn};
-use caudal::record::{Chunk, Dropped, Encoding, HeaderBinding};
+use caudal::record::{Chunk, Dropped, Encoding, Framing, HeaderBinding};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Rows of a chunk: about 4 MB of CSV.
@@ -153,7 +153,7 @@ fn chunk(text: String) -> Arc<Chunk> {
         offset: 0,
         line: 1,
         header: Arc::new(HeaderBinding {
-            by_line: false,
+            framing: Framing::OfSource,
             encoding: Encoding::Utf8,
             record: Vec::new(),
             fields: COLUMNS.len(),
@@ -220,7 +220,7 @@ fn single(criterion: &mut Criterion) {
             .map(|field| (field == at).then_some(0))
             .collect();
         one.header = Arc::new(HeaderBinding {
-            by_line: false,
+            framing: Framing::OfSource,
             encoding: Encoding::Utf8,
             record: Vec::new(),
             fields: COLUMNS.len(),

@@ -7,7 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use super::RunError;
-use crate::job::plan::{Plan, SinkFrom, SinkTo};
+use crate::job::path::{read_path, unnested};
+use crate::job::plan::{Format, Plan, SinkFrom, SinkTo, SourcePlan};
 use crate::sinks::{Manifest, OutputRoot, kept_files, shape};
 
 /// Why a job's refused rows can't be fed again. Nothing was started.
@@ -21,6 +22,14 @@ pub enum ReplayError {
     AllRows {
         /// What: `windows.minute`.
         what: String,
+    },
+    /// Several rows come of one record.
+    #[error(
+        "--replay: sources.{name} makes each element of an array a row, and the record that is kept of a refused one holds others, too\n  expected: sources whose records are a row each\n  now: nothing was started\n  hint: run the job without --replay"
+    )]
+    Elements {
+        /// The source's.
+        name: String,
     },
     /// No run has kept refused rows.
     #[error(
@@ -64,7 +73,7 @@ impl Replayed {
     }
 }
 
-/// Checks that the job works out nothing over all rows.
+/// Checks that the job works out nothing over all rows, and that each row has a record of its own.
 fn check(plan: &Plan) -> Result<(), ReplayError> {
     let windows = plan
         .windows
@@ -76,10 +85,28 @@ fn check(plan: &Plan) -> Result<(), ReplayError> {
         .map(|check| format!("checks.{}", check.name));
     let duplicates = plan.duplicates.iter();
     let duplicates = duplicates.map(|duplicates| format!("duplicates.{}", duplicates.name));
-    match windows.chain(checks).chain(duplicates).next() {
-        Some(what) => Err(ReplayError::AllRows { what }),
+    if let Some(what) = windows.chain(checks).chain(duplicates).next() {
+        return Err(ReplayError::AllRows { what });
+    }
+    let unnests = |source: &&SourcePlan| {
+        let is_json = matches!(source.format, Format::Json(_));
+        is_json
+            && source
+                .columns
+                .iter()
+                .any(|column| is_unnested(&column.header))
+    };
+    match plan.sources.iter().find(unnests) {
+        Some(source) => Err(ReplayError::Elements {
+            name: source.name.clone(),
+        }),
         None => Ok(()),
     }
+}
+
+/// Whether a path of JSON leads into the elements of an array.
+fn is_unnested(header: &str) -> bool {
+    read_path(header).is_ok_and(|steps| unnested(&steps).is_some())
 }
 
 /// Checks that rows can be put beside those that are visible.

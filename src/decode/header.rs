@@ -1,7 +1,7 @@
 //! Which field of a file goes to which column.
 
 use crate::job::plan::{CsvOptions, SourceColumn};
-use crate::record::{Encoding, HeaderBinding};
+use crate::record::{Encoding, Framing, HeaderBinding};
 
 use super::cut::without_line_end;
 use super::dialect::Dialect;
@@ -122,7 +122,7 @@ pub fn bind_header(
 ) -> Result<HeaderBinding, HeaderError> {
     if !options.header {
         return Ok(HeaderBinding {
-            by_line: false,
+            framing: Framing::OfSource,
             encoding,
             record: Vec::new(),
             fields: columns.len(),
@@ -152,7 +152,7 @@ pub fn bind_header(
         .collect();
     if missing.is_empty() {
         return Ok(HeaderBinding {
-            by_line: false,
+            framing: Framing::OfSource,
             encoding,
             record: without_line_end(header_record).to_vec(),
             fields: names.len(),

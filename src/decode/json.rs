@@ -37,7 +37,7 @@ use self::grammar::{Grammar, Shape, Wrong};
 use self::tree::Tree;
 use self::walk::Walk;
 use crate::job::plan::{EmptyArray, JsonOptions, Records, SourceColumn};
-use crate::record::{Chunk, Fault, HeaderBinding, Site, shown as shown_text};
+use crate::record::{Chunk, Fault, Framing, HeaderBinding, Site, shown as shown_text};
 
 use super::cut::line_end;
 use super::detail::LONGEST;
@@ -58,7 +58,8 @@ pub(super) struct Reader {
 /// Where reading stands in a chunk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
-    records: Records,
+    /// What stands between records; `None`: there is one.
+    records: Option<Records>,
     /// Next byte.
     at: usize,
     /// What stands before it: the array's bracket or a comma.
@@ -86,7 +87,7 @@ impl Reader {
     /// The beginning of a chunk.
     pub(super) fn begin(&self, header: &HeaderBinding) -> Standing {
         Standing {
-            records: records(header, &self.options),
+            records: (header.framing != Framing::Whole).then(|| records(header, &self.options)),
             at: 0,
             separator: None,
         }
@@ -99,9 +100,10 @@ impl Reader {
             return false;
         }
         match standing.records {
-            Records::Lines => self.lines(bytes, standing),
-            Records::Array => self.elements(bytes, standing, true),
-            Records::Objects => self.elements(bytes, standing, false),
+            None => self.whole(bytes, standing),
+            Some(Records::Lines) => self.lines(bytes, standing),
+            Some(Records::Array) => self.elements(bytes, standing, true),
+            Some(Records::Objects) => self.elements(bytes, standing, false),
         }
         true
     }
@@ -161,6 +163,25 @@ impl Reader {
     /// Records that became no rows in this stretch.
     pub(super) fn dropped(&self) -> u64 {
         self.cells.dropped
+    }
+
+    /// All bytes as one record.
+    fn whole(&mut self, bytes: &[u8], standing: &mut Standing) {
+        let grammar = Grammar::<false> {
+            bytes,
+            max_depth: self.options.max_depth,
+        };
+        let drop_empty = self.options.empty_array == EmptyArray::Drop;
+        let mut walk = Walk::new(grammar, &mut self.tree, &mut self.cells);
+        let read = walk.record(0).and_then(|past| match grammar.blanks(past) {
+            end if end == bytes.len() => Ok(()),
+            end => Err(Wrong::json(end, "something behind the object")),
+        });
+        match read {
+            Ok(()) => walk.keep(0, drop_empty),
+            Err(wrong) => walk.refuse(0, bytes.len(), wrong),
+        }
+        standing.at = bytes.len();
     }
 
     fn lines(&mut self, bytes: &[u8], standing: &mut Standing) {

@@ -18,7 +18,7 @@ use super::json;
 use super::scan::wide;
 use super::table;
 use crate::job::plan::{CsvOptions, Format, JsonOptions, SourceColumn};
-use crate::record::{Chunk, Draft, Encoding, Origin, Place};
+use crate::record::{Chunk, Draft, Encoding, Framing, Origin, Place};
 
 /// The source's columns as text for some rows of a draft, as read, in the order of `columns`: null where the field is
 /// empty or not there, and in rows that are no record of the file's shape.
@@ -128,6 +128,7 @@ fn record<'a>(
     // Records that were dropped and empty lines may stand before the next row. A broken chunk is one row.
     match format {
         _ if chunk.broken.is_some() => without_line_end(to_end),
+        _ if chunk.header.framing == Framing::Whole => to_end,
         Format::Json(options) => {
             let records = json::records(&chunk.header, options);
             json::record_of(&chunk.bytes, start, records)
@@ -281,8 +282,13 @@ fn json_columns(
         let texts = if chunk.broken.is_some() {
             vec![None; columns.len()]
         } else {
-            let records = json::records(&chunk.header, options);
-            let record = json::record_of(&chunk.bytes, wide(starts[row]), records);
+            let start = wide(starts[row]);
+            let record = if chunk.header.framing == Framing::Whole {
+                &chunk.bytes[start..]
+            } else {
+                let records = json::records(&chunk.header, options);
+                json::record_of(&chunk.bytes, start, records)
+            };
             json::texts_of(record, element, columns, options)
         };
         for (builder, text) in builders.iter_mut().zip(texts) {

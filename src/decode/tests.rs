@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use super::scan::wide;
 use super::*;
 use crate::job::plan::{ColumnType, LineEnd, OnBad, OnNul};
-use crate::record::{Dropped, Encoding};
+use crate::record::{Dropped, Encoding, Framing};
 
 /// A column as the job file's defaults make it.
 pub(crate) fn column(id: usize, name: &str, column_type: ColumnType) -> SourceColumn {
@@ -52,7 +52,7 @@ fn chunk(bytes: &[u8], fields: usize) -> Arc<Chunk> {
         offset: 100,
         line: 2,
         header: Arc::new(HeaderBinding {
-            by_line: false,
+            framing: Framing::OfSource,
             encoding: Encoding::Utf8,
             record: Vec::new(),
             fields,

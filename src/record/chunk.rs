@@ -86,6 +86,18 @@ impl timely::Accountable for Piece {
     }
 }
 
+/// What is a record in a chunk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Framing {
+    /// What the source's format says.
+    #[default]
+    OfSource,
+    /// Each line: so records of JSON are fed again.
+    Lines,
+    /// All of it: so those of several lines are.
+    Whole,
+}
+
 /// What was found out of a file when it was opened: how its text is written, and which of its fields goes to which column of
 /// the source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,8 +107,8 @@ pub struct HeaderBinding {
     /// The text of the file's header, without its line end; empty where it has none. Quarantine keeps it: a record alone
     /// does not say what its fields are.
     pub record: Vec<u8>,
-    /// Whether each line is a record, whatever the source says stands between them: so rows are fed again.
-    pub by_line: bool,
+    /// What is a record in its chunks.
+    pub framing: Framing,
     /// Number of fields a record of this file has.
     pub fields: usize,
     /// For each field of the file, the position of its column in the source's `columns`, where there is one.

@@ -12,7 +12,7 @@ use super::table::{Part, TableError, TableFile, TablePart, told_missing};
 use super::text::TextFile;
 use crate::decode::Bound;
 use crate::job::plan::{Format, OnBadFile, Plan, SourcePlan, Transport};
-use crate::record::{Budget, Chunk, Dropped, Encoding, Epoch, HeaderBinding, Lease};
+use crate::record::{Budget, Chunk, Dropped, Encoding, Epoch, Framing, HeaderBinding, Lease};
 
 /// Things that are told of files: enough to see what kind of thing it is, and no more for a thousand files than for ten.
 const MOST_TOLD: usize = 10;
@@ -369,7 +369,7 @@ impl Feed {
                     source: *source,
                     file: Arc::new(PathBuf::from("generated")),
                     header: Arc::new(HeaderBinding {
-                        by_line: false,
+                        framing: Framing::OfSource,
                         encoding: Encoding::Utf8,
                         record: VENTAS_COLUMNS.join(",").into_bytes(),
                         fields: VENTAS_COLUMNS.len(),
@@ -450,7 +450,7 @@ impl Feed {
             offset: 0,
             line: 0,
             header: Arc::new(HeaderBinding {
-                by_line: false,
+                framing: Framing::OfSource,
                 encoding: Encoding::Utf8,
                 record: Vec::new(),
                 fields: 0,

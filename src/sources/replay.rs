@@ -18,7 +18,8 @@ use super::files::{SourceError, io};
 use crate::decode::{Cutter, bind_header};
 use crate::job::plan::{Format, LineEnd, Plan};
 use crate::record::{
-    Chunk, Dropped, Encoding, HeaderBinding, Kept, KeptHeader, KeptLines, Kind, RecordPlace,
+    Chunk, Dropped, Encoding, Framing, HeaderBinding, Kept, KeptHeader, KeptLines, Kind,
+    RecordPlace,
 };
 
 /// How messages name what is read.
@@ -104,6 +105,14 @@ impl Replay {
         };
         let mut cutter = Cutter::new(&format);
         let encoding = chunk.header.encoding;
+        let is_json = matches!(format, Format::Json(_));
+        if is_json && first.kind == Kind::Record && has_line_ends(&first) {
+            let mut binding = HeaderBinding::clone(&chunk.header);
+            binding.framing = Framing::Whole;
+            chunk.header = Arc::new(binding);
+            chunk.bytes = encoding.text(first.raw.0);
+            return Ok(Some(Next::Chunk(Box::new(chunk))));
+        }
         let Some(record) = whole(&first, encoding, &format, &mut cutter) else {
             let (reason, words) = broken(&first);
             chunk.broken = Some((reason.into(), words));
@@ -190,7 +199,7 @@ impl Replay {
                         message: error.to_string(),
                     })?,
                 _ => HeaderBinding {
-                    by_line: true,
+                    framing: Framing::Lines,
                     encoding,
                     record: Vec::new(),
                     fields: 0,
@@ -209,20 +218,20 @@ fn whole(kept: &Kept, encoding: Encoding, format: &Format, cutter: &mut Cutter) 
         return None;
     }
     let mut record = encoding.text(kept.raw.0.clone());
-    if matches!(format, Format::Json(_)) {
-        // An object may be written over several lines. A tab is a blank between its parts, too, and no part of a text either.
-        for byte in &mut record {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b'\t';
-            }
-        }
+    if matches!(format, Format::Json(_)) && (record.trim_ascii().is_empty() || has_line_ends(kept))
+    {
+        return None;
     }
     record.push(match format {
         Format::Csv(options) if options.line_end == LineEnd::Cr => b'\r',
         _ => b'\n',
     });
-    let end = cutter.last_record_end(&record)?.end;
-    (end == record.len()).then_some(record)
+    cutter.are_whole(&record).then_some(record)
+}
+
+/// Whether a record is written over several lines.
+fn has_line_ends(kept: &Kept) -> bool {
+    memchr::memchr2(b'\n', b'\r', &kept.raw.0).is_some()
 }
 
 fn add(chunk: &mut Chunk, kept: &Kept, record: Vec<u8>) {
@@ -237,7 +246,10 @@ fn add(chunk: &mut Chunk, kept: &Kept, record: Vec<u8>) {
 /// Why bytes that can't be read as a record are refused again: as they were.
 fn broken(kept: &Kept) -> (String, String) {
     let (reason, words) = match kept.reasons.first() {
-        Some(first) if kept.kind == Kind::Part => (first.reason.as_str(), first.detail.as_str()),
+        // A part, or an element of an array that is missing.
+        Some(first) if kept.kind == Kind::Part || kept.raw.0.is_empty() => {
+            (first.reason.as_str(), first.detail.as_str())
+        }
         _ => (
             "unclosed_quote",
             "a quote opens a field and is never closed",

@@ -13,7 +13,7 @@ use super::input::TextInput;
 use super::open::{Compression, open_text};
 use crate::decode::{Cutter, bind_header, count_lines, first_line_end, without_line_end};
 use crate::job::plan::{Format, Records, SourceColumn};
-use crate::record::{Chunk, Dropped, HeaderBinding};
+use crate::record::{Chunk, Dropped, Framing, HeaderBinding};
 
 /// Longest record in bytes, its line end not counted. A quote that is never closed makes the rest of a file one record:
 /// at this length (or at the file's end) its first line is refused as `unclosed_quote` and reading goes on at the next
@@ -95,7 +95,7 @@ impl TextFile {
             plain: compression == Compression::None && path.is_file(),
             cutter: Cutter::new(format),
             header: Arc::new(HeaderBinding {
-                by_line: false,
+                framing: Framing::OfSource,
                 encoding,
                 record: Vec::new(),
                 fields: 0,

@@ -527,3 +527,80 @@ json = {}
         "{said}"
     );
 }
+
+/// Files that are not plain: UTF-16, a code page, lines that end in CR, an array of JSON over several lines.
+const ODD: &str = r#"format = 1
+[job]
+name = "case"
+output = "out"
+max_refused = "100 %"
+[sources.wide]
+files = { paths = ["in/wide.csv"] }
+csv = {}
+columns = { id = { type = "int not null", LENIENT }, name = "varchar" }
+[sources.page]
+files = { paths = ["in/page.csv"] }
+csv = { encoding = "windows-1252", line_end = "cr" }
+columns = { id = { type = "int not null", LENIENT }, name = "varchar" }
+[sources.array]
+files = { paths = ["in/array.json"] }
+json = { records = "array" }
+columns = { id = { type = "int not null", LENIENT }, name = "varchar" }
+[sinks.rows]
+files = { path = "rows" }
+csv = {}
+columns = { id = "id", name = "name" }
+[sinks.refused]
+from = "refused"
+files = { path = "refused" }
+csv = {}
+columns = { file = "file", line = "line", byte = "byte", raw = "raw" }
+"#;
+
+#[test]
+fn rows_of_odd_files_are_fed_again_from_the_bytes_that_were_there() {
+    let case = Case::new();
+    let wide = "id,name\n1.0,Málaga\n2,€\nx,ñ\n".encode_utf16();
+    let wide: Vec<u8> = wide.flat_map(u16::to_le_bytes).collect();
+    case.write("in/wide.csv", &[b"\xFF\xFE".as_slice(), &wide].concat());
+    case.write("in/page.csv", b"id,name\r3.0,M\xE1laga\r4,\x80\ry,\xF1\r");
+    case.write(
+        "in/array.json",
+        b"[\n  {\n    \"id\": 5.0,\n    \"name\": \"M\xC3\xA1laga\"\n  },\n  {\"id\": 6},\n  {\"id\": \"z\",\n \"name\": null},\n  {\"id\": \n]",
+    );
+    let job = |lenient: &str| case.write("job.toml", ODD.replace("LENIENT", lenient).as_bytes());
+    let seen = || {
+        ["rows", "refused"].map(|sink| {
+            let files = visible_files(&case.path().join("out").join(sink));
+            let texts = files.iter().map(|file| fs::read_to_string(file).unwrap());
+            let mut records: Vec<String> = texts
+                .flat_map(|text| records(&text).skip(1).collect::<Vec<_>>())
+                .collect();
+            records.sort();
+            records
+        })
+    };
+    // 1. As it should have been from the beginning.
+    job("lenient = true");
+    case.good(&["run", "job.toml", "--quiet"]);
+    let right = seen();
+    fs::remove_dir_all(case.path().join("out")).unwrap();
+    // 2. With faults, mended, and fed again.
+    job("lenient = false");
+    let first = case.summary(&["run", "job.toml"]);
+    job("lenient = true");
+    let again = case.summary(&["run", "job.toml", "--replay"]);
+    assert_eq!(again["rows"]["replayed"], first["rows"]["refused"]);
+    assert_eq!(seen(), right);
+    // 3. A record whose elements are rows may hold rows that are visible.
+    case.write(
+        "in/array.json",
+        b"[{\"name\":\"n\",\"of\":[{\"id\":7.0},{\"id\":8}]}]",
+    );
+    let paths = ODD.replace("LENIENT", "header = \"of[].id\"");
+    let paths = paths.replacen("header = \"of[].id\"", "lenient = true", 2);
+    case.write("job.toml", paths.as_bytes());
+    case.good(&["run", "job.toml", "--quiet"]);
+    let told = case.bad(2, &["run", "job.toml", "--replay"]);
+    assert!(told.contains("sources.array makes each element"), "{told}");
+}

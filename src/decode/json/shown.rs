@@ -10,14 +10,13 @@ use crate::decode::cut::line_end;
 use crate::decode::detail::lossless;
 use crate::decode::scan::wide;
 use crate::job::plan::{JsonOptions, Records, SourceColumn};
-use crate::record::HeaderBinding;
+use crate::record::{Framing, HeaderBinding};
 
 /// What stands between the records of a chunk.
 pub(in crate::decode) fn records(header: &HeaderBinding, options: &JsonOptions) -> Records {
-    if header.by_line {
-        Records::Lines
-    } else {
-        options.records
+    match header.framing {
+        Framing::Lines => Records::Lines,
+        Framing::OfSource | Framing::Whole => options.records,
     }
 }
 

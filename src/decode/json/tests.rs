@@ -7,7 +7,7 @@ mod unnest;
 use crate::decode::tests::{column, faults_of, shown};
 use crate::decode::{Decoder, Draft};
 use crate::job::plan::{ColumnType, Format, JsonOptions, SourceColumn};
-use crate::record::{Chunk, Dropped, Encoding, HeaderBinding};
+use crate::record::{Chunk, Dropped, Encoding, Framing, HeaderBinding};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ fn decode(bytes: &[u8], columns: &[SourceColumn], options: &JsonOptions) -> Draf
         header: Arc::new(HeaderBinding {
             encoding: Encoding::Utf8,
             record: Vec::new(),
-            by_line: false,
+            framing: Framing::OfSource,
             fields: 0,
             column_of_field: Vec::new(),
         }),
