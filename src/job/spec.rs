@@ -77,7 +77,7 @@ pub struct JobSpec {
     pub max_refused: Option<String>,
     /// What becomes of a file that can't be read to its end. Default: `"stop"`.
     pub on_bad_file: Option<OnBadFile>,
-    /// Size of the pieces that files are cut into, whatever the number of workers. Default: `"1 MiB"`.
+    /// Size of the pieces that files are cut into, whatever the number of workers. Default: `"512 KiB"`.
     pub chunk: Option<String>,
     /// Input that a bounded run puts into one epoch. Default: `"64 MiB"`.
     pub epoch: Option<String>,

@@ -12,8 +12,9 @@ use crate::job::plan::{OnBadFile, PartialsCodec, Rerun};
 use crate::job::problems::quoted;
 use crate::job::spec::{self, JobSpec};
 
-/// Bytes of a chunk: large enough that per-chunk work disappears, small enough that workers share even a small file.
-const CHUNK: usize = 1 << 20;
+/// Bytes of a chunk: large enough that per-chunk work disappears, small enough that workers share even a small file, and that the
+/// allocator keeps its memory: blocks of a megabyte went back to the system and came back as fresh pages, a tenth of the CPU time.
+const CHUNK: usize = 512 << 10;
 
 /// Most bytes of a chunk: positions inside one are 32 bits.
 const MOST_CHUNK: u64 = 1 << 30;

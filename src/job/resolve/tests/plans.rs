@@ -60,7 +60,7 @@ fn everything_of_a_job_is_decided() {
     assert_eq!(format!("{}", plan.max_refused), "0.5");
     assert_eq!(
         (plan.chunk_bytes, plan.epoch_bytes, plan.in_flight_bytes),
-        (1 << 20, 64 << 20, 64 << 20)
+        (512 << 10, 64 << 20, 64 << 20)
     );
 
     // Sources.
