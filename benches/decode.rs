@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use caudal::decode::{Cutter, Decoder};
-use caudal::job::plan::{ColumnType, CsvOptions, Format, JsonOptions, OnBad, SourceColumn};
+use caudal::job::plan::{ColumnType, CsvOptions, Format, JsonOptions, SourceColumn};
 use caudal::record::{Chunk, Dropped, Encoding, Framing, HeaderBinding};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -31,20 +31,8 @@ const COLUMNS: [(&str, ColumnType, bool); 10] = [
 fn columns() -> Vec<SourceColumn> {
     let column =
         |(id, (name, column_type, not_null)): (usize, (&str, ColumnType, bool))| SourceColumn {
-            id,
-            name: name.to_owned(),
-            header: name.to_owned(),
-            column_type,
             not_null,
-            formats: Vec::new(),
-            time_zone: None,
-            unit: None,
-            nulls: None,
-            on_bad: OnBad::Refuse,
-            reason: None,
-            optional: false,
-            lenient: false,
-            notation: caudal::job::plan::Notation::default(),
+            ..SourceColumn::plain(id, name, column_type)
         };
     COLUMNS.into_iter().enumerate().map(column).collect()
 }

@@ -39,8 +39,6 @@ mod time;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-pub(crate) use tests::column as plain_column;
 
 use std::sync::Arc;
 

@@ -227,16 +227,18 @@ fn by_text(
     }
     let options = FormatOptions::default();
     let formatter = ArrayFormatter::try_new(read.as_ref(), &options);
+    let doubles = doubles(column.column_type, read);
     for row in 0..rows {
         if is_null(row) {
             collector.absent(row, false, faults);
             continue;
         }
-        let text = match &formatter {
-            Ok(formatter) => formatter.value(row).to_string(),
-            Err(_) => read.data_type().to_string(),
+        let text = match (&doubles, &formatter) {
+            (Some(doubles), _) => double(doubles, row),
+            (None, Ok(formatter)) => formatter.value(row).to_string(),
+            (None, Err(_)) => read.data_type().to_string(),
         };
-        match fitted(column.column_type, read, row, &text) {
+        match fitted(column.column_type, read.data_type(), &text) {
             Some(text) => collector.text(row, text.as_bytes(), false, faults),
             None => collector.misfit(row, WRONG_TYPE, text.as_bytes(), faults),
         }
@@ -245,21 +247,13 @@ fn by_text(
 }
 
 /// The text of a value as the column's type reads it, `None` where the two types have nothing in common.
-fn fitted<'a>(
-    wanted: ColumnType,
-    read: &ArrayRef,
-    row: usize,
-    text: &'a str,
-) -> Option<Cow<'a, str>> {
+fn fitted<'a>(wanted: ColumnType, from: &DataType, text: &'a str) -> Option<Cow<'a, str>> {
     use DataType as D;
-    let from = read.data_type();
     match (wanted, from) {
         (_, from) if from.is_nested() => None,
         (ColumnType::Boolean, from) => matches!(from, D::Boolean).then_some(Cow::Borrowed(text)),
         (ColumnType::Varchar, _) => Some(Cow::Borrowed(text)),
         (_, D::Boolean) => None,
-        // A double has the shortest digits that give it back; no exponent, and whole numbers without a dot.
-        (_, D::Float64 | D::Float32 | D::Float16) => Some(Cow::Owned(double(read, row)?)),
         (ColumnType::Timestamp, D::Date32 | D::Date64) => {
             let day = text.get(..10).unwrap_or(text);
             Some(Cow::Owned(format!("{day}T00:00:00")))
@@ -278,16 +272,25 @@ fn fitted<'a>(
     }
 }
 
-fn double(read: &ArrayRef, row: usize) -> Option<String> {
+/// Floats that are read as numbers or times, the narrowest ones widened; `None` where values are shown as they are.
+fn doubles(wanted: ColumnType, read: &ArrayRef) -> Option<ArrayRef> {
+    if matches!(wanted, ColumnType::Boolean | ColumnType::Varchar) {
+        return None;
+    }
+    match read.data_type() {
+        DataType::Float32 | DataType::Float64 => Some(Arc::clone(read)),
+        DataType::Float16 => arrow_cast::cast(read, &DataType::Float64).ok(),
+        _ => None,
+    }
+}
+
+/// The shortest digits that give a float back; no exponent, and whole numbers without a dot.
+fn double(doubles: &ArrayRef, row: usize) -> String {
     // Of a narrower float the digits of its own width are meant: 0.1 stays 0.1.
-    if let Some(values) = read.as_primitive_opt::<Float32Type>() {
-        return Some(values.value(row).to_string());
+    match doubles.as_primitive_opt::<Float32Type>() {
+        Some(values) => values.value(row).to_string(),
+        None => doubles.as_primitive::<Float64Type>().value(row).to_string(),
     }
-    if let Some(values) = read.as_primitive_opt::<Float64Type>() {
-        return Some(values.value(row).to_string());
-    }
-    let wide = arrow_cast::cast(&read.slice(row, 1), &DataType::Float64).ok()?;
-    Some(wide.as_primitive::<Float64Type>().value(0).to_string())
 }
 
 #[cfg(test)]

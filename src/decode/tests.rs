@@ -19,23 +19,8 @@ use crate::job::plan::{ColumnType, LineEnd, OnBad, OnNul};
 use crate::record::{Dropped, Encoding, Framing};
 
 /// A column as the job file's defaults make it.
-pub(crate) fn column(id: usize, name: &str, column_type: ColumnType) -> SourceColumn {
-    SourceColumn {
-        id,
-        name: name.to_owned(),
-        header: name.to_owned(),
-        column_type,
-        not_null: false,
-        formats: Vec::new(),
-        time_zone: None,
-        unit: None,
-        nulls: None,
-        on_bad: OnBad::Refuse,
-        reason: None,
-        optional: false,
-        lenient: false,
-        notation: crate::job::plan::Notation::default(),
-    }
+pub(super) fn column(id: usize, name: &str, column_type: ColumnType) -> SourceColumn {
+    SourceColumn::plain(id, name, column_type)
 }
 
 fn options() -> CsvOptions {

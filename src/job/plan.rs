@@ -154,6 +154,28 @@ pub struct SourcePlan {
     pub columns: Vec<SourceColumn>,
 }
 
+impl SourceColumn {
+    /// A nullable column as the job file's defaults make it, with its own name in the file.
+    pub fn plain(id: usize, name: &str, column_type: ColumnType) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            header: name.to_owned(),
+            column_type,
+            not_null: false,
+            formats: Vec::new(),
+            time_zone: None,
+            unit: None,
+            nulls: None,
+            on_bad: OnBad::Refuse,
+            reason: None,
+            optional: false,
+            lenient: false,
+            notation: Notation::default(),
+        }
+    }
+}
+
 impl SourcePlan {
     /// Whether each of several processes reads what it finds itself.
     pub fn is_per_process(&self) -> bool {

@@ -8,7 +8,6 @@ use arrow_array::ArrayRef;
 use arrow_row::{RowConverter, Rows, SortField};
 use arrow_schema::ArrowError;
 
-use super::fold::folded;
 use crate::job::plan::LookupPlan;
 
 /// Encodes and decodes the rows of a look-up.
@@ -42,18 +41,17 @@ impl Layout {
             .convert_columns(&chosen(columns, &self.order))
     }
 
-    /// Encodes what tells rows apart, keys as they are compared.
+    /// Encodes what tells rows apart: `keys` as they are compared, and the time from `columns`.
     pub(super) fn identities(
         &self,
         plan: &LookupPlan,
+        keys: &[ArrayRef],
         columns: &[ArrayRef],
     ) -> Result<Rows, ArrowError> {
         let positions = &self.order[..self.identity];
-        let mut columns = chosen(columns, positions);
-        let others = columns.split_off(plan.on.len());
-        let mut columns = folded(columns, plan.fold);
-        columns.extend(others);
-        converter(plan, positions)?.convert_columns(&columns)
+        let mut told_apart = keys.to_vec();
+        told_apart.extend(chosen(columns, &positions[keys.len()..]));
+        converter(plan, positions)?.convert_columns(&told_apart)
     }
 
     /// The reference columns of encoded rows.

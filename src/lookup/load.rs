@@ -163,8 +163,6 @@ struct Reading<'a> {
     changes: Vec<Change>,
     /// Where all rows were deleted: draft and row, and the order of that.
     truncated: Vec<((usize, usize), Order)>,
-    /// How its files differ from its columns, for people.
-    differences: Vec<String>,
     told: Vec<String>,
     left_out: usize,
     /// What is to be told of files as a whole.
@@ -183,7 +181,6 @@ impl<'a> Reading<'a> {
             from: Vec::new(),
             changes: Vec::new(),
             truncated: Vec::new(),
-            differences: Vec::new(),
             told: Vec::new(),
             left_out: 0,
             told_of_files: Vec::new(),
@@ -225,7 +222,7 @@ impl<'a> Reading<'a> {
         let plan = self.plan;
         let opened = TableFile::open(owner, path, &plan.format, &plan.columns, false)?;
         for (column, near) in &opened.bound.missing {
-            self.differences
+            self.told_of_files
                 .push(told_missing(owner, path, column, near.as_deref()));
         }
         opened.read(
@@ -360,7 +357,12 @@ impl<'a> Reading<'a> {
         let all = concat_batches(&schema(self.plan), &self.batches)?;
         self.batches = Vec::new();
         let layout = Layout::new(self.plan)?;
-        let identities = layout.identities(self.plan, all.columns())?;
+        let keys = self.plan.on.iter();
+        let keys: Vec<ArrayRef> = keys
+            .map(|(position, _)| Arc::clone(all.column(*position)))
+            .collect();
+        let keys = super::fold::folded(keys, self.plan.fold);
+        let identities = layout.identities(self.plan, &keys, all.columns())?;
         let rows = layout.encode(all.columns())?;
         let mut kept: HashMap<&[u8], usize> = HashMap::with_capacity(all.num_rows());
         // Rows of keys that stand twice and so count for nothing.
@@ -414,13 +416,6 @@ impl<'a> Reading<'a> {
             .filter(|row| !rejected.contains(row) && !is_gone(row))
             .collect();
         chosen.sort_unstable();
-        let keys: Vec<ArrayRef> = self
-            .plan
-            .on
-            .iter()
-            .map(|(position, _)| Arc::clone(all.column(*position)))
-            .collect();
-        let keys = super::fold::folded(keys, self.plan.fold);
         let hashes = exchange::hash_rows(&keys, all.num_rows());
         let mut pieces = Vec::new();
         let (mut block, mut bins) = (BlockBuilder::default(), Vec::new());
@@ -438,7 +433,6 @@ impl<'a> Reading<'a> {
         }
         cut(&mut block, &mut bins);
         let mut warnings = std::mem::take(&mut self.told_of_files);
-        warnings.append(&mut self.differences);
         let told = self.told.len();
         warnings.append(&mut self.told);
         if self.left_out > told {

@@ -99,12 +99,8 @@ impl Snapshot {
         keys: &[ArrayRef],
         at: Option<&ArrayRef>,
     ) -> Result<Vec<u32>, ArrowError> {
-        let versions = match self.fold {
-            Some(fold) => self
-                .index
-                .find(&super::fold::folded(keys.to_vec(), Some(fold)))?,
-            None => self.index.find(keys)?,
-        };
+        let compared = super::fold::folded(keys.to_vec(), self.fold);
+        let versions = self.index.find(&compared)?;
         let Some(validity) = &self.validity else {
             return Ok(versions
                 .into_iter()

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::files::{SourceError, expand, io};
 use super::generate::{VENTAS_COLUMNS, VentasChunks, VentasText};
@@ -30,8 +30,8 @@ pub struct Feed {
     budget: Arc<Budget>,
     state: Mutex<State>,
     epoch: AtomicU64,
-    /// What people should know of the input, each thing once.
-    warnings: Mutex<Vec<String>>,
+    /// What people are to be told of files.
+    told: Mutex<Vec<String>>,
     /// Bytes of all files as they lie on disk, for progress.
     pub total_bytes: u64,
 }
@@ -62,8 +62,6 @@ struct State {
     /// How many pieces were given out.
     given: u64,
     rows_left: Option<u64>,
-    /// What people are to be told of files, the first few.
-    told: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -135,27 +133,20 @@ impl Feed {
                 given_bytes: 0,
                 given: 0,
                 rows_left: limit,
-                told,
             }),
             epoch: AtomicU64::new(FIRST_EPOCH),
-            warnings: Mutex::default(),
+            told: Mutex::new(told),
             total_bytes,
         })
     }
 
     /// What people are to be told of files: folders that are not read, optional columns that are not there. A few only.
     pub fn told(&self) -> Vec<String> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut told = state.told.clone();
-        drop(state);
-        told.extend(
-            self.warnings
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .iter()
-                .cloned(),
-        );
-        told
+        self.lock_told().clone()
+    }
+
+    fn lock_told(&self) -> MutexGuard<'_, Vec<String>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The rows that an earlier run refused and kept in `files`, fed again.
@@ -193,13 +184,12 @@ impl Feed {
     /// Tells once for each source and column how its files differ from it; of later files with the same difference
     /// nothing is told.
     fn tell(&self, owner: &str, path: &Path, bound: &Bound) {
-        let warnings = self.warnings.lock();
-        let mut warnings = warnings.unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.lock_told();
         for (column, near) in &bound.missing {
             let told = told_missing(owner, path, column, near.as_deref());
             let same = format!("{owner}: column \"{column}\" ");
-            if !warnings.iter().any(|warning| warning.starts_with(&same)) {
-                warnings.push(told);
+            if !all.iter().any(|known| known.starts_with(&same)) {
+                all.push(told);
             }
         }
         if !bound.extra.is_empty() {
@@ -230,14 +220,7 @@ impl Feed {
                     return Ok(Claim::Done);
                 };
                 match self.open(&input) {
-                    Ok(open) => {
-                        if let Open::Text(file) = &open
-                            && state.told.len() < MOST_TOLD
-                        {
-                            state.told.extend(file.lacks());
-                        }
-                        state.open = Some(open);
-                    }
+                    Ok(open) => state.open = Some(open),
                     Err(error) => return self.bad_file(&mut state, &input, error, &lease),
                 }
             }
@@ -404,6 +387,11 @@ impl Feed {
                     &from.columns,
                     verify,
                 )?;
+                let mut told = self.lock_told();
+                if told.len() < MOST_TOLD {
+                    told.extend(file.lacks());
+                }
+                drop(told);
                 Ok(Open::Text(Box::new(file)))
             }
         }

@@ -177,7 +177,7 @@ impl TableFile {
 pub(crate) fn told_missing(owner: &str, path: &Path, column: &str, near: Option<&str>) -> String {
     let hint = match near {
         Some(near) => format!("\"{near}\" is near; a column's name in the file is its `header`"),
-        None => "`not null` refuses such a file".to_owned(),
+        None => "without `optional` such a file is faulty".to_owned(),
     };
     format!(
         "{owner}: column \"{column}\" is not in {}: its rows have null there ({hint})",

@@ -6,52 +6,12 @@ use std::process::Command;
 use super::cluster::{Place, Process};
 use super::tables;
 
-/// Three namespaces with an address each; removed when dropped.
-struct Hosts {
-    id: u32,
-    names: Vec<String>,
-}
+#[path = "../../benches/shared/namespaces.rs"]
+mod namespaces;
 
-/// Runs `ip` with words; whether it did.
-fn ip(words: &str) -> bool {
-    Command::new("ip")
-        .args(words.split_whitespace())
-        .output()
-        .is_ok_and(|output| output.status.success())
-}
+use namespaces::{Hosts, ip};
 
 impl Hosts {
-    /// `None` where this user or machine can't make them. `id` keeps the names of tests that run side by side apart.
-    fn new(id: u32) -> Option<Self> {
-        let id = std::process::id() % 1000 * 10 + id;
-        let hosts = Self {
-            id,
-            names: (0..3).map(|host| format!("caudal-{id}-{host}")).collect(),
-        };
-        let mut made =
-            ip(&format!("link add cb{id} type bridge")) && ip(&format!("link set cb{id} up"));
-        for (host, name) in hosts.names.iter().enumerate() {
-            let (near, far) = (format!("cn{id}h{host}"), format!("cf{id}h{host}"));
-            let address = hosts.address(host);
-            made = made
-                && ip(&format!("netns add {name}"))
-                && ip(&format!(
-                    "link add {near} type veth peer name {far} netns {name}"
-                ))
-                && ip(&format!("link set {near} master cb{id} up"))
-                && ip(&format!(
-                    "netns exec {name} ip addr add {address}/24 dev {far}"
-                ))
-                && ip(&format!("netns exec {name} ip link set {far} up"))
-                && ip(&format!("netns exec {name} ip link set lo up"));
-        }
-        made.then_some(hosts)
-    }
-
-    fn address(&self, host: usize) -> String {
-        format!("10.77.{}.{}", self.id % 250, host + 1)
-    }
-
     /// Lets no host send more than this.
     fn slow_down(&self, rate: &str) -> bool {
         self.names.iter().enumerate().all(|(host, name)| {
@@ -72,22 +32,10 @@ impl Hosts {
     }
 }
 
-impl Drop for Hosts {
-    fn drop(&mut self) {
-        for name in &self.names {
-            ip(&format!("netns del {name}"));
-        }
-        ip(&format!("link del cb{}", self.id));
-    }
-}
-
 /// A place whose processes run on the hosts.
 fn place(hosts: &Hosts) -> Place {
     let mut place = Place::new(3);
-    let addresses: String = (0..3)
-        .map(|host| format!("{}:2101\n", hosts.address(host)))
-        .collect();
-    fs::write(place.path().join("hosts"), addresses).unwrap();
+    fs::write(place.path().join("hosts"), hosts.file()).unwrap();
     place.namespaces.clone_from(&hosts.names);
     place
 }

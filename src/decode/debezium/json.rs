@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta};
 use super::members::{Value, object};
 use super::order::file_number;
 use super::{Change, Effect, Nothing, Order, effect};
-use crate::job::plan::{ColumnType, Notation, SourceColumn};
+use crate::job::plan::{ColumnType, SourceColumn};
 
 /// Members of an envelope, and of what stands around it and in it.
 const ENVELOPE: [&str; 10] = [
@@ -321,21 +321,6 @@ fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Columns that only have names: what members are found by.
 fn named(names: &[&str]) -> Vec<SourceColumn> {
-    let column = |(id, name): (usize, &&str)| SourceColumn {
-        id,
-        name: (*name).to_owned(),
-        header: (*name).to_owned(),
-        column_type: ColumnType::Varchar,
-        not_null: false,
-        formats: Vec::new(),
-        time_zone: None,
-        unit: None,
-        nulls: None,
-        on_bad: crate::job::plan::OnBad::Refuse,
-        reason: None,
-        optional: false,
-        lenient: false,
-        notation: Notation::default(),
-    };
+    let column = |(id, name): (usize, &&str)| SourceColumn::plain(id, name, ColumnType::Varchar);
     names.iter().enumerate().map(column).collect()
 }

@@ -7,16 +7,15 @@ use arrow_array::types::Int32Type;
 use super::json::{Envelope, Envelopes};
 use super::*;
 use crate::decode::avro::AvroSchema;
-use crate::decode::plain_column;
 use crate::job::plan::{ColumnType, SourceColumn};
 
 fn columns() -> Vec<SourceColumn> {
     vec![
-        plain_column(0, "id", ColumnType::Int),
-        plain_column(1, "name", ColumnType::Varchar),
-        plain_column(2, "since", ColumnType::Date),
-        plain_column(3, "at", ColumnType::Timestamp),
-        plain_column(4, "price", ColumnType::Decimal(9, 2)),
+        SourceColumn::plain(0, "id", ColumnType::Int),
+        SourceColumn::plain(1, "name", ColumnType::Varchar),
+        SourceColumn::plain(2, "since", ColumnType::Date),
+        SourceColumn::plain(3, "at", ColumnType::Timestamp),
+        SourceColumn::plain(4, "price", ColumnType::Decimal(9, 2)),
     ]
 }
 

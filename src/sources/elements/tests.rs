@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decode::{Decoder, raws_and_places};
-use crate::job::plan::{ColumnType, JsonOptions, Notation, OnBad, SourceColumn};
+use crate::job::plan::{ColumnType, JsonOptions, SourceColumn};
 use crate::record::Site;
 
 fn format(records: Records) -> Format {
@@ -19,22 +19,7 @@ fn format(records: Records) -> Format {
 }
 
 fn columns() -> Vec<SourceColumn> {
-    vec![SourceColumn {
-        id: 0,
-        name: String::from("a"),
-        header: String::from("a"),
-        column_type: ColumnType::Varchar,
-        not_null: false,
-        formats: Vec::new(),
-        time_zone: None,
-        unit: None,
-        nulls: None,
-        on_bad: OnBad::Refuse,
-        reason: None,
-        optional: false,
-        lenient: false,
-        notation: Notation::default(),
-    }]
+    vec![SourceColumn::plain(0, "a", ColumnType::Varchar)]
 }
 
 /// A record as it was read.

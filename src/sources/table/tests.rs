@@ -23,7 +23,7 @@ fn columns() -> Vec<SourceColumn> {
     [("id", ColumnType::BigInt), ("name", ColumnType::Varchar)]
         .into_iter()
         .enumerate()
-        .map(|(id, (name, column_type))| crate::decode::plain_column(id, name, column_type))
+        .map(|(id, (name, column_type))| SourceColumn::plain(id, name, column_type))
         .collect()
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decode::{Decoder, bytes_of_raw, raws_and_places};
-use crate::job::plan::{ColumnType, CsvOptions, LineEnd, OnBad};
+use crate::job::plan::{ColumnType, CsvOptions, LineEnd};
 use crate::record::Encoding;
 
 /// Choices read from random bytes, so that fewer and smaller bytes make a simpler file.
@@ -266,25 +266,13 @@ fn sample(choices: &mut Choices<'_>) -> Sample {
 
 fn columns(count: usize) -> Vec<SourceColumn> {
     (0..count)
-        .map(|id| SourceColumn {
-            id,
-            name: format!("c{id}"),
-            header: format!("c{id}"),
-            column_type: if id == 0 {
+        .map(|id| {
+            let column_type = if id == 0 {
                 ColumnType::Int
             } else {
                 ColumnType::Varchar
-            },
-            not_null: false,
-            formats: Vec::new(),
-            time_zone: None,
-            unit: None,
-            nulls: None,
-            on_bad: OnBad::Refuse,
-            reason: None,
-            optional: false,
-            lenient: false,
-            notation: crate::job::plan::Notation::default(),
+            };
+            SourceColumn::plain(id, &format!("c{id}"), column_type)
         })
         .collect()
 }
