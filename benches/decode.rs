@@ -134,6 +134,7 @@ fn json_text() -> String {
 fn chunk(text: String) -> Arc<Chunk> {
     Arc::new(Chunk {
         places: Vec::new(),
+        messages: None,
         number: 0,
         source: 0,
         file: Arc::new(PathBuf::from("bench.csv")),

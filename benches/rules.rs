@@ -94,7 +94,7 @@ fn benchmark_job(criterion: &mut Criterion) {
         let read = bytes(&drafts, &given(&plan, inputs));
         let mut derive = Flow::new(|_, mut drafts| {
             for stage in 0..plan.stages.len() {
-                drafts = transform::derive(drafts, &plan, stage, 0);
+                drafts = transform::derive(drafts, &plan, stage, |_| 0);
             }
             drafts
         });

@@ -2,7 +2,12 @@
 //!
 //! Count, count with a filter, greatest time, and sum, mean and sample variance of a decimal(18,2), for each minute of a day
 //! and each of 64 regions; one epoch of 655,360 rows, drained at its end.
+//!
+//! Then what windows cost once they are kept: to add to, to close, to look for what is due, to save and load, and in memory, of
+//! which a million open windows may take [`MOST_BYTES`].
 
+use std::env;
+use std::process::Command;
 use std::sync::Arc;
 
 use arrow_array::{
@@ -11,13 +16,28 @@ use arrow_array::{
 use arrow_schema::DataType;
 use caudal::checks::layout::{Input, SegmentColumn, StatisticInput};
 use caudal::checks::tally::Tally;
+use caudal::checks::value::Value;
 use caudal::checks::windows::Windows;
-use caudal::checks::{Layout, Reducer};
+use caudal::checks::{Layout, Partial, Reducer, Segment};
 use caudal::job::plan::{AggregateFunction, timestamp_type};
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use caudal::observe::process::resident_memory_bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group};
+
+/// The program's: a window is an allocation.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Rows of one epoch.
 const ROWS: usize = 655_360;
+
+/// Open windows whose memory is measured.
+const OPEN: i64 = 1_000_000;
+
+/// What they may take.
+const MOST_BYTES: u64 = 500 << 20;
+
+/// Says to a process of this bench that it measures memory: of so many segments.
+const MEMORY_OF: &str = "CAUDAL_BENCH_SEGMENTS";
 
 /// Ids of the columns.
 const REGION: usize = 0;
@@ -218,8 +238,110 @@ fn close(criterion: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
+    group.bench_function("apply to 64 regions, 1,440 minutes", |bencher| {
+        let mut tally = Tally::new(Arc::clone(&layout));
+        let mut apply = |partials: Vec<((Segment, i64), Partial)>| {
+            for ((segment, start), partial) in partials {
+                tally.apply(segment, start, partial, 1);
+            }
+        };
+        apply(partials.clone());
+        bencher.iter_batched(|| partials.clone(), apply, BatchSize::PerIteration);
+    });
     group.finish();
 }
 
-criterion_group!(statistics, reduce, close);
-criterion_main!(statistics);
+/// Windows of these segments, a minute after the other, until there are `count`, each of one row.
+fn opened(tally: &mut Tally, layout: &Arc<Layout>, segments: i64, count: i64) {
+    let mut reducer = Reducer::new(Arc::clone(layout));
+    let columns: [ArrayRef; 4] = [
+        Arc::new(Int32Array::from(vec![0])),
+        Arc::new(TimestampMicrosecondArray::from(vec![0]).with_timezone("UTC")),
+        Arc::new(
+            Decimal128Array::from(vec![499])
+                .with_precision_and_scale(18, 2)
+                .expect("a type of money"),
+        ),
+        Arc::new(BooleanArray::from(vec![true])),
+    ];
+    reducer.add(&columns.map(Some), 1, 0);
+    let (_, partial) = reducer.drain().pop().expect("there is a row");
+    for minute in 0..count / segments {
+        for segment in 0..segments {
+            let segment = Segment(Box::new([Value::Int(segment)]));
+            tally.apply(segment, minute * 60_000_000, partial.clone(), 1);
+        }
+    }
+}
+
+/// What a million open windows cost an epoch that closes none of them, and a checkpoint.
+fn keep(criterion: &mut Criterion) {
+    let layout = minute();
+    let mut tally = Tally::new(Arc::clone(&layout));
+    opened(&mut tally, &layout, 1_000, OPEN);
+    let mut group = criterion.benchmark_group("tally, a million windows open");
+    group.sample_size(10);
+    group.bench_function("an epoch that closes none", |bencher| {
+        bencher.iter(|| tally.close_until(0));
+    });
+    let mut bytes = Vec::new();
+    tally.save(&mut bytes).expect("memory takes all");
+    group.throughput(Throughput::Bytes(
+        u64::try_from(bytes.len()).expect("a small number"),
+    ));
+    group.bench_function("save", |bencher| {
+        bencher.iter(|| {
+            let mut again = Vec::with_capacity(bytes.len());
+            tally.save(&mut again).expect("memory takes all");
+            again
+        });
+    });
+    group.bench_function("load", |bencher| {
+        bencher.iter_with_large_drop(|| {
+            let mut again = Tally::new(Arc::clone(&layout));
+            again.load(&bytes, |_| true).expect("it was saved");
+            again
+        });
+    });
+    group.finish();
+}
+
+/// Measures memory in processes of their own, since memory that was given back still is resident.
+fn memory() {
+    let this = env::current_exe().expect("a bench is a file");
+    for segments in ["1", "64", "100000", "1000000"] {
+        let status = Command::new(&this).env(MEMORY_OF, segments).status();
+        assert!(status.expect("a bench can be run").success());
+    }
+}
+
+fn memory_of(segments: i64) {
+    let layout = minute();
+    let mut tally = Tally::new(Arc::clone(&layout));
+    let resident = || resident_memory_bytes().expect("the system says it");
+    let before = resident();
+    opened(&mut tally, &layout, segments, OPEN);
+    let taken = resident() - before;
+    #[expect(clippy::print_stdout, reason = "lines are what this bench gives")]
+    {
+        println!(
+            "{OPEN} open windows of {segments} segments: {} MiB",
+            taken >> 20
+        );
+    }
+    assert!(
+        taken < MOST_BYTES,
+        "{taken} bytes are more than {MOST_BYTES}"
+    );
+}
+
+criterion_group!(statistics, reduce, close, keep);
+
+fn main() {
+    if let Ok(segments) = env::var(MEMORY_OF) {
+        return memory_of(segments.parse().expect("a number of segments"));
+    }
+    memory();
+    statistics();
+    Criterion::default().configure_from_args().final_summary();
+}

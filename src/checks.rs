@@ -37,6 +37,7 @@ mod inputs;
 mod slots;
 mod wide;
 
+pub(crate) use inputs::times as inputs_times;
 pub use layout::Layout;
 pub use operators::{Tallied, inputs_of, reduce, tally};
 pub use reduce::Reducer;

@@ -11,7 +11,9 @@
 
 mod arguments;
 mod check;
+mod control;
 mod convert;
+mod epochs;
 mod explain;
 mod generate;
 mod launch;
@@ -82,6 +84,14 @@ fn dispatch(typed: Typed) -> Result<u8, Stop> {
             job, mermaid, json, ..
         } => explain::explain(&job, explain::Style::of(mermaid, json)),
         Typed::Status { job, json, .. } => status::status(&job, json),
+        Typed::Stop { job, .. } => control::stop(&job),
+        Typed::Rescale {
+            job,
+            processes,
+            workers,
+            ..
+        } => control::rescale(&job, processes, workers),
+        Typed::Epochs { job, json, .. } => epochs::epochs(&job, json),
         Typed::Quarantine(typed) => quarantine::quarantine(&typed),
         Typed::Generate {
             set: arguments::DataSet::Ventas(typed),

@@ -15,12 +15,14 @@
 
 mod busy;
 mod connect;
+mod continuous;
 mod control;
 pub mod exchange;
 mod fate;
 mod frame;
 mod hosts;
 mod interrupt;
+mod life;
 mod link;
 pub mod outcome;
 mod replay;
@@ -32,9 +34,10 @@ use std::fmt;
 
 pub use connect::JoinError;
 pub use fate::Fate;
-pub use frame::Usage;
+pub use frame::{Resumed, Usage};
 pub use hosts::{HostsError, read_hosts};
 pub use interrupt::Interrupt;
+pub use life::{Life, Resume, Told};
 pub use outcome::RunOptions;
 pub use replay::ReplayError;
 pub use run::{OwnFeed, Run, RunError};

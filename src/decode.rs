@@ -26,6 +26,7 @@ mod dialect;
 mod header;
 mod json;
 mod kernel;
+mod metadata;
 mod notation;
 mod number;
 mod operator;
@@ -146,6 +147,7 @@ impl Decoder {
         }
         self.last = (draft.rows, chunk.bytes.len());
         draft.origin = Some(Origin::Text { chunk, starts });
+        metadata::fill(&mut draft, &self.columns);
         draft
     }
 

@@ -5,15 +5,35 @@
 //! when the last epoch is complete: worker 0 gathers the notes of all workers, [`decide`] judges them, a pure function, and
 //! only then is anything published.
 
+mod bind;
+mod binding;
 mod clock;
 mod commit;
+mod control;
+mod coordinate;
+pub(crate) mod durable;
 mod gather;
+mod journal;
+pub mod state;
+mod totals;
 mod verdicts;
 
+pub use bind::{Binder, micros};
+pub use binding::{Binding, Checkpoint, Moved, Partition, StateFile};
 pub use clock::wall_time;
 pub use commit::{Decision, decide};
+pub use control::{Answer, Assigned, Control, Local, Opening};
+pub use coordinate::{Coordinated, bind, clock};
 pub use gather::gather;
+pub use journal::{
+    Claim, Drained, History, Journal, JournalError, LocalStore, Opened, PlanText, Record, Store,
+    probe,
+};
+pub use totals::Totals;
 pub use verdicts::verdict_notes;
+
+/// Builds with the same number decide alike: a replay by one of them gives the rows that another one gave.
+pub const REPLAY: u32 = 1;
 
 /// Failures of each check that are told in words, the worst: as many as a person reads at once. Counts are told of all.
 const TOLD_FAILURES: usize = 3;

@@ -12,10 +12,22 @@ use crate::{checks, decode, epoch, lookup, sinks, sources, transform, validate};
 /// Builds the dataflow of a run on one worker.
 pub fn build(worker: &mut Worker, run: &Arc<Run>) {
     worker.dataflow_named::<Epoch, _, _>("caudal", |scope| {
-        // Queue: pieces of input, each in its epoch.
+        // Epochs: in a continuous job they are opened and closed by a clock; a bounded run goes by its input.
         let passed = probe::Handle::new();
-        let read = sources::read(scope, run, &passed);
-        let decoded = decode::decode(read, run);
+        let local = epoch::Local::new();
+        let clock = epoch::clock(scope, run, &passed);
+        let control = &clock.control;
+
+        // Queue: pieces of input, each in its epoch.
+        let read = sources::read(scope, run, &passed, control, &local);
+        let mut decoded = decode::decode(read, run);
+
+        // Arrival: rows that come too late for their windows are refused; what an epoch held is bound.
+        if run.plan.continuous.is_some() {
+            let arrived = validate::arrival(decoded, control, run, &local);
+            epoch::bind(arrived.answers, &clock);
+            decoded = arrived.drafts;
+        }
 
         // Reference tables: whole on every worker, complete before the rows that meet them.
         let reference = lookup::collections(scope, run);
@@ -24,7 +36,8 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
         let mut rows = decoded;
         for (number, stage) in run.plan.stages.iter().enumerate() {
             rows = lookup::enrich(rows, &reference, run, &stage.lookups);
-            rows = transform::derive(rows, &run.plan, number, run.now);
+            let now = Arc::clone(run);
+            rows = transform::derive(rows, &run.plan, number, move |epoch| now.now_of(epoch));
         }
         let split = validate::split(validate::rules(rows, run), run);
 
@@ -35,21 +48,23 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
         let clean = exchange::by_bin(distinct.rows, run).probe_with(&passed);
 
         // Checks: statistics as differences, applied and judged where their segment lives.
-        let judged = checks::tally(&clean, &run.plan, &run.observer, run.as_of, run.now);
+        let judged = checks::tally(&clean, control, run);
         let verdicts = epoch::verdict_notes(&judged.verdicts, run);
 
-        // Outputs: staged here, published when all of the run is good.
+        // Outputs: staged here, published when all of the run, or of the epochs up to a checkpoint, is good.
         let staged = sinks::stage(
             clean,
             split.refused,
             distinct.found,
             judged.windows,
             judged.verdicts,
+            control,
             run,
         );
 
-        // The end of the run: what every worker has to tell.
-        let notes = scope.concatenate([split.notes, distinct.notes, verdicts, staged]);
-        epoch::gather(notes, run);
+        // What every worker has to tell, at the end or at a checkpoint.
+        let notes =
+            scope.concatenate([split.notes, distinct.notes, verdicts, judged.notes, staged]);
+        epoch::gather(notes, control, run);
     });
 }

@@ -12,5 +12,6 @@ pub mod path;
 pub mod plan;
 pub mod problems;
 pub mod resolve;
+pub mod secrets;
 pub mod spec;
 pub mod tables;

@@ -19,7 +19,7 @@ mod note;
 mod shown;
 
 pub use batch::{Batch, by_id, by_place};
-pub use chunk::{Chunk, Framing, HeaderBinding, Piece, Place, RecordPlace};
+pub use chunk::{Chunk, Framing, HeaderBinding, MessageParts, Messages, Piece, Place, RecordPlace};
 pub use draft::{Draft, Dropped, Origin};
 pub use encoding::{Encoding, Transcoder};
 pub use fault::{Fault, Site};

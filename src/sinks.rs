@@ -17,13 +17,17 @@
 //! 4. **It cleans up what it has not committed.** [`OutputRoot::open`] completes a committed run that was cut while it
 //!    published, and removes everything else that is staged.
 //!
+//! A continuous job adds files instead, commit by commit: [`chain`].
+//!
 //! Nothing here knows the dataflow: these are plain, synchronous types that an operator owns.
 
+pub mod chain;
 mod dictionary;
 mod error;
 mod fixed;
 mod hive;
 mod integers;
+mod interval;
 mod keep;
 mod lines;
 mod output;
@@ -40,5 +44,5 @@ pub use error::SinkError;
 pub use lines::LineWriter;
 pub use output::{OutputRoot, Run, staged_run};
 pub use publish::{Manifest, ManifestFile, ManifestSink, QUARANTINE, kept_files, published, shape};
-pub use stage::{output_schema, stage};
+pub use stage::{add_empty, output_schema, stage};
 pub use writer::{SinkWriter, StagedFile, write_empty};

@@ -14,11 +14,13 @@
 //! change another row; a rule over a faulty column is not judged, so a row is refused for what is wrong with it and not for
 //! what follows from that.
 
+mod arrival;
 mod blame;
 mod duplicates;
 mod rules;
 mod split;
 
+pub use arrival::{Arrived, arrival};
 pub use blame::{Blame, Blamed};
 pub use duplicates::{Distinct, duplicates};
 pub use rules::rules;

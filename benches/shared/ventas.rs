@@ -10,7 +10,7 @@ use caudal::cluster::Run;
 use caudal::job::plan::Plan;
 use caudal::record::{Batch, Draft, Epoch};
 use caudal::sources::generate::{VentasOptions, VentasParts, generate_ventas};
-use caudal::{decode, lookup, sources, transform, validate};
+use caudal::{decode, epoch, lookup, sources, transform, validate};
 use timely::dataflow::operators::probe;
 use timely::dataflow::{Scope, Stream};
 
@@ -78,9 +78,10 @@ impl Ventas {
         collect(|scope| {
             let reference = lookup::collections(scope, &run);
             let mut rows = decoded(scope, &run);
+            let now = run.now;
             for (number, stage) in self.plan.stages.iter().enumerate() {
                 rows = lookup::enrich(rows, &reference, &run, &stage.lookups);
-                rows = transform::derive(rows, &self.plan, number, run.now);
+                rows = transform::derive(rows, &self.plan, number, move |_| now);
             }
             validate::split(validate::rules(rows, &run), &run).clean
         })
@@ -88,5 +89,9 @@ impl Ventas {
 }
 
 fn decoded<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Stream<'scope, Epoch, Draft> {
-    decode::decode(sources::read(scope, run, &probe::Handle::new()), run)
+    let passed = probe::Handle::new();
+    let clock = epoch::clock(scope, run, &passed);
+    let local = epoch::Local::new();
+    let read = sources::read(scope, run, &passed, &clock.control, &local);
+    decode::decode(read, run)
 }

@@ -23,14 +23,35 @@ use crate::record::Epoch;
 
 use super::operators::Partials;
 use super::reduce::Group;
+use super::value::Segment;
 use super::wire::{Records, Update};
 
 /// Partials that are sent together: some 70 KB, so that the head and timely's own work are spread over many.
 const TOGETHER: usize = 512;
 
+/// Which worker has the state of a segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Placement {
+    /// The owner of its bin.
+    BySegment,
+    /// The first one has all.
+    OnOne,
+}
+
+impl Placement {
+    /// The worker, of `peers`.
+    pub(super) fn owner(self, segment: &Segment, peers: usize) -> usize {
+        match self {
+            Self::BySegment => exchange::table(peers)[exchange::bin(segment.placement())],
+            Self::OnOne => 0,
+        }
+    }
+}
+
 /// Brings all partials of a segment to one worker, one difference for each epoch and window.
 pub fn by_segment(partials: Partials<'_>, codec: PartialsCodec) -> Partials<'_> {
-    let owners = exchange::table(partials.inner.scope().peers());
+    let peers = partials.inner.scope().peers();
+    let owners = exchange::table(peers);
     consolidate(partials, codec, move |(segment, _)| {
         owners[exchange::bin(segment.placement())]
     })

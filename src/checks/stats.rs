@@ -40,7 +40,10 @@ pub enum Accumulator {
 }
 
 /// Number and sum of values.
+///
+/// Packed to eight bytes, since an `i128` asks for sixteen: an [`Accumulator`] has 64 bytes with it, and would have 80.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[repr(C, packed(8))]
 pub struct Sum {
     /// Values added.
     pub n: i64,
@@ -58,6 +61,11 @@ pub struct Moments {
     /// Sum of the squares in squared minor units, wrapping.
     pub squares: Int192,
 }
+
+const _: () = assert!(
+    size_of::<Accumulator>() == 64,
+    "what a million windows cost"
+);
 
 impl Sum {
     /// Adds one value; `None` is one that is too wide.

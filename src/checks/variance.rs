@@ -66,6 +66,21 @@ impl Variance {
 }
 
 impl Baseline {
+    /// Of these statistics, oldest first.
+    pub(crate) fn of(windows: impl IntoIterator<Item = f64>) -> Self {
+        Self(windows.into_iter().collect())
+    }
+
+    /// Whether there is none to compare with.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The statistics, oldest first.
+    pub(crate) fn windows(&self) -> impl ExactSizeIterator<Item = f64> {
+        self.0.iter().copied()
+    }
+
     /// The z-score of a statistic; `None` for fewer than two windows and where all are equal.
     pub fn z(&self, statistic: f64) -> Option<f64> {
         let windows = u32::try_from(self.0.len())

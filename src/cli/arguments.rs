@@ -161,6 +161,39 @@ pub(super) enum Typed {
         #[arg(long)]
         json: bool,
     },
+    /// Let a running continuous job commit what it has and end
+    #[command(disable_help_flag = true)]
+    Stop {
+        #[command(flatten)]
+        help: Help,
+        /// The job file
+        job: PathBuf,
+    },
+    /// Let a running continuous job go on with other numbers of processes and workers
+    #[command(disable_help_flag = true)]
+    Rescale {
+        #[command(flatten)]
+        help: Help,
+        /// The job file
+        job: PathBuf,
+        /// Number of processes
+        #[arg(short = 'n', value_name = "PROCESSES", value_parser = clap::value_parser!(u16).range(1..))]
+        processes: u16,
+        /// Worker threads of each
+        #[arg(short = 'w', value_name = "THREADS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+        workers: u16,
+    },
+    /// Print what a continuous job has decided and committed
+    #[command(disable_help_flag = true)]
+    Epochs {
+        #[command(flatten)]
+        help: Help,
+        /// The job file
+        job: PathBuf,
+        /// As one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the rows that the last run refused, and why
     #[command(disable_help_flag = true, after_help = QUARANTINE_EXAMPLES)]
     Quarantine(QuarantineTyped),

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::explain::continuous;
 use super::numbers::data_type;
 use super::stop::{FINE, Stop};
 use super::{load, print};
@@ -14,6 +15,9 @@ use super::{load, print};
 pub(super) fn check(file: &Path) -> Result<u8, Stop> {
     let plan = load::job(file)?;
     let mut text = format!("{}: ok\n", file.display());
+    for line in continuous::lines(&plan) {
+        writeln!(text, "{line}").expect("a String takes everything");
+    }
     for sink in &plan.sinks {
         writeln!(text, "sinks.{}", sink.name).expect("a String takes everything");
         for column in &sink.columns {

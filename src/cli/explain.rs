@@ -1,5 +1,7 @@
 //! `caudal explain`: the plan and the dataflow, for people, as a picture, or as JSON.
 
+pub(super) mod continuous;
+
 use std::fmt::Write;
 use std::path::Path;
 
@@ -106,11 +108,16 @@ fn document(plan: &Plan) -> Value {
     };
     let sources = plan.sources.iter().map(|source| {
         let event_time = source.event_time.map(|id| plan.columns[id].name.clone());
-        let body = json!({
-            "from": transport(&source.transport, &source.format), "event_time": event_time,
-            "columns": source.columns.iter().map(column).collect::<Vec<_>>(),
-        });
-        (source.name.clone(), body)
+        let mut body = serde_json::Map::new();
+        let from = transport(&source.transport, &source.format);
+        body.insert("from".to_owned(), json!(from));
+        body.insert("event_time".to_owned(), json!(event_time));
+        if let Transport::Kafka(kafka) = &source.transport {
+            body.extend(continuous::source(source, kafka));
+        }
+        let columns: Vec<Value> = source.columns.iter().map(column).collect();
+        body.insert("columns".to_owned(), json!(columns));
+        (source.name.clone(), Value::Object(body))
     });
     let lookups = plan
         .lookups
@@ -174,13 +181,19 @@ fn document(plan: &Plan) -> Value {
         .sinks
         .iter()
         .map(|sink| (sink.name.clone(), sink_of(plan, sink)));
+    let mut job = json!({
+        "name": plan.name, "key": columns(&plan.key), "time_zone": plan.time_zone.name(),
+        "output": plan.output.display().to_string(), "max_refused": format!("{} %", plan.max_refused * 100.0),
+        "chunk_bytes": plan.chunk_bytes, "epoch_bytes": plan.epoch_bytes, "in_flight_bytes": plan.in_flight_bytes,
+        "partials": plan.partials.word(),
+    });
+    if let (Some(continuous), Value::Object(job)) = (&plan.continuous, &mut job) {
+        // What only runs with an end go by.
+        job.retain(|name, _| !matches!(name.as_str(), "max_refused" | "epoch_bytes"));
+        job.insert("continuous".to_owned(), continuous::job(continuous));
+    }
     json!({
-        "job": {
-            "name": plan.name, "key": columns(&plan.key), "time_zone": plan.time_zone.name(),
-            "output": plan.output.display().to_string(), "max_refused": format!("{} %", plan.max_refused * 100.0),
-            "chunk_bytes": plan.chunk_bytes, "epoch_bytes": plan.epoch_bytes, "in_flight_bytes": plan.in_flight_bytes,
-            "partials": plan.partials.word(),
-        },
+        "job": job,
         "sources": sources.collect::<serde_json::Map<_, _>>(),
         "lookups": lookups.collect::<serde_json::Map<_, _>>(),
         "derive": derived.collect::<serde_json::Map<_, _>>(),
@@ -195,6 +208,8 @@ fn document(plan: &Plan) -> Value {
 
 fn transport(transport: &Transport, format: &Format) -> String {
     let format = match format {
+        // A message is one record, with nothing between.
+        Format::Json(_) if matches!(transport, Transport::Kafka(_)) => "json",
         Format::Csv(_) => "csv",
         Format::Json(options) => match options.records {
             Records::Lines => "json lines",
@@ -216,14 +231,15 @@ fn transport(transport: &Transport, format: &Format) -> String {
             format!("{format} files{whose} {}", paths.join(", "))
         }
         Transport::Generate { rows, seed } => format!("{rows} generated rows, seed {seed}"),
+        Transport::Kafka(kafka) => format!("{} messages of Kafka at {}", format, kafka.brokers),
     }
 }
 
 fn column(column: &SourceColumn) -> Value {
-    let header = if column.header == column.name {
-        String::new()
-    } else {
-        format!(" from {:?}", column.header)
+    let header = match column.metadata {
+        Some(metadata) => format!(" from the message's {}", metadata.word()),
+        None if column.header == column.name => String::new(),
+        None => format!(" from {:?}", column.header),
     };
     let null = if column.not_null { " not null" } else { "" };
     let reason = column
@@ -410,7 +426,8 @@ fn sink_of(plan: &Plan, sink: &SinkPlan) -> Value {
 
 /// The operators, as they are named in the summary's stages, and what goes from one to the other.
 fn edges(plan: &Plan) -> Vec<(String, String)> {
-    let mut edges = vec![("sources:read".to_owned(), "decode:decode".to_owned())];
+    let mut edges = continuous::edges(plan);
+    edges.push(("sources:read".to_owned(), "decode:decode".to_owned()));
     let mut last = "decode:decode".to_owned();
     let mut to = |next: String| {
         edges.push((std::mem::replace(&mut last, next.clone()), next));

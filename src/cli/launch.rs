@@ -17,10 +17,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::arguments::LaunchTyped;
 use super::convert::{CLUSTER_TOKEN, token};
 use super::stop::{FAILED, FINE, INTERRUPTED, Stop, WORLD, WRONG_WORDS};
-use super::{panic, print, signals};
+use super::{load, panic, print, signals};
+use crate::epoch::{Journal, LocalStore};
+use crate::job::plan::Continuous;
 
-/// The variable by which a process knows that it was launched: it ends when its standard input closes.
-pub(super) const LAUNCHED: &str = "CAUDAL_LAUNCHED";
+/// The variable by which a process knows that it was launched, and by which launch: it ends when its standard input closes.
+pub(crate) const LAUNCHED: &str = "CAUDAL_LAUNCHED";
 
 /// The allocator's switch for huge pages. Several processes on one machine each touch as much memory as one does, and the
 /// system's clearing it two megabytes at a time took a third of the CPU time of eight; without, they need a fifth less.
@@ -42,12 +44,29 @@ const WORST_FIRST: [u8; 6] = [
     FINE,
 ];
 
+/// How long the others may take to end by themselves once one of a continuous job has: they notice at once, and the job stands still.
+const QUICK: Duration = Duration::from_millis(2500);
+
+/// A life that lasted this long was none of a crash loop.
+const LASTED: Duration = Duration::from_mins(1);
+
+/// Lives that end one after another within [`LASTED`] at which a crash loop is told.
+const LOOP: u32 = 5;
+
+/// The longest pause before another life.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// Starts `-n` processes of a run, prefixes what they tell with their index, passes signals on, and gives the worst exit code.
+///
+/// A bounded run has one life. A continuous job has another one when a process of it has ended by a failure of the world or a bug,
+/// and when it was asked for other numbers of processes and workers.
 ///
 /// # Errors
 /// Where the processes can't be started.
 pub(super) fn launch(typed: &LaunchTyped) -> Result<u8, Stop> {
-    let hosts = Hosts::write(usize::from(typed.processes)).map_err(Stop::Launch)?;
+    // What is wrong with the job is told by the processes, in their own way.
+    let plan = load::job(&typed.job).ok();
+    let continuous = plan.as_ref().and_then(|plan| plan.continuous.as_ref());
     let asked = Arc::new(AtomicUsize::new(0));
     let heard = Arc::clone(&asked);
     signals::hear(move || {
@@ -57,9 +76,106 @@ pub(super) fn launch(typed: &LaunchTyped) -> Result<u8, Stop> {
         Some(token) => token,
         None => random_token().map_err(Stop::Launch)?,
     };
+    let id = random_token().map_err(Stop::Launch)?;
+    let mut shape = (typed.processes, typed.workers);
+    let mut failures = 0;
+    loop {
+        let since = Instant::now();
+        let patience = if continuous.is_some() {
+            QUICK
+        } else {
+            PATIENCE
+        };
+        let code = live(typed, shape, (&token, &id), &asked, patience)?;
+        let Some(continuous) = continuous else {
+            return Ok(code);
+        };
+        if code == FINE
+            && asked.load(Ordering::Acquire) == 0
+            && let Some(next) = rescaled(continuous)
+        {
+            print::to_people(&format!(
+                "launch: the job goes on with {} processes of {} workers",
+                next.0, next.1
+            ));
+            shape = next;
+            continue;
+        }
+        if !matches!(code, WORLD | panic::EXIT_CODE) || asked.load(Ordering::Acquire) > 0 {
+            return Ok(code);
+        }
+        if is_taken_over(continuous, &id) {
+            print::failure("launch: the job belongs to another launch; this one ends");
+            return Ok(code);
+        }
+        let lived = since.elapsed();
+        failures = if lived < LASTED { failures + 1 } else { 1 };
+        let pause = pause(failures);
+        print::failure(&format!(
+            "launch: a process ended with {code}; the job lived {:.1} s and goes on in {:.1} s{}",
+            lived.as_secs_f64(),
+            pause.as_secs_f64(),
+            if failures >= LOOP {
+                format!(
+                    "\n  crash loop: {failures} lives in a row ended within {} s",
+                    LASTED.as_secs()
+                )
+            } else {
+                String::new()
+            }
+        ));
+        let until = Instant::now() + pause;
+        while Instant::now() < until {
+            if asked.load(Ordering::Acquire) > 0 {
+                return Ok(code);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// The pause before another life after so many failures in a row: none before the first, then twice as long each time.
+fn pause(failures: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(failures.saturating_sub(2));
+    match failures {
+        0 | 1 => Duration::ZERO,
+        _ => (Duration::from_millis(250) * doubled.min(1 << 10)).min(LONGEST_PAUSE),
+    }
+}
+
+/// Whether the newest life of the job is one of another launch. What can't be read is told by the next life.
+fn is_taken_over(continuous: &Continuous, id: &str) -> bool {
+    let store = Arc::new(LocalStore::look(&continuous.state));
+    let Ok(opened) = Journal::open(store) else {
+        return false;
+    };
+    let claim = opened.history.claim;
+    claim.is_some_and(|claim| !claim.nonce.starts_with(id))
+}
+
+/// Processes and workers that the job was asked to go on with, if it was.
+fn rescaled(continuous: &Continuous) -> Option<(u16, u16)> {
+    let opened = Journal::open(Arc::new(LocalStore::look(&continuous.state))).ok()?;
+    let drained = opened.history.drained?;
+    let next = (
+        u16::try_from(drained.processes).ok()?,
+        u16::try_from(drained.workers).ok()?,
+    );
+    (next.0 > 0 && next.1 > 0).then_some(next)
+}
+
+/// One life: all processes from their start to the end of the last; gives the worst exit code.
+fn live(
+    typed: &LaunchTyped,
+    shape: (u16, u16),
+    (token, id): (&str, &str),
+    asked: &AtomicUsize,
+    patience: Duration,
+) -> Result<u8, Stop> {
+    let hosts = Hosts::write(usize::from(shape.0)).map_err(Stop::Launch)?;
     let mut processes = Vec::new();
-    for index in 0..typed.processes {
-        match Process::start(typed, index, &hosts.file, &token) {
+    for index in 0..shape.0 {
+        match Process::start(typed, shape, index, &hosts.file, (token, id)) {
             Ok(process) => processes.push(process),
             Err(error) => {
                 end_all(&mut processes, Signal::TERM);
@@ -70,13 +186,13 @@ pub(super) fn launch(typed: &LaunchTyped) -> Result<u8, Stop> {
             }
         }
     }
-    watch(&mut processes, &asked).map_err(Stop::Launch)?;
+    watch(&mut processes, asked, patience).map_err(Stop::Launch)?;
     let codes: Vec<u8> = processes.into_iter().map(Process::end).collect();
     Ok(worst(&codes))
 }
 
 /// Waits until all have ended. Passes signals on; once one has failed, ends those that do not end by themselves.
-fn watch(processes: &mut [Process], asked: &AtomicUsize) -> io::Result<()> {
+fn watch(processes: &mut [Process], asked: &AtomicUsize, patience: Duration) -> io::Result<()> {
     let mut passed_on = 0;
     let mut failed: Option<Instant> = None;
     loop {
@@ -98,9 +214,11 @@ fn watch(processes: &mut [Process], asked: &AtomicUsize) -> io::Result<()> {
             end_all(processes, Signal::TERM);
         }
         if let Some(since) = failed {
-            if since.elapsed() > PATIENCE * 6 {
+            // Those of a continuous job that hang are ended at once: nothing that they could still do is lost.
+            let is_over = since.elapsed() > patience;
+            if since.elapsed() > PATIENCE * 6 || is_over && patience < PATIENCE {
                 end_all(processes, Signal::KILL);
-            } else if since.elapsed() > PATIENCE && passed_on == 0 {
+            } else if is_over && passed_on == 0 {
                 passed_on += 1;
                 end_all(processes, Signal::TERM);
             }
@@ -185,14 +303,16 @@ struct Process {
 }
 
 impl Process {
-    fn start(typed: &LaunchTyped, index: u16, hosts: &Path, token: &str) -> io::Result<Self> {
+    fn start(
+        typed: &LaunchTyped,
+        (processes, workers): (u16, u16),
+        index: u16,
+        hosts: &Path,
+        (token, id): (&str, &str),
+    ) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("run").arg(&typed.job);
-        for (flag, number) in [
-            ("-n", typed.processes),
-            ("-p", index),
-            ("-w", typed.workers),
-        ] {
+        for (flag, number) in [("-n", processes), ("-p", index), ("-w", workers)] {
             command.args([flag, &number.to_string()]);
         }
         command.arg("-h").arg(hosts);
@@ -222,7 +342,7 @@ impl Process {
         }
         // In a process group of its own, so that Ctrl-C reaches it once: through the launch.
         let mut child = command
-            .env(LAUNCHED, "1")
+            .env(LAUNCHED, id)
             .env(CLUSTER_TOKEN, token)
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())

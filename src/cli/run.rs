@@ -1,11 +1,12 @@
 //! `caudal run`: a job to its end.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::convert::RunCommand;
 use super::launch::LAUNCHED;
 use super::stop::{FAILED, FINE, INTERRUPTED, Stop};
-use super::{load, print, progress, signals, summary};
+use super::{convert, load, print, progress, signals, summary};
 use crate::cluster::outcome::{Outcome, Progress, RunOptions};
 use crate::cluster::{Ended, Interrupt, spawn};
 use crate::job::plan::{Plan, SinkTo};
@@ -20,6 +21,7 @@ use crate::observe::{Observer, http, log};
 pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
     log::install(command.log);
     let plan = load::job(&command.job)?;
+    refuse_ends(&plan, command)?;
     let prints = plan.sinks.iter().find(|sink| sink.to == SinkTo::Stdout);
     if let (true, Some(sink)) = (command.json, prints) {
         return Err(Stop::Words(format!(
@@ -46,16 +48,22 @@ pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
         progress,
         interrupt: interruptible()?,
         cluster: command.cluster.clone(),
+        launch: std::env::var(LAUNCHED).ok(),
         tell: print::to_people,
     };
     tell_start(&plan, command, process);
-    let server = serve(&options.observer, command)?;
+    options.observer.set_interrupt(&options.interrupt);
+    let server = serve(&plan, &options.observer, command)?;
     let for_people = process == 0 && !command.quiet && command.log == Shape::Warnings;
     let shown = for_people.then(|| progress::show(&options.progress));
     let ran = crate::cluster::run(&plan, &options);
     drop(shown);
     drop(server);
-    let outcome = match ran.map_err(Stop::Run)? {
+    let outcome = match ran.map_err(if plan.continuous.is_some() {
+        Stop::Life
+    } else {
+        Stop::Run
+    })? {
         Ended::Led(outcome) => outcome,
         Ended::Followed(exit_code) => return Ok(exit_code),
     };
@@ -75,13 +83,55 @@ pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
     Ok(if outcome.is_good() { FINE } else { FAILED })
 }
 
-/// Serves the status where it was asked for, and tells where.
-fn serve(observer: &Arc<Observer>, command: &RunCommand) -> Result<Option<Server>, Stop> {
-    let Some(status) = &command.status else {
-        return Ok(None);
+/// A continuous job has no end that could be set or judged, and its refused rows are not fed again as a run of their own.
+fn refuse_ends(plan: &Plan, command: &RunCommand) -> Result<(), Stop> {
+    if plan.continuous.is_none() {
+        return Ok(());
+    }
+    for (option, given, instead) in [
+        (
+            "--limit",
+            command.limit.is_some(),
+            "leave it out; the job runs until it is told to stop",
+        ),
+        (
+            "--as-of",
+            command.as_of.is_some(),
+            "leave it out; freshness is judged by the time of day, epoch by epoch",
+        ),
+        (
+            "--replay",
+            command.replay,
+            "leave it out; rows refused by a continuous job are not fed again yet",
+        ),
+    ] {
+        if given {
+            return Err(Stop::Words(format!(
+                "{option}: job {} is continuous (a source is `kafka`)\n  expected: a job with an end\n  \
+                 now: nothing was started\n  hint: {instead}",
+                plan.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Serves the status where it was asked for, and tells where. A continuous job is asked to end there, so it is always served: on
+/// a free port of this machine where nothing else is said.
+fn serve(
+    plan: &Plan,
+    observer: &Arc<Observer>,
+    command: &RunCommand,
+) -> Result<Option<Server>, Stop> {
+    let (address, token) = match &command.status {
+        Some(status) => (status.address, status.token.clone()),
+        None if plan.continuous.is_some() => (
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            convert::token(convert::TOKEN)?,
+        ),
+        None => return Ok(None),
     };
-    let server =
-        http::serve(observer, status.address, status.token.clone()).map_err(Stop::Serve)?;
+    let server = http::serve(observer, address, token).map_err(Stop::Serve)?;
     let address = server.address().to_string();
     if command.log == Shape::Warnings && !command.quiet {
         print::to_people(&format!("status: http://{address}"));

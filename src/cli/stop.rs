@@ -31,6 +31,8 @@ pub(super) enum Stop {
     Hosts(HostsError),
     /// The run did not end.
     Run(RunError),
+    /// A life of a continuous job did not end in good order.
+    Life(RunError),
     /// Processes could not be started or watched.
     Launch(std::io::Error),
     /// Nothing was generated.
@@ -47,12 +49,15 @@ pub(super) enum Stop {
     Signals(std::io::Error),
 }
 
+/// What holds of a continuous job, however a life of it ends.
+const COMMITTED_STAYS: &str = "what was committed before stays visible";
+
 impl Stop {
     /// The exit code.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Words(_) | Self::Job(_) | Self::Hosts(_) => WRONG_WORDS,
-            Self::Run(error) => error.exit_code(),
+            Self::Run(error) | Self::Life(error) => error.exit_code(),
             Self::Generate(_)
             | Self::Launch(_)
             | Self::Serve(_)
@@ -82,6 +87,12 @@ impl fmt::Display for Stop {
             Self::Words(message) | Self::NoRun(message) | Self::Kept(message) => {
                 f.write_str(message)
             }
+            // A bounded run is all or nothing, and its errors say so; here commits were made before.
+            Self::Life(error) => f.write_str(
+                &chain(error)
+                    .replace("nothing of it is visible", COMMITTED_STAYS)
+                    .replace("nothing of this run is visible", COMMITTED_STAYS),
+            ),
             Self::Serve(error) => f.write_str(&chain(error)),
             Self::Job(error) => f.write_str(&chain(error)),
             Self::Hosts(error) => f.write_str(&chain(error)),

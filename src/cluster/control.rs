@@ -106,6 +106,11 @@ impl Peers {
         });
     }
 
+    /// Other processes: says that someone asks this one to end, where the job commits first.
+    pub(super) fn drain(&self) {
+        self.say(&Message::Drain);
+    }
+
     /// Process 0: ends the run on all others with this exit code, and waits until they have heard; gives what they took.
     pub(super) fn end(&self, exit_code: u8) -> Vec<Usage> {
         self.expect_the_end();
@@ -158,6 +163,7 @@ impl Peers {
                     exit_code,
                     words,
                 }),
+                Ok(Message::Drain) => self.fate.drain(),
                 Ok(Message::Over { exit_code, words }) => {
                     self.expect_the_end();
                     self.fate.fail(RunError::Over { exit_code, words });

@@ -15,6 +15,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Fate {
     interrupt: Arc<Interrupt>,
     failed: AtomicBool,
+    drain: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -38,6 +39,7 @@ impl Fate {
         Self {
             interrupt: Arc::clone(interrupt),
             failed: AtomicBool::new(false),
+            drain: AtomicBool::new(false),
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
         }
@@ -57,6 +59,16 @@ impl Fate {
             self.fail(RunError::Interrupted);
         }
         self.failed.load(Ordering::Acquire)
+    }
+
+    /// Asks a continuous job to commit what it has and end.
+    pub fn drain(&self) {
+        self.drain.store(true, Ordering::Release);
+    }
+
+    /// Whether a continuous job is to commit what it has and end.
+    pub fn is_draining(&self) -> bool {
+        self.drain.load(Ordering::Acquire) || self.interrupt.is_draining()
     }
 
     /// Goes on, unless the run is over.

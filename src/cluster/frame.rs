@@ -7,13 +7,15 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::epoch::StateFile;
 use crate::observe::process;
+use crate::record::Epoch;
 
 /// First bytes of every connection; the last one is the version of the handshake.
 pub(super) const MAGIC: [u8; 8] = *b"caudal\0\x01";
 
 /// Longest message in bytes: far above what any needs, and nothing for who sends a wrong length to gain.
-const MOST_BYTES: usize = 64 << 10;
+const MOST_BYTES: usize = 1 << 20;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -70,6 +72,8 @@ pub(super) enum Message {
     Done,
     /// This process failed.
     Failed { exit_code: u8, words: String },
+    /// Someone asked this process to end: a continuous job commits what it has and ends.
+    Drain,
     /// Process 0: the run is over without a result, and why.
     Over { exit_code: u8, words: String },
     /// Process 0: the run is over, and all processes end with this exit code.
@@ -112,6 +116,21 @@ pub(super) struct Begin {
     pub(super) mark: String,
     /// For each look-up whether it is partitioned.
     pub(super) partitioned: Vec<bool>,
+    /// From where a continuous job goes on.
+    pub(super) resumed: Option<Resumed>,
+}
+
+/// From where a continuous job goes on, as all workers have to know it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// The life of the cluster.
+    pub generation: u64,
+    /// The last epoch that is in the checkpoint; 0 where there is none.
+    pub epoch: Epoch,
+    /// Files with the state of operators, below the state folder.
+    pub state: Vec<StateFile>,
+    /// The last epoch that the output folder has; it can be later than the checkpoint.
+    pub committed: Option<Epoch>,
 }
 
 /// Writes one message.

@@ -27,6 +27,8 @@ pub struct RunOptions {
     pub progress: Arc<Progress>,
     /// This process among others; `None`: it is the only one.
     pub cluster: Option<Cluster>,
+    /// The launch that started this process, where one did.
+    pub launch: Option<String>,
     /// Takes what people should know while the run goes, a line or two at a time.
     pub tell: fn(&str),
     /// Set from outside to end the run with nothing visible.
@@ -47,6 +49,7 @@ impl RunOptions {
             observer: Observer::new(plan, &progress, 0, 1),
             progress,
             cluster: None,
+            launch: None,
             tell: |_| {},
             interrupt: Arc::default(),
         }

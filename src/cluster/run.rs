@@ -1,17 +1,19 @@
 //! What the workers of one process share, and how a run fails.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::frame::Begin;
+use super::frame::{Begin, Resumed};
 use super::outcome::{Progress, RunOptions};
-use super::{Fate, JoinError, ReplayError};
+use super::{Fate, JoinError, Life, ReplayError};
+use crate::epoch::JournalError;
 use crate::job::plan::{Measure, Plan, SinkFrom};
 use crate::job::tables::DUPLICATES_BEFORE_ROWS;
 use crate::lookup::{self, EnrichError, Loaded, LookupError};
 use crate::observe::Observer;
-use crate::record::{Budget, Note};
-use crate::sinks::{SinkError, staged_run};
+use crate::record::{Budget, Epoch, Note};
+use crate::sinks::{SinkError, chain, staged_run};
 use crate::sources::{Feed, SourceError};
 use crate::validate::SplitError;
 
@@ -45,13 +47,22 @@ pub struct Run {
     /// The time freshness is judged at, in microseconds since 1970; the newest event where absent.
     pub as_of: Option<i64>,
     /// Where sinks stage their files; `None` where no sink writes files.
-    pub stage: Option<PathBuf>,
+    stage: Option<PathBuf>,
+    /// In a continuous job, from where it goes on.
+    pub resumed: Option<Resumed>,
+    /// In a continuous job, on process 0: this life of it.
+    pub life: Option<Arc<Life>>,
+    /// What the open epochs of a continuous job take for now.
+    nows: RwLock<BTreeMap<Epoch, i64>>,
     /// How the run goes.
     pub fate: Arc<Fate>,
     /// The rows of each look-up, in plan order, until the worker that sends them takes them; none on other processes than 0.
     references: Mutex<Vec<Loaded>>,
     notes: Mutex<Vec<Note>>,
 }
+
+/// Epochs that are remembered after they were opened: more than may be open at once.
+const KEPT_EPOCHS: u64 = 16;
 
 /// Why a run did not end.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +77,64 @@ pub enum RunError {
     /// Output could not be written.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The state folder of a continuous job is empty, and its output is not.
+    #[error(
+        "{}: holds no journal, but {} holds what this job has committed
+  expected: the state that goes with the output
+  now: nothing was started; going on would deliver rows twice
+  hint: restore the state folder, or give the job another output", state.display(), output.display()
+    )]
+    StateLost {
+        /// The state folder.
+        state: PathBuf,
+        /// The output folder.
+        output: PathBuf,
+    },
+    /// The job file is not the one that the journal knows.
+    #[error(
+        "{job}: the job file is another one than the state was written with: {difference}
+  expected: the same text
+  now: nothing was started
+  hint: run the job as it was, or give it another state and output"
+    )]
+    OtherPlan {
+        /// The job.
+        job: String,
+        /// The first difference.
+        difference: String,
+    },
+    /// The job is running already.
+    #[error(
+        "{job}: it is running: generation {generation} answers at {address}\n  expected: one run of a job at a time\n  now: nothing was started\n  hint: `caudal stop` ends it; for a second job give it another name, state and output"
+    )]
+    Running {
+        /// The job.
+        job: String,
+        /// Its life.
+        generation: u64,
+        /// Where it answers.
+        address: String,
+    },
+    /// State of a checkpoint can't be read.
+    #[error(
+        "{}: {problem}\n  expected: state as a checkpoint of this job wrote it\n  now: the process ends\n  hint: restore the state folder as it was, whole", path.display()
+    )]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A rule stopped a continuous job.
+    #[error("{words}
+  now: what was committed before stays visible; the rows since are read again when the job is started again")]
+    Stopped {
+        /// Which, and where.
+        words: String,
+    },
+    /// The journal of a continuous job could not be read or written, or belongs to a newer generation now.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The operating system gave no thread.
     #[error("the workers could not be started: {message}")]
     Start {
@@ -159,7 +228,8 @@ impl RunError {
         match self {
             Self::Interrupted => 130,
             Self::Enrich(_) | Self::Split(_) | Self::Panicked => 101,
-            Self::Replay(_) => 2,
+            Self::Replay(_) | Self::OtherPlan { .. } => 2,
+            Self::Stopped { .. } => 1,
             Self::Peer { exit_code, .. } | Self::Over { exit_code, .. } => *exit_code,
             _ => 3,
         }
@@ -206,6 +276,9 @@ impl Run {
                 .stage
                 .as_ref()
                 .map(|run| staged_run(&plan.output, run)),
+            resumed: begin.resumed.clone(),
+            life: None,
+            nows: RwLock::default(),
             fate: Arc::clone(fate),
             notes: Mutex::new(Vec::new()),
         }
@@ -224,6 +297,7 @@ impl Run {
             as_of: options.as_of,
             replay: false,
             stage: None,
+            resumed: None,
             mark: String::new(),
             partitioned: lookup::partitioned(plan, &references, 1),
         };
@@ -231,6 +305,35 @@ impl Run {
         let budget = Budget::new(plan.in_flight_bytes);
         let input = Input { feed, references };
         Self::new(plan, options, &fate, &budget, &begin, Some(input), None)
+    }
+
+    /// Where the files of an interval are staged: that of the run, or in a continuous job that after epoch `from`.
+    pub fn stage(&self, from: Epoch) -> Option<PathBuf> {
+        match &self.resumed {
+            None => self.stage.clone(),
+            Some(resumed) => Some(chain::staged(
+                &self.plan.output,
+                resumed.generation,
+                interval(from),
+            )),
+        }
+    }
+
+    /// What rows of an epoch take for now, in microseconds since 1970. In a continuous job an epoch is opened in every process
+    /// before a worker of it reads rows for it.
+    pub fn now_of(&self, epoch: Epoch) -> i64 {
+        if self.resumed.is_none() {
+            return self.now;
+        }
+        let nows = self.nows.read().unwrap_or_else(PoisonError::into_inner);
+        *nows.get(&epoch).expect("rows belong to an open epoch")
+    }
+
+    /// Says that an epoch is open here, and what it takes for now.
+    pub fn opened(&self, epoch: Epoch, now: i64) {
+        let mut nows = self.nows.write().unwrap_or_else(PoisonError::into_inner);
+        nows.insert(epoch, now);
+        *nows = nows.split_off(&epoch.saturating_sub(KEPT_EPOCHS));
     }
 
     /// Ends the run with this error; the first one counts.
@@ -267,6 +370,11 @@ impl Run {
     pub fn take_notes(&self) -> Vec<Note> {
         std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The interval of a generation in which sinks stage what comes after epoch `from`.
+pub(super) fn interval(from: Epoch) -> u64 {
+    from + 1
 }
 
 /// For each column, whether a key, statistic, check or sink needs it, or, with `before`, also a step before the split.

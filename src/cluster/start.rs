@@ -1,7 +1,6 @@
 //! A run from start to end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,15 +18,13 @@ use super::link::Link;
 use super::outcome::{Outcome, OutputSummary, Phase, RunOptions};
 use super::replay::Replayed;
 use super::run::{Input, OwnFeed};
-use super::{Cluster, Fate, Run, RunError};
+use super::{Cluster, Fate, Run, RunError, continuous};
 use crate::epoch::{self, Decision};
 use crate::flow;
 use crate::job::plan::{LookupPlan, Plan, SinkTo, SourcePlan};
 use crate::lookup::{self, Loaded};
 use crate::record::{Budget, Note};
-use crate::sinks::{
-    OutputRoot, QUARANTINE, SinkError, StagedFile, output_schema, staged_run, write_empty,
-};
+use crate::sinks::{OutputRoot, QUARANTINE, SinkError, StagedFile, add_empty, staged_run};
 use crate::sources::{Feed, SourceError};
 
 /// How long a worker without work sleeps before it looks whether the run is over.
@@ -37,7 +34,7 @@ const PARK: Duration = Duration::from_millis(20);
 const TELLS: Duration = Duration::from_secs(1);
 
 /// File in the stage folder by which processes know that they see the same one.
-const MARK: &str = ".mark";
+pub(super) const MARK: &str = ".mark";
 
 /// How a run ended that went to its end.
 #[derive(Debug)]
@@ -49,7 +46,7 @@ pub enum Ended {
 }
 
 /// Busy seconds inside each operator, of all workers of this process.
-type Seconds = BTreeMap<String, f64>;
+pub(super) type Seconds = BTreeMap<String, f64>;
 
 /// The workers' guards, which are dropped when they have ended.
 type Guards = WorkerGuards<()>;
@@ -66,14 +63,21 @@ type Guards = WorkerGuards<()>;
 /// calls this ends it with the exit code.
 pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Ended, RunError> {
     let fate = Arc::new(Fate::new(&options.interrupt));
+    if plan.continuous.is_some() {
+        options.interrupt.drain_first();
+    }
+    let lead = |others| match &plan.continuous {
+        None => lead(plan, options, &fate, others),
+        Some(continuous) => continuous::lead(plan, continuous, options, &fate, others),
+    };
     let Some(cluster) = &options.cluster else {
-        return lead(plan, options, &fate, None);
+        return lead(None);
     };
     let joined = join(plan, options, cluster)?;
     let others = Others::new(cluster, joined, &fate, plan, options)?;
     let peers = Arc::clone(&others.peers);
     let mut ended = if cluster.index == 0 {
-        lead(plan, options, &fate, Some(others))
+        lead(Some(others))
     } else {
         follow(plan, options, &fate, others)
     };
@@ -88,9 +92,9 @@ pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Ended, RunError> {
 }
 
 /// The other processes.
-struct Others {
+pub(super) struct Others {
     index: usize,
-    peers: Arc<Peers>,
+    pub(super) peers: Arc<Peers>,
     links: Vec<Option<Link>>,
 }
 
@@ -203,6 +207,7 @@ fn attempt(
         stage: staging.as_ref().map(|staging| staging.id.clone()),
         mark: format!("{now} {}", std::process::id()),
         partitioned: lookup::partitioned(plan, &input.references, processes),
+        resumed: None,
     };
     if let Some(others) = &others {
         if let Some(staging) = &staging {
@@ -255,7 +260,7 @@ fn attempt(
             if options.replay {
                 root.add_published(&staging, &plan.sinks, &mut staged)?;
             }
-            add_empty(plan, &staging.folder, &mut staged)?;
+            add_empty(&plan.sinks, &staging.folder, &mut staged)?;
             root.publish(&staging, &plan.sinks, staged, summary(&outcome))?;
         }
     }
@@ -298,11 +303,31 @@ fn follow(
     let run = Arc::new(run);
     options.progress.set_phase(Phase::Running);
     let peers = Arc::clone(&others.peers);
+    if plan.continuous.is_some() {
+        pass_on_drain(fate, &peers)?;
+    }
     execute(&run, options.workers, Some(others))?;
     fate.check()?;
     peers.done();
     let exit_code = fate.wait_end(|| peers.interrupted())?;
     Ok(Ended::Followed(exit_code))
+}
+
+/// Tells process 0 once someone asks this one to end: all commit what they have and end together.
+fn pass_on_drain(fate: &Arc<Fate>, peers: &Arc<Peers>) -> Result<(), RunError> {
+    let (fate, peers) = (Arc::clone(fate), Arc::clone(peers));
+    let pass_on = move || {
+        while !fate.is_draining() {
+            if fate.is_over() {
+                return;
+            }
+            std::thread::sleep(PARK);
+        }
+        peers.drain();
+    };
+    super::spawn("drain".to_owned(), pass_on).map_err(|error| RunError::Start {
+        message: error.to_string(),
+    })
 }
 
 /// The input that this one of several processes has to itself, where the job says that there is some.
@@ -325,7 +350,7 @@ fn own_feed(
 }
 
 /// Loads a look-up, unless someone asks the run to end or another process is lost.
-fn load(lookup: &LookupPlan, fate: &Fate) -> Result<Loaded, RunError> {
+pub(super) fn load(lookup: &LookupPlan, fate: &Fate) -> Result<Loaded, RunError> {
     let loaded = lookup::load(lookup, &|| fate.is_over())?;
     loaded.ok_or_else(|| fate.take_failure().unwrap_or(RunError::Interrupted))
 }
@@ -334,7 +359,11 @@ fn load(lookup: &LookupPlan, fate: &Fate) -> Result<Loaded, RunError> {
 /// operator.
 ///
 /// With other processes the threads are left behind: those that send and receive sleep once a peer has gone.
-fn execute(run: &Arc<Run>, workers: usize, others: Option<Others>) -> Result<Seconds, RunError> {
+pub(super) fn execute(
+    run: &Arc<Run>,
+    workers: usize,
+    others: Option<Others>,
+) -> Result<Seconds, RunError> {
     let busy: Arc<Mutex<Seconds>> = Arc::default();
     let guards =
         start(run, workers, &busy, others).map_err(|message| RunError::Start { message })?;
@@ -406,7 +435,11 @@ impl Drop for OverIfPanicking<'_> {
 }
 
 /// The staged files among the notes, and what they add up to for each sink.
-fn staged_files(plan: &Plan, notes: Vec<Note>, outcome: &mut Outcome) -> Vec<StagedFile> {
+pub(super) fn staged_files(
+    plan: &Plan,
+    notes: Vec<Note>,
+    outcome: &mut Outcome,
+) -> Vec<StagedFile> {
     outcome.outputs = plan
         .sinks
         .iter()
@@ -448,24 +481,10 @@ fn staged_files(plan: &Plan, notes: Vec<Note>, outcome: &mut Outcome) -> Vec<Sta
                 bytes,
             }),
             Note::Printed { sink, rows } => outcome.outputs[sink].rows += rows,
-            Note::Rows(_) | Note::Duplicates { .. } | Note::Verdicts { .. } => {}
+            Note::Rows(_) | Note::Duplicates { .. } | Note::Verdicts { .. } | Note::State(_) => {}
         }
     }
     staged
-}
-
-/// Gives each sink without rows one empty file, so that readers find its columns.
-fn add_empty(plan: &Plan, stage: &Path, staged: &mut Vec<StagedFile>) -> Result<(), SinkError> {
-    for sink in plan
-        .sinks
-        .iter()
-        .filter(|sink| matches!(sink.to, SinkTo::Files { .. }))
-    {
-        if !staged.iter().any(|file| file.sink == sink.name) {
-            staged.push(write_empty(sink, &output_schema(sink), stage)?);
-        }
-    }
-    Ok(())
 }
 
 /// What the manifest says of the run.

@@ -10,6 +10,7 @@ use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 use super::dialect::Dialect;
 use super::json::{Given, Meaning};
 use super::kernel::{Adjusted, Bad, Kernel, trim};
+use super::metadata::OfMessage;
 use super::notation::Notated;
 use super::number::{
     BAD_DECIMAL, BAD_DOUBLE, BAD_INTEGER, Boolean, Decimal, Double, Integer, Worded,
@@ -98,6 +99,9 @@ pub(super) trait Collect: Debug + Send {
 pub(super) fn collector(column: &SourceColumn, nulls: &[String]) -> Box<dyn Collect> {
     let judge = Judge::new(column, nulls);
     let notation = &column.notation;
+    if column.metadata.is_some() {
+        return Box::new(OfMessage);
+    }
     match column.column_type {
         ColumnType::Boolean => match &notation.words {
             Some(words) => Values::boxed(Worded::new(words.clone()), judge),

@@ -88,7 +88,14 @@ pub fn raws_and_places(draft: &Draft, rows: &[usize], format: &Format) -> Vec<(S
                     _ => lossless(&encoding.bytes_in_file(record)),
                 };
                 let file = file.clone();
-                (raw, Place { file, line, byte })
+                let is_message = chunk.messages.is_some();
+                let place = Place {
+                    file,
+                    line,
+                    byte,
+                    is_message,
+                };
+                (raw, place)
             };
             rows.iter().zip(places).map(each).collect()
         }
@@ -106,6 +113,7 @@ pub fn raws_and_places(draft: &Draft, rows: &[usize], format: &Format) -> Vec<(S
                         file: file.clone(),
                         line: 0,
                         byte,
+                        is_message: false,
                     },
                 )
             };

@@ -30,6 +30,7 @@ fn options() -> CsvOptions {
 fn chunk(bytes: &[u8], fields: usize) -> Arc<Chunk> {
     Arc::new(Chunk {
         places: Vec::new(),
+        messages: None,
         number: 0,
         source: 0,
         file: Arc::new(PathBuf::from("sales.csv")),

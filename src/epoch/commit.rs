@@ -45,7 +45,7 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
                 }
             }
             Note::Duplicates { rule, counts } => repeated[*rule].add(counts.clone()),
-            Note::Staged { .. } | Note::Kept { .. } | Note::Printed { .. } => {}
+            Note::Staged { .. } | Note::Kept { .. } | Note::Printed { .. } | Note::State(_) => {}
         }
     }
     assert_eq!(

@@ -29,6 +29,7 @@ use self::places::{Lines, Places};
 use self::schema::Shape;
 use self::walk::Walk;
 use crate::job::problems::{Problem, Problems, dotted, quoted};
+use crate::job::secrets::JobText;
 use crate::job::spec::Spec;
 
 pub use self::schema::schema;
@@ -56,7 +57,7 @@ pub struct Document {
     /// Path of the file, as given.
     pub file: PathBuf,
     /// The text as written, before variables are put in: what the plan's hash is of.
-    pub text: String,
+    pub text: JobText,
     /// The tables. What is faulty is repaired or left out here.
     pub spec: Spec,
     problems: Problems,
@@ -130,7 +131,7 @@ impl Document {
                 problems,
                 places,
                 lines,
-                text,
+                text: text.as_str().into(),
             }),
             Err(error) => {
                 problems.push(syntax_problem(&text, &lines, &error));

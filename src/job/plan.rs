@@ -3,6 +3,7 @@
 //! Everything here is decided: defaults are filled in, names are bound to column ids, expressions are typed, units are
 //! converted. `resolve` makes it from the job file and does no I/O beyond looking at paths.
 
+mod continuous;
 mod notation;
 
 use std::path::PathBuf;
@@ -12,9 +13,11 @@ use std::time::Duration;
 use arrow_schema::DataType;
 use chrono_tz::Tz;
 
+use super::secrets::JobText;
 use crate::record::Encoding;
 use crate::transform::Expression;
 
+pub use continuous::{Arrival, Continuous, KafkaSource, KafkaStart, Metadata, OnDataLoss, Topics};
 pub use notation::{
     LocalTimes, Notation, NumberNotation, Range, Repeated, Rounding, Skipped, Words,
 };
@@ -27,7 +30,7 @@ pub struct Plan {
     /// The job file, as given on the command line.
     pub file: PathBuf,
     /// Its text as written, which all processes of a run must share.
-    pub text: Arc<str>,
+    pub text: JobText,
     /// Ids of the columns whose values decide which worker a row goes to; empty: rows are spread by position.
     pub key: Vec<usize>,
     /// Business time zone.
@@ -54,6 +57,8 @@ pub struct Plan {
     pub peer_timeout: Duration,
     /// How statistics are written for other processes.
     pub partials: PartialsCodec,
+    /// How it goes on, where it runs until it is told to stop: a source has no end.
+    pub continuous: Option<Continuous>,
     /// Every column a row can have: of the sources, then of the look-ups, then derived; a column's place is its id.
     pub columns: Vec<Column>,
     /// The sources, in file order.
@@ -148,6 +153,8 @@ pub struct SourcePlan {
     pub event_time: Option<usize>,
     /// Where the bytes come from.
     pub transport: Transport,
+    /// How its events arrive, in a continuous job.
+    pub arrival: Arrival,
     /// What the bytes are.
     pub format: Format,
     /// Its columns, in file order.
@@ -171,6 +178,7 @@ impl SourceColumn {
             reason: None,
             optional: false,
             lenient: false,
+            metadata: None,
             notation: Notation::default(),
         }
     }
@@ -207,6 +215,8 @@ pub enum Transport {
         /// Seed.
         seed: u64,
     },
+    /// Messages of Kafka topics.
+    Kafka(Box<KafkaSource>),
 }
 
 /// What bytes are.
@@ -418,6 +428,8 @@ pub struct SourceColumn {
     pub optional: bool,
     /// Whether `17850.0` is a whole number and outer spaces are ignored.
     pub lenient: bool,
+    /// What it says of the message that a row came in, rather than of what stands in it.
+    pub metadata: Option<Metadata>,
     /// How its texts are written, where the file has habits of its own.
     pub notation: Notation,
 }

@@ -14,10 +14,14 @@
 //! a fault that is told already is not (see [`scope`]). No file is looked at.
 
 mod checks;
+mod client;
 mod columns;
+mod continuous;
 mod derive;
 mod duplicates;
+mod kafka;
 mod lookups;
+mod metadata;
 mod notation;
 mod options;
 mod order;
@@ -40,7 +44,7 @@ use std::path::Path;
 pub use reasons::DEFAULT_REASONS;
 pub use report::Wrong;
 pub use types::{read_type, type_text};
-pub use units::{read_duration, read_percentage, read_size, read_window_length};
+pub use units::{duration_text, read_duration, read_percentage, read_size, read_window_length};
 pub use words::{read_byte, read_time_zone};
 
 use self::derive::{Known, resolve_derived};
@@ -89,9 +93,11 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
     let folder = document.file.parent().unwrap_or(Path::new(""));
 
     // 1. Columns of sources and look-ups.
-    let options = options::read_options(report, &spec.job, folder);
+    let is_continuous = continuous::is_continuous(spec);
+    let options = options::read_options(report, &spec.job, folder, is_continuous);
+    let continuous = continuous::read_continuous(report, spec, folder, &options.output);
     let time_zone = options.time_zone;
-    let sources = sources::resolve_sources(report, &spec.sources, folder);
+    let sources = sources::resolve_sources(report, &spec.sources, folder, is_continuous);
     let source_columns = sources.columns.len();
     let mut known = Known {
         columns: sources.columns,
@@ -120,12 +126,19 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
     // 4. What reads the columns.
     let rules = rules::resolve_rules(report, &spec.rules, &scope);
     let duplicates = duplicates::resolve_duplicates(report, spec, &scope, source_columns);
-    let windows = windows::resolve_windows(report, &spec.windows, &scope, &sources.event_time);
+    let windows = windows::resolve_windows(
+        report,
+        &spec.windows,
+        &scope,
+        &sources.event_time,
+        is_continuous,
+    );
     let context = checks::Context {
         scope: &scope,
         event_time: &sources.event_time,
         window_specs: &spec.windows,
         windows: &windows,
+        is_continuous,
     };
     let checks = checks::resolve_checks(report, &spec.checks, context);
     let derived_ids: Vec<usize> = derived.iter().map(|derived| derived.id).collect();
@@ -152,7 +165,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
     Plan {
         name: spec.job.name.clone(),
         file: document.file.clone(),
-        text: document.text.as_str().into(),
+        text: document.text.clone(),
         key,
         time_zone,
         output: options.output,
@@ -166,6 +179,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
         join_timeout: options.join_timeout,
         peer_timeout: options.peer_timeout,
         partials: options.partials,
+        continuous,
         columns: known.columns,
         sources: sources.plans.into_iter().flatten().collect(),
         lookups: lookups.into_iter().flatten().collect(),

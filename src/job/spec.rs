@@ -16,6 +16,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+use super::secrets::masked;
+
 /// A caudal job: sources, look-ups, derived columns, rules, windows, checks and sinks.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -66,21 +68,26 @@ pub struct JobSpec {
     /// Root folder of all file sinks, relative to the job file; its `_caudal/` holds the manifest and staged files.
     /// Example: `"../out/ventas"`.
     pub output: String,
-    /// Folder of journal and checkpoints, relative to the job file. Default: `_caudal/state` in `output`.
+    /// Continuous jobs: folder of the journal and of checkpoints, relative to the job file, which no other job uses. Default:
+    /// `_caudal/state` in `output`.
     pub state: Option<String>,
     /// Precedence of reasons: of several faults of one row the first one listed is its `reason`. Reasons not listed follow,
     /// by order of columns, look-ups, derived columns and rules. Example: `["bad_ts", "missing_region"]`.
     pub reasons: Option<Vec<String>>,
     /// What becomes of the outputs of an earlier run. Default: `"replace"`.
     pub rerun: Option<Rerun>,
-    /// Share of refused rows above which the run fails. Default: `"50 %"`; `"100 %"` never fails.
+    /// Bounded runs: share of refused rows above which the run fails. Default: `"50 %"`; `"100 %"` never fails.
     pub max_refused: Option<String>,
     /// What becomes of a file that can't be read to its end. Default: `"stop"`.
     pub on_bad_file: Option<OnBadFile>,
     /// Size of the pieces that files are cut into, whatever the number of workers. Default: `"512 KiB"`.
     pub chunk: Option<String>,
-    /// Input that a bounded run puts into one epoch. Default: `"64 MiB"`.
+    /// Bounded runs: input that is put into one epoch. Default: `"64 MiB"`. Continuous jobs: how long an epoch is open, from 20 ms to
+    /// 1 hour; checks and alerts see rows by epochs. Default: `"1 second"`.
     pub epoch: Option<String>,
+    /// Continuous jobs: time between checkpoints, which is how often files become visible; not shorter than `epoch`, at most 1 day.
+    /// Default: `"10 seconds"`, or `epoch` where that is longer.
+    pub checkpoint: Option<String>,
     /// Input that may be between readers and sinks in one process. Default: `"64 MiB"`.
     pub in_flight: Option<String>,
     /// How long processes wait for each other at the start. Default: `"60 seconds"`.
@@ -121,21 +128,31 @@ pub enum PartialsCodec {
     Serde,
 }
 
-/// `[sources.NAME]`: rows come in; exactly one transport (`files`, `generate`) and one format (`csv`, `json`, `parquet`,
-/// `arrow`, `avro`).
+/// `[sources.NAME]`: rows come in; exactly one transport (`files`, `generate`, `kafka`) and one format (`csv`, `json`, `parquet`,
+/// `arrow`, `avro`). A job with a source `kafka` is continuous: it runs until it is told to stop.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("allOf" = [
-    {"title": "transport", "oneOf": [{"required": ["files"]}, {"required": ["generate"]}]},
+    {"title": "transport", "oneOf": [{"required": ["files"]}, {"required": ["generate"]}, {"required": ["kafka"]}]},
     {"title": "format", "oneOf": [{"required": ["csv"]}, {"required": ["json"]}, {"required": ["parquet"]}, {"required": ["arrow"]}, {"required": ["avro"]}]},
 ]))]
 pub struct SourceSpec {
     /// Column that holds the event time. Default: none; windows, freshness and as-of look-ups need one. Example: `"ts"`.
     pub event_time: Option<String>,
+    /// Continuous jobs: how much older than the newest event of its partition an event may be and not be late. Windows stay open
+    /// that much longer. Default: `"10 seconds"`.
+    pub disorder: Option<String>,
+    /// Continuous jobs: how far an event may lie in the future; one beyond it is refused. Default: `"5 minutes"`.
+    pub max_future: Option<String>,
+    /// Continuous jobs: after how long without events a partition that is read to its end holds no window open any more.
+    /// Default: `"1 minute"`.
+    pub idle_after: Option<String>,
     /// Transport: files by path or pattern.
     pub files: Option<FilesSpec>,
     /// Transport: rows of the built-in generator.
     pub generate: Option<GenerateSpec>,
+    /// Transport: messages of Kafka topics, without an end.
+    pub kafka: Option<KafkaSpec>,
     /// Format: delimited text.
     pub csv: Option<CsvSpec>,
     /// Format: JSON objects, one a line or otherwise.
@@ -173,6 +190,75 @@ pub struct GenerateSpec {
     pub rows: u64,
     /// Seed: the same one gives the same rows. Default: 1.
     pub seed: Option<u64>,
+}
+
+/// Topics to read. Each message is one record.
+#[derive(Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = [
+    {"title": "way to say which topics", "oneOf": [{"required": ["topics"]}, {"required": ["topic_pattern"]}]},
+]))]
+pub struct KafkaSpec {
+    /// Some of the cluster's brokers, separated by commas; each finds the others. A port left out is 9092.
+    /// Example: `"kafka-1:9092,kafka-2:9092"`.
+    pub brokers: String,
+    /// The topics. Example: `["ventas"]`.
+    pub topics: Option<Vec<String>>,
+    /// A regular expression that the whole names of topics match; those made later are found, too. Example: `"ventas-.*"`.
+    pub topic_pattern: Option<String>,
+    /// Where a partition is begun that the job has not read yet: `earliest` (its first message), `latest` (behind its last one), a
+    /// time in ISO 8601 (the first message that is not older by the broker), or a table of offsets by topic and partition, where
+    /// those that are not named begin at their first message. Partitions added while the job runs are begun at their first message.
+    /// Default: `"earliest"`. Example: `{ "ventas/0" = 17 }`.
+    pub start: Option<KafkaStart>,
+    /// What happens where messages that the job has not read are gone. Default: `"stop"`.
+    pub on_data_loss: Option<OnDataLoss>,
+    /// Consumer group that positions are told to after each commit, so that tools see how far the job is; they are never read back.
+    /// Default: none. Example: `"caudal-ventas"`.
+    pub group: Option<String>,
+    /// Options of the client, by the names that librdkafka gives them; all values are strings. Those that would break what is
+    /// promised are refused. Passwords belong into variables: `"${KAFKA_PASSWORD}"`; what holds a secret by its name is never shown.
+    /// Example: `{ "security.protocol" = "SASL_SSL" }`.
+    #[serde(default)]
+    pub options: Named<String>,
+}
+
+impl fmt::Debug for KafkaSpec {
+    /// Without secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = self
+            .options
+            .iter()
+            .map(|(name, value)| (name, masked(name, value)));
+        f.debug_struct("KafkaSpec")
+            .field("brokers", &self.brokers)
+            .field("topics", &self.topics)
+            .field("topic_pattern", &self.topic_pattern)
+            .field("start", &self.start)
+            .field("on_data_loss", &self.on_data_loss)
+            .field("group", &self.group)
+            .field("options", &options.collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// Where a partition is begun that the job has not read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KafkaStart {
+    /// By a word or a time.
+    Text(String),
+    /// At these offsets, by `topic/partition`.
+    Offsets(Named<i64>),
+}
+
+/// What happens where messages that the job has not read are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDataLoss {
+    /// The job stops and says how many.
+    Stop,
+    /// It goes on with the first message there is, and counts those that are gone.
+    Earliest,
 }
 
 /// Options of delimited text that is read.
@@ -365,6 +451,27 @@ pub struct ColumnSpec {
     pub min: Option<String>,
     /// Last date or time that is taken; of a timestamp column a date means all of that day. Default: none, the year 9999.
     pub max: Option<String>,
+    /// Takes the column from what Kafka says of the message, not from what stands in it: its `key` (varchar), `headers` (varchar, as a
+    /// JSON object), `topic` (varchar), `partition` (int), `offset` (bigint) or `timestamp` (timestamp). Default: none.
+    pub kafka: Option<KafkaMetadata>,
+}
+
+/// What Kafka says of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KafkaMetadata {
+    /// Its key as text; null where it has none.
+    Key,
+    /// Its headers as a JSON object of texts.
+    Headers,
+    /// Its topic.
+    Topic,
+    /// Its partition.
+    Partition,
+    /// Its offset.
+    Offset,
+    /// The time that its producer or broker gave it.
+    Timestamp,
 }
 
 /// How negative numbers are written besides a leading `-`.
@@ -926,5 +1033,48 @@ impl<'de> Deserialize<'de> for TypeOrTable {
         }
 
         deserializer.deserialize_any(Either)
+    }
+}
+
+impl<'de> Deserialize<'de> for KafkaStart {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = KafkaStart;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a word, a time, or a table of offsets")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<KafkaStart, E> {
+                Ok(KafkaStart::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<KafkaStart, A::Error> {
+                Named::deserialize(MapAccessDeserializer::new(map)).map(KafkaStart::Offsets)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for KafkaStart {
+    fn schema_name() -> Cow<'static, str> {
+        "KafkaStart".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "string", "description": "`earliest`, `latest`, or a time in ISO 8601." },
+                {
+                    "type": "object",
+                    "description": "Offsets by topic and partition.",
+                    "additionalProperties": { "type": "integer", "minimum": 0 },
+                },
+            ],
+        })
     }
 }

@@ -106,8 +106,9 @@ impl Meeting {
         let plan = self.plan();
         draft.columns.resize(self.run.plan.columns.len(), None);
         let mut failed: Vec<(usize, String)> = Vec::new();
+        let now = self.run.now_of(draft.epoch);
         let mut evaluate = |expression: &Expression| -> ArrayRef {
-            let evaluated = expression.evaluate(&draft.columns, draft.rows, self.run.now);
+            let evaluated = expression.evaluate(&draft.columns, draft.rows, now);
             failed.extend(evaluated.failed);
             evaluated.array
         };

@@ -25,14 +25,46 @@ pub struct Answer {
 /// # Errors
 /// Where nobody answers in time, or what answers does not speak HTTP.
 pub fn get(address: SocketAddr, path: &str, token: Option<&str>) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    get_within(address, path, token, PATIENCE)
+}
+
+/// The same, with less patience.
+///
+/// # Errors
+/// As of [`get`].
+pub fn get_within(
+    address: SocketAddr,
+    path: &str,
+    token: Option<&str>,
+    patience: Duration,
+) -> io::Result<Answer> {
+    ask("GET", address, path, token, patience)
+}
+
+/// Posts nothing to `path` at `address`: asks for what the path says. As [`get`].
+///
+/// # Errors
+/// As of [`get`].
+pub fn post(address: SocketAddr, path: &str, token: Option<&str>) -> io::Result<Answer> {
+    ask("POST", address, path, token, PATIENCE)
+}
+
+fn ask(
+    method: &str,
+    address: SocketAddr,
+    path: &str,
+    token: Option<&str>,
+    patience: Duration,
+) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     let token = token.map_or_else(String::new, |token| {
         format!("authorization: Bearer {token}\r\n")
     });
-    let request =
-        format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{token}\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: 0\r\n{token}\r\n"
+    );
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(MOST_BYTES).read_to_string(&mut answer)?;

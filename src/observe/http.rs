@@ -194,9 +194,13 @@ struct Answering {
 impl Answering {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
-        let answer = if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n")
-        } else if matches!(path, "/metrics" | "/status") && !self.may(request) {
+        let asks_for_change = matches!(path, "/stop" | "/rescale");
+        let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+        let answer = if is_get == asks_for_change {
+            let words = "only GET, and POST of /stop and /rescale\n";
+            text(StatusCode::METHOD_NOT_ALLOWED, words)
+        } else if (asks_for_change || matches!(path, "/metrics" | "/status")) && !self.may(request)
+        {
             let mut answer = text(
                 StatusCode::UNAUTHORIZED,
                 "a token is asked for: authorization: Bearer TOKEN\n",
@@ -213,6 +217,22 @@ impl Answering {
                     status.push('\n');
                     with_type(StatusCode::OK, "application/json", status)
                 }
+                "/stop" => self.change(None),
+                "/rescale" => match shape(request.uri().query().unwrap_or_default()) {
+                    Some(shape) => self.change(Some(shape)),
+                    None => text(
+                        StatusCode::BAD_REQUEST,
+                        "expected: /rescale?processes=N&workers=T, each at least 1\n",
+                    ),
+                },
+                "/life" => {
+                    let generation = self.observer.metrics.generation.get();
+                    let interrupt = self.observer.interrupt.get();
+                    let ends = interrupt.is_some_and(|interrupt| interrupt.is_draining());
+                    let does = if ends { "ends" } else { "runs" };
+                    let words = format!("{} {generation} {does}\n", self.observer.plan.name);
+                    text(StatusCode::OK, &words)
+                }
                 "/healthz" => text(StatusCode::OK, "alive\n"),
                 "/readyz" if self.observer.progress.phase() == Phase::Loading => {
                     text(StatusCode::SERVICE_UNAVAILABLE, "loading\n")
@@ -220,18 +240,39 @@ impl Answering {
                 "/readyz" => text(StatusCode::OK, "ready\n"),
                 _ => text(
                     StatusCode::NOT_FOUND,
-                    "paths: /metrics /status /healthz /readyz\n",
+                    "paths: /metrics /status /life /healthz /readyz, POST /stop /rescale\n",
                 ),
             }
         };
         let path = match path {
-            "/metrics" | "/status" | "/healthz" | "/readyz" => path,
+            "/metrics" | "/status" | "/life" | "/healthz" | "/readyz" | "/stop" | "/rescale" => {
+                path
+            }
             _ => "other",
         };
         let code = answer.status();
         let requests = &self.observer.metrics.requests;
         requests.with_label_values(&[path, code.as_str()]).inc();
         answer
+    }
+
+    /// Asks the job to commit what it has and end, and to go on with `next` processes and workers.
+    fn change(&self, next: Option<(usize, usize)>) -> Response<Full<Bytes>> {
+        if next.is_some() && self.observer.process > 0 {
+            return text(StatusCode::CONFLICT, "only process 0 takes this\n");
+        }
+        let interrupt = self.observer.interrupt.get();
+        if interrupt.is_some_and(|interrupt| interrupt.drain(next)) {
+            text(
+                StatusCode::ACCEPTED,
+                "the job commits what it has and ends\n",
+            )
+        } else {
+            text(
+                StatusCode::CONFLICT,
+                "the job is bounded: it ends with its input\n",
+            )
+        }
     }
 
     /// Whether the request holds the token, where there is one.
@@ -248,6 +289,16 @@ impl Answering {
             .map_or("", |(_, given)| given.trim());
         same(given.as_bytes(), token.as_bytes())
     }
+}
+
+/// The numbers of a query `processes=N&workers=T`.
+fn shape(query: &str) -> Option<(usize, usize)> {
+    let number = |name: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(key, _)| *key == name)?;
+        value.parse::<usize>().ok().filter(|number| *number > 0)
+    };
+    Some((number("processes")?, number("workers")?))
 }
 
 /// Whether two texts are the same, in a time that tells nothing of how much of them is.

@@ -88,6 +88,8 @@ metrics! {
     read_rows: IntCounterVec = "caudal_sources_read_rows_total" ["source"];
     /// Bytes read: of text as it is decoded, of columnar files as they count themselves before compression.
     read_bytes: IntCounterVec = "caudal_sources_read_bytes_total" ["source"];
+    /// Messages that were gone before they were read, where the job says to go on (`on_data_loss`).
+    lost_messages: IntCounterVec = "caudal_sources_lost_messages_total" ["source"];
     /// Bytes of all input files as they lie on disk; 0 where they are not known.
     input_bytes: IntGauge = "caudal_sources_input_bytes" [];
     /// Bytes between readers and sinks.
@@ -150,6 +152,12 @@ metrics! {
     epochs_opened: IntCounter = "caudal_epoch_opened_total" [];
     /// Epochs that have passed all sinks here. Opened less passed are in flight.
     epochs_passed: IntCounter = "caudal_epoch_passed_total" [];
+    /// The newest epoch whose binding was decided, in a continuous job; on process 0.
+    bound_epoch: IntGauge = "caudal_epoch_bound_epoch" [];
+    /// The epoch up to which everything is visible, in a continuous job; on process 0.
+    committed_epoch: IntGauge = "caudal_epoch_committed_epoch" [];
+    /// Wall time of the newest commit in seconds since 1970, in a continuous job; on process 0.
+    committed_at: Gauge = "caudal_epoch_committed_timestamp_seconds" [];
     /// Processor time of the process, user and system.
     cpu_seconds: Counter = "caudal_process_cpu_seconds_total" [];
     /// Memory that is resident now.

@@ -13,6 +13,7 @@ use super::frontier::Upper;
 use super::metrics::Metrics;
 use super::process;
 use super::segments::Segments;
+use crate::cluster::Interrupt;
 use crate::cluster::outcome::{Phase, Progress};
 use crate::job::plan::Plan;
 use crate::record::{Budget, Epoch, RowCounts};
@@ -39,6 +40,8 @@ pub struct Observer {
     pub(super) workers: Vec<OfWorker>,
     segments: Mutex<Segments>,
     served_at: OnceLock<String>,
+    /// What ends the run, where it may be asked from here.
+    pub(super) interrupt: OnceLock<Arc<Interrupt>>,
 }
 
 #[derive(Debug)]
@@ -148,6 +151,7 @@ impl Observer {
             budget: OnceLock::new(),
             segments: Mutex::default(),
             served_at: OnceLock::new(),
+            interrupt: OnceLock::new(),
         })
     }
 
@@ -267,6 +271,42 @@ impl Observer {
     /// What may still come to a worker's sink: epochs before this one are complete; `None` where its input has ended.
     pub fn sink_at(&self, worker: usize, sink: usize, upper: Option<Epoch>) {
         self.worker(worker).sinks[sink].set(upper);
+    }
+
+    /// Lets whoever may ask for the status ask for the end, too.
+    pub fn set_interrupt(&self, interrupt: &Arc<Interrupt>) {
+        self.interrupt.get_or_init(|| Arc::clone(interrupt));
+    }
+
+    /// Says which life of a continuous job this is.
+    pub fn generation(&self, generation: u64) {
+        let generation = i64::try_from(generation).unwrap_or(i64::MAX);
+        self.metrics.generation.set(generation);
+    }
+
+    /// Counts messages that were gone before they were read.
+    pub fn lost(&self, source: &str, messages: i64) {
+        let lost = self.metrics.lost_messages.with_label_values(&[source]);
+        lost.inc_by(u64::try_from(messages).unwrap_or(0));
+    }
+
+    /// Says up to which epoch a continuous job has decided what was in them.
+    pub fn bound(&self, epoch: Epoch) {
+        let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
+        self.metrics.bound_epoch.set(epoch);
+    }
+
+    /// Says up to which epoch everything is visible, since `now` (microseconds since 1970).
+    pub fn committed(&self, epoch: Epoch, now: i64) {
+        let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
+        self.metrics.committed_epoch.set(epoch);
+        let seconds = float(u64::try_from(now).unwrap_or(0)) / 1e6;
+        self.metrics.committed_at.set(seconds);
+    }
+
+    /// Where the status can be asked for, if anywhere.
+    pub fn served_at(&self) -> Option<String> {
+        self.served_at.get().cloned()
     }
 
     /// Says where the status can be asked for; the first address counts.

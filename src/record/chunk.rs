@@ -38,6 +38,8 @@ pub struct Chunk {
     /// Where its records stand in their file, by their first byte in `bytes`, ascending, where they do not follow each other there;
     /// empty: all of it stands at `offset` and `line`.
     pub places: Vec<RecordPlace>,
+    /// What is known of the messages that its records came in, each of which has a place in `places`.
+    pub messages: Option<Arc<Messages>>,
     /// The bytes it holds of the process's budget.
     pub lease: Option<Arc<Lease>>,
 }
@@ -51,6 +53,28 @@ pub struct RecordPlace {
     pub line: u64,
     /// Its first byte in the file.
     pub byte: u64,
+}
+
+/// Messages of one partition of a topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// What the job's columns ask of them.
+    pub parts: MessageParts,
+}
+
+/// What columns ask of messages besides their values; each list has an entry a message, or none where nothing asks for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MessageParts {
+    /// Keys, as text.
+    pub keys: Vec<Option<String>>,
+    /// Headers, as JSON objects.
+    pub headers: Vec<Option<String>>,
+    /// Times of the broker or producer, in microseconds since 1970.
+    pub timestamps: Vec<Option<i64>>,
 }
 
 /// What a reader gives to the decoder.
@@ -124,12 +148,22 @@ pub struct Place {
     pub line: u64,
     /// Byte of the record's first byte in the (decompressed) file, from 0.
     pub byte: u64,
+    /// Whether it is a message: `file` is then its topic and partition, and `byte` its offset.
+    #[serde(default)]
+    pub is_message: bool,
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { file, line, byte } = self;
-        if *line > 0 {
+        let Self {
+            file,
+            line,
+            byte,
+            is_message,
+        } = self;
+        if *is_message {
+            write!(f, "{file} offset {byte}")
+        } else if *line > 0 {
             write!(f, "{file} line {line} (byte {byte})")
         } else {
             write!(f, "{file} row {byte}")

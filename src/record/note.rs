@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Place;
+use crate::epoch::StateFile;
 
 /// One thing a worker has to tell; gathered on worker 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub enum Note {
         /// Its size.
         bytes: u64,
     },
+    /// State of an operator of a continuous job, written at a checkpoint.
+    State(StateFile),
     /// Rows written to standard output.
     Printed {
         /// Index of the sink in the plan.

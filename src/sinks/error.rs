@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::epoch::durable::FileError;
+
 /// Why output could not be written or made visible.
 ///
 /// A run that ends with one of these shows nothing of what it wrote, except where the message says that it is committed.
@@ -83,18 +85,31 @@ pub enum SinkError {
         /// The job that wanted it.
         job: String,
     },
-    /// A folder that a sink would replace holds something that caudal did not write.
+    /// A folder that a sink would take holds something that caudal did not write.
     #[error(
-        "{}: sinks.{sink} would replace this folder, but no run of this job wrote it (it holds {entry:?})\n  now: nothing is written\n  hint: move the folder away, or give the sink another path",
+        "{}: sinks.{sink} would take this folder, but no run of this job wrote it (it holds {entry:?})\n  now: nothing is written\n  hint: move the folder away, or give the sink another path",
         folder.display()
     )]
     ForeignFolder {
         /// The folder.
         folder: PathBuf,
-        /// The sink that would replace it.
+        /// The sink that would take it.
         sink: String,
         /// Something it holds.
         entry: String,
+    },
+    /// The output root is one of runs that end and the job is continuous, or the other way round.
+    #[error(
+        "{}: was written by {found}, this is of {wanted}\n  now: nothing is written\n  hint: set [job] output to another folder: what one of them shows the other would replace",
+        root.display()
+    )]
+    OtherKind {
+        /// The output root.
+        root: PathBuf,
+        /// Who wrote it.
+        found: &'static str,
+        /// Who wanted it.
+        wanted: &'static str,
     },
     /// A sink's path can't be a folder of its own under the root.
     #[error(
@@ -137,6 +152,49 @@ pub enum SinkError {
         /// The manifest.
         path: PathBuf,
     },
+    /// A newer life of the continuous job commits to this root now.
+    #[error(
+        "{}: generation {newer} of this job has taken over, this is generation {generation}\n  now: this process stops; it changes nothing that is visible\n  hint: none where the job was started again or rescaled; else make sure that only one is started",
+        root.display()
+    )]
+    Fenced {
+        /// The output root.
+        root: PathBuf,
+        /// The generation that is told so.
+        generation: u64,
+        /// The one that commits.
+        newer: u64,
+    },
+    /// A staged file is not what its writer told.
+    #[error(
+        "{}: has {found}, its writer told of {told} bytes\n  now: the process stops and nothing of this commit is visible; its rows are read again\n  hint: make sure that every process sees the same output folder and that no other program writes below _caudal",
+        path.display()
+    )]
+    Staged {
+        /// The file.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+        /// Bytes it should have.
+        told: u64,
+    },
+    /// A committed file is neither where it was staged nor where it should be visible.
+    #[error(
+        "{}: manifest {manifest} has committed this file of {bytes} bytes, but neither it nor {} is there with that size\n  now: nothing more is written\n  hint: put the file back; or remove {} where its rows are no longer wanted",
+        file.display(), staged.display(), folder.display()
+    )]
+    Lost {
+        /// Where the file should be visible.
+        file: PathBuf,
+        /// Where it was staged.
+        staged: PathBuf,
+        /// The folder of everything that was staged with it.
+        folder: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The manifest's number.
+        manifest: u64,
+    },
     /// A committed run can't be completed because its folders were touched from outside.
     #[error(
         "{}: run {run} is committed, but neither this folder nor {} is the one it wrote\n  now: nothing is changed\n  hint: put the folder that holds the files of manifest {manifest} here, or remove {} to run anew",
@@ -152,6 +210,12 @@ pub enum SinkError {
         /// The manifest's number.
         manifest: u64,
     },
+}
+
+impl From<FileError> for SinkError {
+    fn from(error: FileError) -> Self {
+        Self::io(&error.path, error.doing, error.source)
+    }
 }
 
 impl SinkError {

@@ -8,62 +8,37 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::Operator;
+use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::{Array, RecordBatch};
+use timely::dataflow::{Stream, StreamVec};
 
 use super::SinkError;
+use super::interval::{Stager, staged};
 use super::output::staged_folder;
 use super::publish::QUARANTINE;
 use crate::cluster::Run;
+use crate::epoch::Control;
 use crate::job::tables::{REFUSED_BEFORE_ROWS, source_columns};
 use crate::record::{Batch, Epoch, Kept, KeptHeader, KeptLine, Kind, Note, Raw};
 
 /// Writes each refused row down as a [`Kept`]; tells of its file when all have come.
 pub(super) fn keep<'scope>(
     refused: Stream<'scope, Epoch, Batch>,
+    control: &StreamVec<'scope, Epoch, Control>,
     run: &Arc<Run>,
-) -> Stream<'scope, Epoch, Vec<Note>> {
-    let run = Arc::clone(run);
+) -> StreamVec<'scope, Epoch, Note> {
     let worker = refused.scope().index();
-    refused.unary_frontier::<CapacityContainerBuilder<Vec<Note>>, _, _, _>(
-        Pipeline,
-        "sinks:keep",
-        move |capability, _| {
-            let mut at_end = Some(capability);
-            let stage = run
-                .stage
-                .as_deref()
-                .expect("a job that keeps rows writes files");
-            let of_sources = source_columns(&run.plan.columns, &run.plan.sources).len();
-            let mut writer = Some(Writer::new(stage, worker, REFUSED_BEFORE_ROWS + of_sources));
-            move |(input, frontier), output| {
-                input.for_each(|_, batch| {
-                    let batch = std::mem::take(batch);
-                    if let (Some(open), Some(rows)) = (writer.as_mut(), &batch.rows)
-                        && let Err(error) = open.write(rows)
-                    {
-                        run.fail(error.into());
-                        writer = None;
-                    }
-                });
-                if frontier.is_empty()
-                    && let (Some(capability), Some(writer)) = (at_end.take(), writer.take())
-                {
-                    match writer.finish() {
-                        Ok(note) => {
-                            output.session(&capability).give_iterator(note.into_iter());
-                        }
-                        Err(error) => run.fail(error.into()),
-                    }
-                }
-            }
-        },
-    )
+    let make = move |run: &Run, from| {
+        let stage = run.stage(from).expect("a job that keeps rows writes files");
+        let of_sources = source_columns(&run.plan.columns, &run.plan.sources).len();
+        Ok(Writer::new(
+            &stage,
+            worker,
+            REFUSED_BEFORE_ROWS + of_sources,
+        ))
+    };
+    staged(refused, control, "sinks:keep", run, make, |_| {})
 }
 
 /// One worker's file, which is made with its first row.
@@ -91,8 +66,10 @@ impl Writer {
             bytes: 0,
         }
     }
+}
 
-    fn write(&mut self, rows: &RecordBatch) -> Result<(), SinkError> {
+impl Stager for Writer {
+    fn write(&mut self, _: &Run, rows: &RecordBatch, _: i64) -> Result<(), SinkError> {
         let text = |place: usize| rows.column(place).as_string::<i32>();
         let number = |place: usize, row: usize| {
             let column = rows.column(place).as_primitive::<Int64Type>();
@@ -114,11 +91,22 @@ impl Writer {
             let kind = Kind::of(text(self.behind).value(row)).expect("the split knows all kinds");
             let reasons = serde_json::from_str(text(9).value(row))
                 .expect("the split writes reasons as a list of objects");
+            let (file, line, byte) = if rows.column(1).is_null(row) {
+                let partition = rows.column(5).as_primitive::<Int32Type>().value(row);
+                let place = format!("{}/{partition}", text(4).value(row));
+                (place, 0, number(6, row))
+            } else {
+                (
+                    text(1).value(row).to_owned(),
+                    number(2, row),
+                    number(3, row),
+                )
+            };
             self.line(&KeptLine::Row(Kept {
                 source: text(0).value(row).to_owned(),
-                file: text(1).value(row).to_owned(),
-                line: number(2, row),
-                byte: number(3, row),
+                file,
+                line,
+                byte,
                 kind,
                 raw: Raw(bytes(self.behind + 1).value(row).to_vec()),
                 reason: text(8).value(row).to_owned(),
@@ -129,6 +117,22 @@ impl Writer {
         Ok(())
     }
 
+    fn finish(self, _: &Run) -> Result<Vec<Note>, SinkError> {
+        let Some(file) = self.file else {
+            return Ok(Vec::new());
+        };
+        file.into_inner()
+            .map_err(io::IntoInnerError::into_error)
+            .map_err(|error| SinkError::io(&self.path, "writing a file", error))?;
+        Ok(vec![Note::Kept {
+            path: self.name,
+            rows: self.rows,
+            bytes: self.bytes,
+        }])
+    }
+}
+
+impl Writer {
     fn line(&mut self, line: &KeptLine) -> Result<(), SinkError> {
         let mut text = serde_json::to_vec(line).expect("a kept row is JSON");
         text.push(b'\n');
@@ -142,19 +146,5 @@ impl Writer {
             self.file.insert(BufWriter::new(made.map_err(failed)?))
         };
         file.write_all(&text).map_err(failed)
-    }
-
-    fn finish(self) -> Result<Option<Note>, SinkError> {
-        let Some(file) = self.file else {
-            return Ok(None);
-        };
-        file.into_inner()
-            .map_err(io::IntoInnerError::into_error)
-            .map_err(|error| SinkError::io(&self.path, "writing a file", error))?;
-        Ok(Some(Note::Kept {
-            path: self.name,
-            rows: self.rows,
-            bytes: self.bytes,
-        }))
     }
 }

@@ -10,11 +10,12 @@
 //!     staged/run-00000002/sink=enriched/…                 a run that is not committed, or not yet shown
 //! ```
 //!
-//! A folder is replaced only where a manifest says that this job wrote it, or where it is empty or absent.
+//! A folder is replaced only where a manifest says that this job wrote it, or where it is empty or absent. A root that a
+//! continuous job has written (see [`super::chain`]) is not one for runs: they would replace what it has added.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::SinkError;
 use super::hive;
 use super::publish::{self, Manifest};
+use crate::epoch::durable;
 use crate::job::plan::{SinkPlan, SinkTo};
 
 /// Version of everything below `_caudal/`.
@@ -57,20 +59,21 @@ impl OutputRoot {
     /// was cut while it was published, and removes what else was staged.
     ///
     /// Errors: [`SinkError::ForeignRoot`], [`SinkError::ForeignFolder`] and [`SinkError::BadFolder`] before anything is
-    /// written, [`SinkError::Locked`], [`SinkError::Unreadable`], answers of the file system.
+    /// written, [`SinkError::OtherKind`], [`SinkError::Locked`], [`SinkError::Unreadable`], answers of the file system.
     pub fn open(root: &Path, job: &str, sinks: &[SinkPlan]) -> Result<Self, SinkError> {
         check_paths(sinks)?;
         let own = root.join("_caudal");
         if !own.exists() {
             refuse_foreign_folders(root, sinks, &BTreeSet::new())?;
         }
-        for folder in [&own, &own.join("manifest"), &own.join("staged")] {
-            fs::create_dir_all(folder)
-                .map_err(|error| SinkError::io(folder, "creating a folder", error))?;
-        }
-        let lock = lock(root, &own.join("lock"))?;
-        claim(root, &own.join("owner.json"), job)?;
+        make_folders(root)?;
+        let lock = lock(root, FlockOperation::NonBlockingLockExclusive)?;
+        claim(root, job, "run")?;
         let newest = publish::newest(root)?;
+        // Not before a root of a continuous job was refused: it may be about to commit.
+        for folder in [&own, &own.join("manifest")] {
+            durable::remove_temporaries(folder)?;
+        }
         if let Some(manifest) = &newest {
             publish::roll_forward(root, manifest)?;
         }
@@ -155,51 +158,58 @@ pub(super) fn staged_folder(run: &Path, sink: &str) -> PathBuf {
 
 /// Names in a folder, in order; none where it is not there.
 pub(super) fn entries(folder: &Path) -> Result<BTreeSet<String>, SinkError> {
-    let wrap = |error| SinkError::io(folder, "listing a folder", error);
-    let listing = match fs::read_dir(folder) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(error) => return Err(wrap(error)),
-    };
-    listing
-        .map(|entry| {
-            entry
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                .map_err(wrap)
-        })
-        .collect()
+    Ok(durable::names(folder)?.into_iter().collect())
 }
 
 /// Syncs a folder, so that the names in it last.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), SinkError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| SinkError::io(folder, "syncing a folder", error))
+    Ok(durable::sync_folder(folder)?)
 }
 
-/// Writes a file under a name that must not be there yet: whole, synced, or not at all. `Ok(false)`: it was there.
-pub(super) fn put_if_absent(path: &Path, content: &[u8]) -> Result<bool, SinkError> {
-    let folder = path.parent().expect("a file has a folder");
+/// Writes a file under a name that must not be there yet: whole, synced, or not at all. `Ok(false)`: it was there. No two
+/// writers may have one `tag` at a time.
+pub(super) fn put_if_absent(path: &Path, content: &[u8], tag: &str) -> Result<bool, SinkError> {
+    let temporary = write_beside(path, tag, |file| file.write_all(content))?;
+    put_beside(&temporary, path)
+}
+
+/// Writes what is to stand at `path` under a name of `tag`'s own beside it, and syncs it.
+pub(super) fn write_beside(
+    path: &Path,
+    tag: &str,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<PathBuf, SinkError> {
     let name = path
         .file_name()
         .expect("a file has a name")
         .to_string_lossy();
-    let temporary = folder.join(format!(".{name}.tmp"));
-    File::create(&temporary)
-        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
+    let temporary = path.with_file_name(format!(".{name}.{tag}.tmp"));
+    let written = File::create(&temporary).map(BufWriter::new);
+    written
+        .and_then(|mut file| {
+            write(&mut file)?;
+            file.into_inner()
+                .map_err(io::IntoInnerError::into_error)?
+                .sync_all()
+        })
         .map_err(|error| SinkError::io(&temporary, "writing a file", error))?;
-    let put = match renameat_with(CWD, &temporary, CWD, path, RenameFlags::NOREPLACE) {
+    Ok(temporary)
+}
+
+/// Gives a file that [`write_beside`] wrote its name. `Ok(false)`: the name was taken, and the file is removed.
+pub(super) fn put_beside(temporary: &Path, path: &Path) -> Result<bool, SinkError> {
+    let put = match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
         // File systems without this flag: a second name is made only where it is not there.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            fs::hard_link(&temporary, path).and_then(|()| fs::remove_file(&temporary))
+            fs::hard_link(temporary, path).and_then(|()| fs::remove_file(temporary))
         }
         other => other.map_err(io::Error::from),
     };
     match put {
-        Ok(()) => sync_folder(folder).map(|()| true),
+        Ok(()) => sync_folder(path.parent().expect("a file has a folder")).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(&temporary)
-                .map_err(|error| SinkError::io(&temporary, "removing a file", error))?;
+            fs::remove_file(temporary)
+                .map_err(|error| SinkError::io(temporary, "removing a file", error))?;
             Ok(false)
         }
         Err(error) => Err(SinkError::io(path, "putting a file", error)),
@@ -215,41 +225,62 @@ pub(super) fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, Si
     })
 }
 
-fn lock(root: &Path, path: &Path) -> Result<File, SinkError> {
+/// Takes the lock of a root, which a run holds alone. Dropping the file, or the end of the process, gives it back.
+pub(super) fn lock(root: &Path, how: FlockOperation) -> Result<File, SinkError> {
+    let path = root.join("_caudal").join("lock");
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(path)
-        .map_err(|error| SinkError::io(path, "opening the lock", error))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        .open(&path)
+        .map_err(|error| SinkError::io(&path, "opening the lock", error))?;
+    match flock(&file, how) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(SinkError::Locked {
             root: root.to_path_buf(),
         }),
-        Err(error) => Err(SinkError::io(path, "taking the lock", error.into())),
+        Err(error) => Err(SinkError::io(&path, "taking the lock", error.into())),
     }
 }
 
+/// Makes caudal's own folders below a root.
+pub(super) fn make_folders(root: &Path) -> Result<(), SinkError> {
+    let own = root.join("_caudal");
+    for folder in [&own, &own.join("manifest"), &own.join("staged")] {
+        fs::create_dir_all(folder)
+            .map_err(|error| SinkError::io(folder, "creating a folder", error))?;
+    }
+    Ok(())
+}
+
 /// Checks that the root is this job's, and makes it so where it is nobody's.
-fn claim(root: &Path, path: &Path, job: &str) -> Result<(), SinkError> {
-    if !path.exists() {
+pub(super) fn claim(root: &Path, job: &str, tag: &str) -> Result<(), SinkError> {
+    if !is_owned(root, job)? {
         let owner = Owner {
             format: FORMAT,
             job: job.to_owned(),
         };
         let content = serde_json::to_vec_pretty(&owner).expect("a name is JSON");
-        put_if_absent(path, &content)?;
-        sync_folder(&root.join("_caudal"))?;
-        return sync_folder(root);
+        let own = root.join("_caudal");
+        put_if_absent(&own.join("owner.json"), &content, tag)?;
+        sync_folder(&own)?;
+        sync_folder(root)?;
+        // Another may have been quicker.
+        is_owned(root, job)?;
     }
-    let owner: Owner = read_json(path)?;
+    Ok(())
+}
+
+/// Whether the root is this job's; `false` where it is nobody's, an error where it is another's.
+pub(super) fn is_owned(root: &Path, job: &str) -> Result<bool, SinkError> {
+    let path = root.join("_caudal").join("owner.json");
+    if !path.exists() {
+        return Ok(false);
+    }
+    let owner: Owner = read_json(&path)?;
     if owner.format != FORMAT {
         let problem = format!("format {} is not known, only {FORMAT}", owner.format);
-        return Err(SinkError::Unreadable {
-            path: path.to_path_buf(),
-            problem,
-        });
+        return Err(SinkError::Unreadable { path, problem });
     }
     if owner.job != job {
         return Err(SinkError::ForeignRoot {
@@ -258,7 +289,7 @@ fn claim(root: &Path, path: &Path, job: &str) -> Result<(), SinkError> {
             job: job.to_owned(),
         });
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The sinks that write files, and their paths as `/`-separated text.
@@ -279,7 +310,7 @@ fn normal(path: &Path) -> Vec<String> {
 }
 
 /// Each sink's path must be a folder of its own below the root.
-fn check_paths(sinks: &[SinkPlan]) -> Result<(), SinkError> {
+pub(super) fn check_paths(sinks: &[SinkPlan]) -> Result<(), SinkError> {
     let mut before: Vec<Vec<String>> = Vec::new();
     for sink in sinks {
         let SinkTo::Files { path, .. } = &sink.to else {
@@ -315,7 +346,8 @@ fn check_paths(sinks: &[SinkPlan]) -> Result<(), SinkError> {
     Ok(())
 }
 
-fn refuse_foreign_folders(
+/// A folder that holds something is a sink's only where `written` says that this job wrote it.
+pub(super) fn refuse_foreign_folders(
     root: &Path,
     sinks: &[SinkPlan],
     written: &BTreeSet<String>,

@@ -51,7 +51,7 @@ const SYNC_AT_ONCE: usize = 8;
 pub const QUARANTINE: &str = ".quarantine";
 
 /// Its folder, relative to the root.
-const QUARANTINE_FOLDER: &str = "_caudal/quarantine";
+pub(super) const QUARANTINE_FOLDER: &str = "_caudal/quarantine";
 
 /// A commit: what one run made visible.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,7 +122,7 @@ impl OutputRoot {
             fs::create_dir_all(&folder)
                 .map_err(|error| SinkError::io(&folder, "creating a folder", error))?;
         }
-        sync(run, &staged)?;
+        sync(&run.folder, &staged)?;
         let manifest = self.manifest(run, sinks, staged, summary)?;
         put(self.path(), &manifest)?;
         self.set_newest(manifest.clone());
@@ -289,27 +289,36 @@ pub fn kept_files(root: &Path, manifest: &Manifest) -> Result<Option<Vec<PathBuf
     ))
 }
 
-/// Step 1: brings the run's files and folders to the disk.
-fn sync(run: &Run, staged: &[StagedFile]) -> Result<(), SinkError> {
-    if staged.len() > SYNC_EACH_BELOW {
-        return File::open(&run.folder)
-            .and_then(|folder| syncfs(&folder).map_err(io::Error::from))
-            .map_err(|error| SinkError::io(&run.folder, "syncing the file system", error));
-    }
+/// Step 1: brings the files that are staged below `folder`, and their folders, to the disk.
+pub(super) fn sync(folder: &Path, staged: &[StagedFile]) -> Result<(), SinkError> {
     let paths: Vec<PathBuf> = staged
         .iter()
-        .map(|file| staged_folder(&run.folder, &file.sink).join(&file.path))
+        .map(|file| staged_folder(folder, &file.sink).join(&file.path))
         .collect();
-    sync_files(&paths)?;
     let mut folders = BTreeSet::new();
     for path in &paths {
         let below = path
             .ancestors()
             .skip(1)
-            .take_while(|folder| folder.starts_with(&run.folder));
+            .take_while(|above| above.starts_with(folder));
         folders.extend(below.map(Path::to_path_buf));
     }
-    folders.extend(run.folder.parent().map(Path::to_path_buf));
+    folders.extend(folder.parent().map(Path::to_path_buf));
+    sync_all(folder, &paths, &folders)
+}
+
+/// Syncs files and folders, or the file system of `base` where they are many.
+pub(super) fn sync_all(
+    base: &Path,
+    files: &[PathBuf],
+    folders: &BTreeSet<PathBuf>,
+) -> Result<(), SinkError> {
+    if files.len().max(folders.len()) > SYNC_EACH_BELOW {
+        return File::open(base)
+            .and_then(|base| syncfs(&base).map_err(io::Error::from))
+            .map_err(|error| SinkError::io(base, "syncing the file system", error));
+    }
+    sync_files(files)?;
     folders.iter().try_for_each(|folder| sync_folder(folder))
 }
 
@@ -338,7 +347,7 @@ fn sync_files(paths: &[PathBuf]) -> Result<(), SinkError> {
 fn put(root: &Path, manifest: &Manifest) -> Result<(), SinkError> {
     let path = manifest_path(root, manifest.number);
     let content = serde_json::to_vec_pretty(manifest).expect("a manifest is JSON");
-    if put_if_absent(&path, &content)? {
+    if put_if_absent(&path, &content, "run")? {
         Ok(())
     } else {
         Err(SinkError::ManifestTaken { path })
@@ -412,25 +421,71 @@ fn remove(root: &Path, manifest: &Manifest) -> Result<(), SinkError> {
 /// The manifest with the largest number.
 pub(super) fn newest(root: &Path) -> Result<Option<Manifest>, SinkError> {
     let names = entries(&root.join("_caudal").join("manifest"))?;
-    let numbers = names
-        .iter()
-        .filter_map(|name| name.strip_suffix(".json")?.parse::<u64>().ok());
-    let Some(number) = numbers.max() else {
-        return Ok(None);
-    };
-    let path = manifest_path(root, number);
-    let manifest: Manifest = read_json(&path)?;
-    if manifest.format != FORMAT || manifest.number != number {
-        let problem = format!(
-            "holds format {} and number {}",
-            manifest.format, manifest.number
-        );
-        return Err(SinkError::Unreadable { path, problem });
-    }
-    Ok(Some(manifest))
+    let newest = names.iter().filter_map(|name| manifest_number(name)).max();
+    newest
+        .map(|number| read_manifest(root, number, Kind::Run))
+        .transpose()
 }
 
-fn manifest_path(root: &Path, number: u64) -> PathBuf {
+/// Number of the manifest whose file has this name.
+pub(super) fn manifest_number(name: &str) -> Option<u64> {
+    name.strip_suffix(".json")?.parse().ok()
+}
+
+/// Who put a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A run that ends.
+    Run,
+    /// A continuous job.
+    Continuous,
+}
+
+impl Kind {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Run => "runs that end",
+            Self::Continuous => "a continuous job",
+        }
+    }
+}
+
+/// What manifests of both kinds have.
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+    number: u64,
+    generation: Option<u64>,
+}
+
+/// Reads manifest `number`, which must be of this kind.
+pub(super) fn read_manifest<T: for<'a> Deserialize<'a>>(
+    root: &Path,
+    number: u64,
+    wanted: Kind,
+) -> Result<T, SinkError> {
+    let path = manifest_path(root, number);
+    let head: Head = read_json(&path)?;
+    if head.format != FORMAT || head.number != number {
+        let problem = format!("holds format {} and number {}", head.format, head.number);
+        return Err(SinkError::Unreadable { path, problem });
+    }
+    let found = match head.generation {
+        None => Kind::Run,
+        Some(_) => Kind::Continuous,
+    };
+    if found != wanted {
+        return Err(SinkError::OtherKind {
+            root: root.to_path_buf(),
+            found: found.words(),
+            wanted: wanted.words(),
+        });
+    }
+    read_json(&path)
+}
+
+/// Where manifest `number` stands.
+pub(super) fn manifest_path(root: &Path, number: u64) -> PathBuf {
     root.join("_caudal")
         .join("manifest")
         .join(format!("{number:08}.json"))
@@ -544,7 +599,7 @@ pub(super) mod tests {
         if done() {
             return;
         }
-        sync(run, &staged).unwrap();
+        sync(&run.folder, &staged).unwrap();
         let manifest = output.manifest(run, &sinks(), staged, json!(null)).unwrap();
         if done() {
             let path = manifest_path(output.path(), manifest.number);

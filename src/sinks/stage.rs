@@ -1,18 +1,18 @@
 //! The operators that stage what a job produces: one a sink and worker.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Field, Schema, SchemaRef};
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Concatenate;
-use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::{Stream, StreamVec};
 
+use super::interval::{Stager, staged};
 use super::keep::keep;
-use super::{LineWriter, SinkError, SinkWriter, StagedFile};
+use super::{LineWriter, SinkError, SinkWriter, StagedFile, write_empty};
 use crate::cluster::Run;
+use crate::epoch::Control;
 use crate::job::plan::{SinkFrom, SinkPlan, SinkTo};
 use crate::record::{Batch, Epoch, Note, by_id, by_place};
 
@@ -25,8 +25,9 @@ pub fn stage<'scope>(
     duplicates: Stream<'scope, Epoch, Batch>,
     windows: Vec<Stream<'scope, Epoch, Batch>>,
     verdicts: Stream<'scope, Epoch, Batch>,
+    control: &StreamVec<'scope, Epoch, Control>,
     run: &Arc<Run>,
-) -> Stream<'scope, Epoch, Vec<Note>> {
+) -> StreamVec<'scope, Epoch, Note> {
     let scope = clean.scope();
     let mut notes: Vec<_> = (0..run.plan.sinks.len())
         .map(|sink| {
@@ -37,60 +38,31 @@ pub fn stage<'scope>(
                 SinkFrom::Verdicts => verdicts.clone(),
                 SinkFrom::Windows(window) => windows[window].clone(),
             };
-            one(rows, sink, run)
+            one(rows, control, sink, run)
         })
         .collect();
     if run.plan.keeps_quarantine() {
-        notes.push(keep(refused, run));
+        notes.push(keep(refused, control, run));
     }
     scope.concatenate(notes)
 }
 
 fn one<'scope>(
     rows: Stream<'scope, Epoch, Batch>,
+    control: &StreamVec<'scope, Epoch, Control>,
     sink: usize,
     run: &Arc<Run>,
-) -> Stream<'scope, Epoch, Vec<Note>> {
-    let run = Arc::clone(run);
+) -> StreamVec<'scope, Epoch, Note> {
     let name = format!("sinks:stage {}", run.plan.sinks[sink].name);
     let worker = rows.scope().index();
-    rows.unary_frontier::<CapacityContainerBuilder<Vec<Note>>, _, _, _>(
-        Pipeline,
+    let observer = Arc::clone(&run.observer);
+    staged(
+        rows,
+        control,
         &name,
-        move |capability, _| {
-            // Held until the last row has come: the notes belong to the end.
-            let mut at_end = Some(capability);
-            let mut writer = match Writer::new(&run, sink, worker) {
-                Ok(writer) => Some(writer),
-                Err(error) => {
-                    run.fail(error.into());
-                    None
-                }
-            };
-            move |(input, frontier), output| {
-                input.for_each(|_, batch| {
-                    let batch = std::mem::take(batch);
-                    if let (Some(open), Some(rows)) = (writer.as_mut(), &batch.rows)
-                        && let Err(error) = open.write(&run, rows)
-                    {
-                        run.fail(error.into());
-                        writer = None;
-                    }
-                });
-                let upper = frontier.frontier().as_option().copied();
-                run.observer.sink_at(worker, sink, upper);
-                if frontier.is_empty()
-                    && let (Some(capability), Some(writer)) = (at_end.take(), writer.take())
-                {
-                    match writer.finish(&run) {
-                        Ok(notes) => {
-                            output.session(&capability).give_iterator(notes.into_iter());
-                        }
-                        Err(error) => run.fail(error.into()),
-                    }
-                }
-            }
-        },
+        run,
+        move |run, from| Writer::new(run, sink, worker, from),
+        move |upper| observer.sink_at(worker, sink, upper),
     )
 }
 
@@ -109,18 +81,18 @@ enum To {
 }
 
 impl Writer {
-    fn new(run: &Run, sink: usize, worker: usize) -> Result<Self, SinkError> {
+    fn new(run: &Run, sink: usize, worker: usize, from: Epoch) -> Result<Self, SinkError> {
         let plan = &run.plan.sinks[sink];
         let schema = output_schema(plan);
-        let to = match (&plan.to, &run.stage) {
+        let to = match (&plan.to, run.stage(from)) {
             (SinkTo::Files { .. }, Some(stage)) => {
-                To::Files(Box::new(SinkWriter::new(plan, &schema, stage, worker)?))
+                To::Files(Box::new(SinkWriter::new(plan, &schema, &stage, worker)?))
             }
             _ => To::Stdout(Box::new(LineWriter::new(
                 plan,
                 &schema,
                 std::io::stdout(),
-                worker == 0,
+                worker == 0 && from == 0,
             )?)),
         };
         Ok(Self {
@@ -130,10 +102,12 @@ impl Writer {
             told_bytes: 0,
         })
     }
+}
 
-    fn write(&mut self, run: &Run, rows: &RecordBatch) -> Result<(), SinkError> {
+impl Stager for Writer {
+    fn write(&mut self, run: &Run, rows: &RecordBatch, now: i64) -> Result<(), SinkError> {
         let plan = &run.plan.sinks[self.sink];
-        let batch = project(plan, &self.schema, rows, run.now);
+        let batch = project(plan, &self.schema, rows, now);
         match &mut self.to {
             To::Files(writer) => {
                 writer.write(&batch)?;
@@ -175,6 +149,23 @@ fn note(sink: usize, file: StagedFile) -> Note {
         rows: file.rows,
         bytes: file.bytes,
     }
+}
+
+/// Gives each sink without rows one empty file, so that readers find its columns.
+pub fn add_empty(
+    sinks: &[SinkPlan],
+    stage: &Path,
+    staged: &mut Vec<StagedFile>,
+) -> Result<(), SinkError> {
+    for sink in sinks
+        .iter()
+        .filter(|sink| matches!(sink.to, SinkTo::Files { .. }))
+    {
+        if !staged.iter().any(|file| file.sink == sink.name) {
+            staged.push(write_empty(sink, &output_schema(sink), stage)?);
+        }
+    }
+    Ok(())
 }
 
 /// The columns of a sink as it writes them.

@@ -122,6 +122,8 @@ impl Feed {
                         seed: *seed,
                     });
                 }
+                // Read by workers themselves (`kafka`).
+                Transport::Kafka(_) => {}
             }
         }
         Ok(Self {
@@ -303,6 +305,7 @@ impl Feed {
                         *given_bytes += length(bytes.len());
                         let chunk = Box::new(Chunk {
                             places: Vec::new(),
+                            messages: None,
                             number,
                             source: *source,
                             file: Arc::clone(file),
@@ -431,6 +434,7 @@ impl Feed {
         state.given += 1;
         let chunk = Box::new(Chunk {
             places: Vec::new(),
+            messages: None,
             number,
             source: *source,
             file: Arc::new(path.clone()),

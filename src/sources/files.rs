@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use super::kafka::KafkaError;
 use super::table::TableError;
 
 /// What the world did to an input.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
+    /// Kafka could not be read.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
     /// A pattern matched nothing.
     #[error(
         "{owner}: no file matches {pattern:?}\n  expected: at least one file\n  now: nothing was read\n  hint: paths are relative to the job file's folder"

@@ -9,13 +9,14 @@ use std::time::Duration;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::generic::operator::source;
 use timely::dataflow::operators::{Concat, probe};
-use timely::dataflow::{Scope, Stream};
+use timely::dataflow::{Scope, Stream, StreamVec};
 
 use super::feed::{Claim, Feed};
 use super::files::SourceError;
-use super::share;
 use super::table::{Given, Table};
+use super::{share, stream};
 use crate::cluster::Run;
+use crate::epoch::{Control, Local};
 use crate::observe::Observer;
 use crate::record::{Epoch, Piece};
 
@@ -25,15 +26,20 @@ pub(super) const FULL_REST: Duration = Duration::from_micros(500);
 
 /// Reads the run's input.
 ///
-/// In one process any worker takes any piece from the feed ([`claim`]). With several, worker 0 cuts what they share and tells
+/// A continuous job reads what `control` opens ([`stream`]). /// In one process any worker takes any piece from the feed ([`claim`]). With several, worker 0 cuts what they share and tells
 /// all workers what to read ([`share`]); what a process has to itself its own workers claim. `passed` is the epoch that all
 /// rows have gone beyond, on all workers.
 pub fn read<'scope>(
     scope: Scope<'scope, Epoch>,
     run: &Arc<Run>,
     passed: &probe::Handle<Epoch>,
+    control: &StreamVec<'scope, Epoch, Control>,
+    local: &Rc<Local>,
 ) -> Stream<'scope, Epoch, Piece> {
     let [at, own_at] = ReaderAt::new(run, scope.index());
+    if run.plan.continuous.is_some() {
+        return stream::read(control, run, local, at);
+    }
     if run.processes == 1 {
         // Rows that are held until their epoch is complete hold no budget.
         let holds_epochs = !run.plan.duplicates.is_empty();

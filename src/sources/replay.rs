@@ -100,6 +100,7 @@ impl Replay {
             epoch: 0,
             broken: None,
             places: Vec::new(),
+            messages: None,
             dropped: Dropped::default(),
             lease: None,
         };

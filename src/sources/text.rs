@@ -25,7 +25,7 @@ pub(super) const MAX_RECORD_BYTES: usize = 8 << 20;
 pub(super) const KEPT_BYTES: usize = 64 << 10;
 
 /// Why a piece is no record: the reason code, and words for people.
-pub(super) type Broken = (Cow<'static, str>, String);
+pub(in crate::sources) type Broken = (Cow<'static, str>, String);
 
 /// A text file that is being read.
 pub struct TextFile {
@@ -368,6 +368,7 @@ impl TextFile {
     pub(super) fn chunk(&mut self, bytes: Vec<u8>, broken: Option<Broken>) -> Chunk {
         Chunk {
             places: Vec::new(),
+            messages: None,
             number: 0,
             source: self.source,
             file: Arc::clone(&self.path),

@@ -35,13 +35,13 @@ pub fn derive<'scope>(
     drafts: Stream<'scope, Epoch, Draft>,
     plan: &Arc<Plan>,
     stage: usize,
-    now: i64,
+    now: impl Fn(Epoch) -> i64 + 'static,
 ) -> Stream<'scope, Epoch, Draft> {
     let deriver = Deriver::new(plan, stage);
     drafts.unary::<NoopBuilder<Draft>, _, _, _>(Pipeline, "transform:derive", move |_, _| {
         move |input, output| {
             input.for_each(|capability, draft| {
-                deriver.derive(draft, now);
+                deriver.derive(draft, now(draft.epoch));
                 output
                     .session_with_builder(&capability)
                     .give_container(draft);

@@ -116,6 +116,11 @@ impl Expression {
         self.inner.column
     }
 
+    /// Whether it asks for the wall time.
+    pub fn uses_now(&self) -> bool {
+        self.inner.uses_now
+    }
+
     /// The text as the job has it.
     pub fn text(&self) -> &str {
         &self.inner.text

@@ -33,8 +33,9 @@ pub fn rules<'scope>(
         move |_, _| {
             move |input, output| {
                 input.for_each(|capability, draft| {
+                    let now = run.now_of(draft.epoch);
                     for (index, rule) in run.plan.rules.iter().enumerate() {
-                        judge(draft, index, rule, &blame[index], run.now);
+                        judge(draft, index, rule, &blame[index], now);
                     }
                     output.session(&capability).give_container(draft);
                 });

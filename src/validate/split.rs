@@ -6,13 +6,16 @@ use std::sync::Arc;
 use arrow_array::builder::StringBuilder;
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
-    new_null_array,
+    UInt64Array, new_null_array,
 };
+use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::FilterBuilder;
+use arrow_select::take::take;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
@@ -21,7 +24,7 @@ use crate::cluster::Run;
 use crate::decode;
 use crate::job::plan::{Plan, Then};
 use crate::record::{
-    Batch, Draft, Encoding, Epoch, Fault, Kind, Note, Origin, RowCounts, Site, Stopped,
+    Batch, Draft, Encoding, Epoch, Fault, Kind, Note, Origin, Place, RowCounts, Site, Stopped,
 };
 
 /// What comes out of the split.
@@ -51,8 +54,10 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
     let run = Arc::clone(run);
     let worker = clean.scope().index();
     builder.build(move |mut capabilities| {
-        let mut at_end = capabilities.pop();
+        // A bounded run tells its counts at the end, a continuous one those of each epoch.
+        let mut at_end = capabilities.pop().filter(|_| run.resumed.is_none());
         drop(capabilities);
+        let mut of_epochs: BTreeMap<Epoch, (Capability<Epoch>, RowCounts)> = BTreeMap::new();
         let judge = Judge::new(&run);
         let mut counts = vec![RowCounts::default(); run.plan.sources.len()];
         let mut teller = run.progress.teller();
@@ -63,8 +68,19 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
                 let mut refused_output = refused_output.activate();
                 input.for_each(|capability, draft| {
                     let draft = std::mem::take(draft);
-                    let counts = &mut counts[draft.source];
-                    match judge.split(draft, counts) {
+                    let (source, epoch) = (draft.source, draft.epoch);
+                    let mut of_draft = RowCounts::default();
+                    let split = judge.split(draft, &mut of_draft);
+                    counts[source].add(&of_draft);
+                    if at_end.is_none() {
+                        let of_epoch = of_epochs.entry(epoch);
+                        let (_, of_epoch) = of_epoch.or_insert_with(|| {
+                            let held = capability.retain_least(2).expect("drafts have a time");
+                            (held, RowCounts::default())
+                        });
+                        of_epoch.add(&of_draft);
+                    }
+                    match split {
                         Ok((mut clean, mut refused)) => {
                             clean_output.session(&capability).give_container(&mut clean);
                             refused_output
@@ -77,6 +93,13 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
             }
             teller.tell(&counts);
             observed.tell(&counts, frontiers[0].frontier().as_option().copied());
+            while let Some(entry) = of_epochs.first_entry()
+                && !frontiers[0].less_equal(entry.key())
+            {
+                let (_, (capability, counts)) = entry.remove_entry();
+                let note = Note::Rows(counts);
+                notes_output.activate().session(&capability).give(note);
+            }
             if frontiers[0].is_empty()
                 && let Some(capability) = at_end.take()
             {
@@ -299,23 +322,11 @@ impl Judge {
         let places = decode::raws_and_places(draft, &numbers, &source.format);
         let number = |value: u64| i64::try_from(value).expect("positions in files fit 63 bits");
         let rows = refused.len();
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
-                &source.name,
-                rows,
-            ))),
-            Arc::new(StringArray::from_iter_values(
-                places.iter().map(|(_, place)| &place.file),
-            )),
-            Arc::new(Int64Array::from_iter_values(
-                places.iter().map(|(_, place)| number(place.line)),
-            )),
-            Arc::new(Int64Array::from_iter_values(
-                places.iter().map(|(_, place)| number(place.byte)),
-            )),
-            new_null_array(&DataType::Utf8, rows),
-            Arc::new(Int32Array::new_null(rows)),
-            Arc::new(Int64Array::new_null(rows)),
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from_iter_values(
+            std::iter::repeat_n(&source.name, rows),
+        ))];
+        columns.extend(placed(draft, &places));
+        let judged: [ArrayRef; 4] = [
             Arc::new(StringArray::from_iter_values(
                 places.iter().map(|(raw, _)| raw),
             )),
@@ -325,7 +336,16 @@ impl Judge {
             reasons(plan, refused),
             Arc::new(Int64Array::from_value(number(draft.epoch), rows)),
         ];
-        let texts = decode::text_columns(draft, &numbers, &source.columns, &source.format);
+        columns.extend(judged);
+        let mut texts = decode::text_columns(draft, &numbers, &source.columns, &source.format);
+        for (column, text) in source.columns.iter().zip(&mut texts) {
+            if column.metadata.is_some()
+                && let Some(Some(array)) = draft.columns.get(column.id)
+            {
+                let rows: UInt64Array = numbers.iter().map(|&row| count(row)).collect();
+                *text = cast(&take(array, &rows, None)?, &DataType::Utf8)?;
+            }
+        }
         let names: Vec<&str> = source
             .columns
             .iter()
@@ -386,6 +406,45 @@ impl Judge {
             .min_by_key(rank)
             .expect("a refused row has a fault that refuses")
     }
+}
+
+/// Where rows stand: file, line and byte, or topic, partition and offset.
+fn placed(draft: &Draft, places: &[(String, Place)]) -> [ArrayRef; 6] {
+    let number = |value: u64| i64::try_from(value).expect("positions fit 63 bits");
+    let rows = places.len();
+    let bytes: ArrayRef = Arc::new(Int64Array::from_iter_values(
+        places.iter().map(|(_, place)| number(place.byte)),
+    ));
+    let text = || new_null_array(&DataType::Utf8, rows);
+    let whole = || new_null_array(&DataType::Int64, rows);
+    let messages = match &draft.origin {
+        Some(Origin::Text { chunk, .. }) => chunk.messages.as_ref(),
+        _ => None,
+    };
+    if let Some(messages) = messages {
+        let topics = std::iter::repeat_n(&messages.topic, rows);
+        let partitions = Int32Array::from_value(messages.partition, rows);
+        return [
+            text(),
+            whole(),
+            whole(),
+            Arc::new(StringArray::from_iter_values(topics)),
+            Arc::new(partitions),
+            bytes,
+        ];
+    }
+    [
+        Arc::new(StringArray::from_iter_values(
+            places.iter().map(|(_, place)| &place.file),
+        )),
+        Arc::new(Int64Array::from_iter_values(
+            places.iter().map(|(_, place)| number(place.line)),
+        )),
+        bytes,
+        text(),
+        new_null_array(&DataType::Int32, rows),
+        whole(),
+    ]
 }
 
 /// How the row of these faults ends; counts what rules did.

@@ -62,3 +62,18 @@ fn of_package(key: &str) -> String {
         .find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix('='));
     line.unwrap().trim().trim_matches('"').to_owned()
 }
+
+#[test]
+fn scripts_are_what_shells_and_their_checkers_read() {
+    let scripts = [
+        "cluster/launch.sh",
+        "cluster/stream.sh",
+        "tests/run",
+        "tests/services/kafka/kafka",
+    ];
+    for script in scripts {
+        let script = root().join(script);
+        must_pass(Command::new("bash").arg("-n").arg(&script));
+        must_pass(Command::new("shellcheck").arg(&script));
+    }
+}

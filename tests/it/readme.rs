@@ -199,10 +199,16 @@ fn cargo(variables: &[&str], words: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Lines of a job: put into the tour's job, at some table of it, they make a job without faults.
+/// Lines of a job: put into the tour's job, or into that on a topic, at some table of it, they make a job without faults.
 fn fits_a_job(lines: &str) -> Result<(), String> {
+    fits("jobs/ventas.toml", lines).or_else(|why| {
+        fits("jobs/ventas-stream.toml", lines).map_err(|also| format!("{why}\n{also}"))
+    })
+}
+
+fn fits(into: &str, lines: &str) -> Result<(), String> {
     let added: Table = lines.parse().map_err(|error| format!("{error}"))?;
-    let job: Table = text("jobs/ventas.toml").parse().unwrap();
+    let job: Table = text(into).parse().unwrap();
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("job.toml");
     let mut nearest = None;
@@ -222,10 +228,7 @@ fn fits_a_job(lines: &str) -> Result<(), String> {
             Err(_) => {}
         }
     }
-    Err(format!(
-        "fits nowhere into jobs/ventas.toml: {}",
-        nearest.unwrap()
-    ))
+    Err(format!("fits nowhere into {into}: {}", nearest.unwrap()))
 }
 
 /// The paths of all tables below one, itself first.

@@ -46,7 +46,32 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ),
     ("short_h_is_no_help", &["check", "-h"]),
     ("check", &["check", "jobs/ventas.toml"]),
+    ("check_continuous", &["check", "jobs/ventas-stream.toml"]),
     ("explain", &["explain", "jobs/ventas.toml"]),
+    (
+        "explain_continuous",
+        &["explain", "jobs/ventas-stream.toml"],
+    ),
+    (
+        "explain_continuous_mermaid",
+        &["explain", "jobs/ventas-stream.toml", "--mermaid"],
+    ),
+    (
+        "explain_continuous_json",
+        &["explain", "jobs/ventas-stream.toml", "--json"],
+    ),
+    (
+        "limit_continuous",
+        &["run", "jobs/ventas-stream.toml", "--limit", "5"],
+    ),
+    (
+        "as_of_continuous",
+        &["run", "jobs/ventas-stream.toml", "--as-of", "2026-03-14"],
+    ),
+    (
+        "replay_continuous",
+        &["run", "jobs/ventas-stream.toml", "--replay"],
+    ),
     (
         "explain_mermaid",
         &["explain", "jobs/ventas.toml", "--mermaid"],
@@ -77,6 +102,51 @@ fn people_are_told_what_the_texts_hold() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+#[test]
+fn secrets_of_a_job_are_masked_wherever_it_is_shown() {
+    let place = tempfile::tempdir().unwrap();
+    let job =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs/ventas-stream.toml"))
+            .unwrap();
+    let options = "options = { \"sasl.username\" = \"caudal\", \"sasl.password\" = \"${KAFKA_PASSWORD}\", \"ssl.key.password\" = \"hunter2\" }";
+    let brokers = "brokers = \"";
+    assert_eq!(job.matches(brokers).count(), 1);
+    let good = job.replace(brokers, &format!("{options}\n{brokers}"));
+    // A fault beside them shows all faults of the file, and none of its secrets.
+    let faulty = good.replace("sasl.username", "group.id");
+    let shown = |name: &str, job: &str, words: &[&str]| {
+        let file = place.path().join(name);
+        fs::write(&file, job).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_caudal"))
+            .args(words)
+            .arg(&file)
+            .env("KAFKA_PASSWORD", "hunter2")
+            .output()
+            .unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(told).unwrap())
+    };
+    for (words, code, job, shows) in [
+        (&["explain"][..], 0, &good, "sasl.password: ***"),
+        (
+            &["explain", "--json"],
+            0,
+            &good,
+            "\"sasl.password\": \"***\"",
+        ),
+        (&["explain", "--mermaid"], 0, &good, "flowchart"),
+        (&["check"], 0, &good, "ok"),
+        (&["check"], 2, &faulty, "group.id"),
+        (&["explain"], 2, &faulty, "group.id"),
+        (&["run", "--limit", "1"], 2, &good, "--limit"),
+    ] {
+        let (got, told) = shown("job.toml", job, words);
+        assert_eq!(got, Some(code), "{told}");
+        assert!(told.contains(shows), "{words:?}: {told}");
+        assert!(!told.contains("hunter2"), "{words:?}: {told}");
+    }
+}
+
 /// What a command line gives, as a person at a terminal of unknown width sees it.
 fn told(words: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_caudal"))
@@ -84,6 +154,7 @@ fn told(words: &[&str]) -> String {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env_remove("COLUMNS")
         .env_remove("CAUDAL_OUT")
+        .env_remove("KAFKA_BROKERS")
         .env_remove("CAUDAL_STATUS_TOKEN")
         .output()
         .unwrap();

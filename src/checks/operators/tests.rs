@@ -8,13 +8,17 @@ use arrow_array::{Decimal128Array, Int32Array, Int64Array, TimestampMicrosecondA
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, Field, Schema};
 use chrono_tz::Tz;
-use timely::dataflow::operators::{Input, Inspect};
+use timely::dataflow::operators::{Input, Inspect, probe};
 
 use super::*;
+use crate::cluster::outcome::RunOptions;
+use crate::epoch;
 use crate::job::plan::{
     CheckPlan, Column, OnBadFile, PartialsCodec, Rerun, Statistic, WindowLength, WindowPlan,
     timestamp_type,
 };
+use crate::record::Budget;
+use crate::sources::Feed;
 use crate::transform::Compiler;
 
 const MINUTE: i64 = 60_000_000;
@@ -78,6 +82,7 @@ fn plan(partials: PartialsCodec) -> Plan {
         join_timeout: std::time::Duration::from_mins(1),
         peer_timeout: std::time::Duration::from_secs(10),
         partials,
+        continuous: None,
         text: "".into(),
         columns,
         sources: vec![],
@@ -202,7 +207,18 @@ fn run(workers: usize, epochs: Epoch, codec: PartialsCodec) -> (Vec<String>, Vec
         Arc::clone(&verdicts),
         Arc::clone(&last),
     );
-    let observer = Observer::new(&Arc::new(plan(codec)), &Arc::default(), 0, workers);
+    let plan = Arc::new(plan(codec));
+    let options = RunOptions {
+        workers,
+        ..RunOptions::new(&plan)
+    };
+    let options = RunOptions {
+        observer: Observer::new(&plan, &options.progress, 0, workers),
+        ..options
+    };
+    let budget = Budget::new(1);
+    let feed = Feed::new(&plan, &budget, None, |_| true).unwrap();
+    let run = Arc::new(Run::alone(&plan, feed, Vec::new(), &options, 0));
     // Partials between these workers are written to bytes and read back, as between processes.
     let config = timely::Config {
         communication: timely::CommunicationConfig::ProcessBinary(workers),
@@ -210,11 +226,12 @@ fn run(workers: usize, epochs: Epoch, codec: PartialsCodec) -> (Vec<String>, Vec
     };
     timely::execute(config, move |worker| {
         let (windows, verdicts, last) = seen.clone();
-        let observer = Arc::clone(&observer);
+        let run = Arc::clone(&run);
         let (index, peers) = (worker.index(), worker.peers());
         let mut input = worker.dataflow::<Epoch, _, _>(|scope| {
             let (input, clean) = scope.new_input::<Batch>();
-            let tallied = tally(&clean, &plan(codec), &observer, None, 0);
+            let clock = epoch::clock(scope, &run, &probe::Handle::new());
+            let tallied = tally(&clean, &clock.control, &run);
             let keep = |rows: Arc<Mutex<Vec<String>>>| {
                 let last = Arc::clone(&last);
                 move |event: Result<

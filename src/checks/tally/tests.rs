@@ -2,15 +2,17 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, Decimal128Array, Int32Array, StringArray};
+use arrow_array::{
+    Array, ArrayRef, Decimal128Array, Int32Array, StringArray, TimestampMicrosecondArray,
+};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 
 use super::*;
 use crate::checks::Reducer;
 use crate::checks::completeness::Completeness;
-use crate::checks::layout::{Input, SegmentColumn, StatisticInput};
-use crate::checks::variance::Variance;
-use crate::checks::windows::Windows;
+use crate::checks::layout::{CheckLayout, Input, Kind, SegmentColumn, StatisticInput};
+use crate::checks::stats::Moments;
+use crate::job::plan::{AggregateFunction, timestamp_type};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -123,7 +125,7 @@ fn closed(layout: Layout, rows: &[Row]) -> Closed {
 }
 
 /// Rows of a batch, cells separated by spaces.
-fn lines(batch: &RecordBatch, columns: &[&str]) -> Vec<String> {
+pub(super) fn lines(batch: &RecordBatch, columns: &[&str]) -> Vec<String> {
     let options = FormatOptions::default().with_null("-");
     let cells: Vec<ArrayFormatter<'_>> = columns
         .iter()
@@ -307,11 +309,11 @@ fn retracted_windows_leave_nothing() {
     layout.statistics.pop();
     layout
         .accumulators
-        .retain(|accumulator| accumulator.kind != crate::checks::layout::Kind::Least);
+        .retain(|accumulator| accumulator.kind != Kind::Least);
     layout.checks.clear();
     let layout = Arc::new(layout);
     let mut tally = Tally::new(Arc::clone(&layout));
-    let mut sum = crate::checks::stats::Moments::default();
+    let mut sum = Moments::default();
     sum.add(Some(5));
     let partial = Partial {
         rows: 1,
@@ -334,27 +336,7 @@ fn nothing_gives_no_rows() {
 }
 
 fn newest(rows: &[(Option<&str>, i64)], as_of: Option<i64>) -> Vec<String> {
-    let data_type = timestamp_type();
-    let statistic = StatisticInput {
-        name: "newest".into(),
-        function: AggregateFunction::Max,
-        argument: Some((Input::Column(1), data_type.clone())),
-        filter: None,
-        data_type,
-    };
-    let segment = SegmentColumn {
-        id: 0,
-        name: "region".into(),
-        data_type: DataType::Utf8,
-        nullable: true,
-    };
-    let layout = Arc::new(Layout::new(
-        "alive".into(),
-        vec![segment],
-        1,
-        Windows::Whole,
-        &[statistic],
-    ));
+    let layout = newest_layout();
     let columns: [ArrayRef; 2] = [
         Arc::new(rows.iter().map(|row| row.0).collect::<StringArray>()),
         Arc::new(
@@ -409,6 +391,200 @@ fn freshness_is_the_age_of_each_segments_newest_event() {
         ["alive region=es - pass 600.0 <= 10 minutes"]
     );
     assert_eq!(newest(&[], Some(0)), Vec::<String>::new());
+}
+
+/// A layout of one variance check over the sum, and the partial of one amount.
+fn usual() -> (Arc<Layout>, impl Fn(i64) -> Partial) {
+    let mut layout = layout(0);
+    layout.checks.remove(0);
+    let kinds = layout.accumulators.clone();
+    let partial = move |amount| {
+        let accumulators = kinds.iter().map(|plan| match plan.kind {
+            Kind::Moments => {
+                let mut moments = Moments::default();
+                moments.add(Some(amount));
+                Accumulator::Moments(moments)
+            }
+            Kind::Count => Accumulator::Count(1),
+            Kind::Least => Accumulator::Least(Value::Wide(amount.into())),
+            other => panic!("the layout has no {other:?}"),
+        });
+        let accumulators = accumulators.collect();
+        Partial {
+            rows: 1,
+            accumulators,
+        }
+    };
+    (Arc::new(layout), partial)
+}
+
+fn region(id: i64) -> Segment {
+    Segment(Box::new([Value::Int(id)]))
+}
+
+#[test]
+fn windows_close_when_the_watermark_has_passed_their_end() {
+    let (layout, partial) = usual();
+    let mut tally = Tally::new(layout);
+    let closed = |tally: &mut Tally, watermark| {
+        let closed = tally.close_until(watermark);
+        let table = closed.windows.iter();
+        let rows: Vec<String> = table
+            .flat_map(|table| lines(table, &["region", "sum", "z"]))
+            .collect();
+        assert_eq!(closed.verdicts.num_rows(), rows.len());
+        rows
+    };
+    for (segment, minute, amount) in [(2, 0, 7), (1, 1, 5), (1, 0, 3), (2, 1, 9), (3, 4, 1)] {
+        tally.apply(region(segment), minute * MINUTE, partial(amount), 1);
+    }
+    assert_eq!(closed(&mut tally, MINUTE - 1), [""; 0]);
+    assert_eq!(tally.open(), (3, 5));
+    assert_eq!(closed(&mut tally, MINUTE), ["1 3 -", "2 7 -"]);
+    assert_eq!(tally.open(), (3, 3), "baselines keep their segments");
+    // An earlier watermark takes nothing back.
+    assert_eq!(closed(&mut tally, 0), [""; 0]);
+    assert_eq!(tally.closed_until(), MINUTE);
+    tally.apply(region(1), MINUTE, partial(5), 2);
+    assert_eq!(closed(&mut tally, 4 * MINUTE), ["1 10 -", "2 9 -"]);
+    tally.apply(region(1), 9 * MINUTE, partial(6), 3);
+    // Of 3 and 10: mean 6.5, so −0.5 / 4.95.
+    let last = closed(&mut tally, i64::MAX);
+    assert_eq!(last.len(), 2);
+    assert!(last[0].starts_with("1 6 -0.10101525445522"), "{last:?}");
+    assert_eq!(last[1], "3 1 -");
+    assert_eq!(tally.open(), (3, 0));
+}
+
+#[test]
+fn segments_without_windows_and_baselines_are_forgotten() {
+    let (layout, partial) = usual();
+    let mut layout = Layout::clone(&layout);
+    layout.checks.clear();
+    let mut tally = Tally::new(Arc::new(layout));
+    for round in 0..5 {
+        let minute = i64::from(round);
+        for segment in 0..100 {
+            tally.apply(region(segment * 7 + minute), minute * MINUTE, partial(1), 1);
+        }
+        assert_eq!(tally.open(), (100, 100));
+        let closed = tally.close_until((minute + 1) * MINUTE);
+        assert_eq!(closed.windows[0].num_rows(), 100);
+        assert_eq!(tally.open(), (0, 0));
+    }
+}
+
+#[test]
+fn rows_of_a_closed_window_stop_the_job() {
+    let (layout, partial) = usual();
+    let mut tally = Tally::new(layout);
+    tally.close_until(5 * MINUTE);
+    tally.apply(region(1), 5 * MINUTE, partial(1), 1);
+    let late = || tally.apply(region(1), 4 * MINUTE, partial(1), 2);
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(late)).unwrap_err();
+    assert_eq!(
+        panic.downcast_ref::<String>().unwrap(),
+        "epoch 2 has rows of minute for its window from 240000000 to 300000000 µs, which is closed: all up to 300000000 µs are"
+    );
+}
+
+/// The layout of a freshness check per region, of timestamps.
+pub(super) fn newest_layout() -> Arc<Layout> {
+    let data_type = timestamp_type();
+    let statistic = StatisticInput {
+        name: "newest".into(),
+        function: AggregateFunction::Max,
+        argument: Some((Input::Column(1), data_type.clone())),
+        filter: None,
+        data_type,
+    };
+    let segment = SegmentColumn {
+        id: 0,
+        name: "region".into(),
+        data_type: DataType::Utf8,
+        nullable: true,
+    };
+    Arc::new(Layout::new(
+        "alive".into(),
+        vec![segment],
+        1,
+        Windows::Whole,
+        &[statistic],
+    ))
+}
+
+/// An event of a freshness check.
+pub(super) fn event(time: i64) -> Partial {
+    Partial {
+        rows: 1,
+        accumulators: Box::new([Accumulator::Greatest(Value::Int(time))]),
+    }
+}
+
+#[test]
+fn silence_is_noticed_without_an_event_and_told_once() {
+    let freshness = Freshness {
+        warn_after: Some(10 * MINUTE),
+        fail_after: Some(30 * MINUTE),
+    };
+    let mut tally = Tally::new(newest_layout());
+    let of = |name: &str| Segment(Box::new([Value::Text(name.into())]));
+    let judged = |tally: &mut Tally, now: i64| {
+        let verdicts = tally.judge_freshness(&freshness, now);
+        lines(&verdicts, &["segment", "status", "value", "epoch"])
+    };
+    tally.apply(of("mx"), 0, event(MINUTE), 1);
+    tally.apply(of("es"), 0, event(0), 1);
+    let both = ["region=es pass 60.0 1", "region=mx pass 0.0 1"];
+    assert_eq!(judged(&mut tally, MINUTE), both);
+    assert_eq!(judged(&mut tally, 10 * MINUTE), [""; 0]);
+    assert_eq!(
+        judged(&mut tally, 10 * MINUTE + 1),
+        ["region=es warn 600.000001 1"]
+    );
+    tally.apply(of("mx"), 0, event(12 * MINUTE), 2);
+    assert_eq!(judged(&mut tally, 22 * MINUTE), [""; 0]);
+    assert_eq!(judged(&mut tally, 25 * MINUTE), ["region=mx warn 780.0 2"]);
+    tally.apply(of("es"), 0, event(25 * MINUTE), 3);
+    assert_eq!(judged(&mut tally, 26 * MINUTE), ["region=es pass 60.0 3"]);
+    // Both limits at once: the worse one alone.
+    let silent = ["region=es fail 2100.0 3", "region=mx fail 2880.0 2"];
+    assert_eq!(judged(&mut tally, 60 * MINUTE), silent);
+    assert_eq!(judged(&mut tally, i64::MAX), [""; 0]);
+}
+
+#[test]
+fn freshness_without_limits_tells_of_new_segments_alone() {
+    let freshness = Freshness {
+        warn_after: None,
+        fail_after: None,
+    };
+    let mut tally = Tally::new(newest_layout());
+    tally.apply(Segment(Box::new([Value::Null])), 0, event(5), 1);
+    let columns = ["segment", "status"];
+    let first = tally.judge_freshness(&freshness, 5);
+    assert_eq!(lines(&first, &columns), ["region=null measured"]);
+    tally.apply(Segment(Box::new([Value::Null])), 0, event(6), 2);
+    assert_eq!(tally.judge_freshness(&freshness, i64::MAX).num_rows(), 0);
+}
+
+#[test]
+fn a_segment_stands_once_among_those_that_wait() {
+    // It comes and goes a thousand times before the far limit passes once.
+    let freshness = Freshness {
+        warn_after: Some(1),
+        fail_after: Some(1_000_000),
+    };
+    let mut tally = Tally::new(newest_layout());
+    for now in 0..1_000 {
+        tally.apply(Segment(Box::new([Value::Null])), 0, event(now * 10), 1);
+        assert_eq!(tally.judge_freshness(&freshness, now * 10).num_rows(), 1);
+        assert_eq!(
+            tally.judge_freshness(&freshness, now * 10 + 5).num_rows(),
+            1
+        );
+        assert_eq!(tally.ages.as_ref().unwrap().waiting(), 1);
+    }
 }
 
 #[test]

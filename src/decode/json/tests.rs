@@ -43,6 +43,7 @@ fn decode(bytes: &[u8], columns: &[SourceColumn], options: &JsonOptions) -> Draf
         broken: None,
         dropped: Dropped::default(),
         places: Vec::new(),
+        messages: None,
         number: 0,
         lease: None,
     });

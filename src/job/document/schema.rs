@@ -33,6 +33,8 @@ pub(super) enum Shape {
     Table(TableShape),
     /// A string, or this table.
     TextOr(TableShape),
+    /// A string, or a table whose keys the user chooses.
+    TextOrNames(Box<Shape>),
 }
 
 /// Bounds of a number, both inclusive.
@@ -110,10 +112,11 @@ impl Shape {
             return Self::Words(words.iter().filter_map(text).collect());
         }
         if let Some([_, table]) = schema["anyOf"].as_array().map(Vec::as_slice) {
-            let Self::Table(table) = Self::of(table, definitions) else {
-                unreachable!("only columns have a choice: a string, or a table");
+            return match Self::of(table, definitions) {
+                Self::Table(table) => Self::TextOr(table),
+                Self::Names(value) => Self::TextOrNames(value),
+                other => unreachable!("a choice is between a string and a table, not {other:?}"),
             };
-            return Self::TextOr(table);
         }
         let range = || Range {
             least: schema["minimum"].as_f64(),
@@ -153,6 +156,12 @@ impl Shape {
             },
             Self::Table(table) => format!("a table with {}", table.listed()),
             Self::TextOr(table) => format!("a string, or a table with {}", table.listed()),
+            Self::TextOrNames(value) => {
+                format!(
+                    "a string, or a table of names, each with {}",
+                    value.expected()
+                )
+            }
         }
     }
 }

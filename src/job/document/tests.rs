@@ -143,7 +143,7 @@ fn the_sample_has_no_faults() {
     assert_eq!(spec.job.output, "../out/ventas");
     assert_eq!(
         spec.sources.names().collect::<Vec<_>>(),
-        ["sales", "made", "kept", "sent", "told"]
+        ["sales", "made", "kept", "sent", "told", "live", "found"]
     );
     let columns = &spec.sources.get("sales").unwrap().columns;
     assert_eq!(
@@ -292,7 +292,7 @@ jobs/x.toml:4:9: job.rerun: \"replase\" is not one of its values
 jobs/x.toml:6:13: job.time_zone: the environment variable NOWHERE is not set
   hint: set it, or give a default: `${NOWHERE:-…}`
 jobs/x.toml:8:1: sources.sales.delimiter: there is no such key
-  expected: event_time, files, generate, csv, json, parquet, arrow, avro, columns
+  expected: event_time, disorder, max_future, idle_after, files, generate, kafka, csv, json, parquet, arrow, avro, columns
   hint: it is a key of sources.sales.csv
 jobs/x.toml:9:9: sources.sales.files: \"x.csv\" is a string
   expected: a table with paths, per_process
@@ -301,7 +301,7 @@ jobs/x.toml:10:18: sources.sales.csv.header: \"yes\" is a string
 jobs/x.toml:11:1: sources.sales.json: is a second format
   expected: exactly one of csv, json, parquet, arrow, avro
 jobs/x.toml:13:5: sources.sales.columns.a: 5 is a whole number
-  expected: a string, or a table with type, header, from, formats, time_zone, unit, nulls, on_bad, reason, optional, lenient, decimal, thousands, currency, percent, negatives, round, true, false, pivot, ambiguous, nonexistent, min, max
+  expected: a string, or a table with type, header, from, formats, time_zone, unit, nulls, on_bad, reason, optional, lenient, decimal, thousands, currency, percent, negatives, round, true, false, pivot, ambiguous, nonexistent, min, max, kafka
   hint: write \"5\"
 jobs/x.toml:14:5: sources.sales.columns.b.type: is missing
   expected: a string
@@ -351,7 +351,7 @@ jobs/x.toml:6:10: \"out\" is no value
   expected: a string in quotes, a number, true or false, an array or a table
   hint: put strings in quotes; put commas between values
 jobs/x.toml:7:1: job.keyy: there is no such key
-  expected: name, key, time_zone, output, state, reasons, rerun, max_refused, on_bad_file, chunk, epoch, in_flight, join_timeout, peer_timeout, partials
+  expected: name, key, time_zone, output, state, reasons, rerun, max_refused, on_bad_file, chunk, epoch, checkpoint, in_flight, join_timeout, peer_timeout, partials
   hint: did you mean \"key\"?
 jobs/x.toml:8:15: unclosed table
   expected: `]`

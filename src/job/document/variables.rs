@@ -10,6 +10,8 @@ use crate::job::problems::quoted;
 pub(super) struct VariableFault {
     pub(super) what: String,
     pub(super) hint: String,
+    /// Whether `what` shows some of the text that the variable stands in.
+    pub(super) shows_text: bool,
 }
 
 /// The text with its variables put in; `None` where it has none. A variable that is set but empty counts as unset for
@@ -36,6 +38,7 @@ pub(super) fn substitute(
             return Err(VariableFault {
                 what: format!("{} does not end", quoted(reference)),
                 hint: "close it with `}`; write `$${` for the characters `${`".to_owned(),
+                shows_text: true,
             });
         };
         let inner = &reference[2..end];
@@ -49,6 +52,7 @@ pub(super) fn substitute(
                 what: format!("{} names no variable", quoted(&reference[..=end])),
                 hint: "names have letters, digits and `_`; write `$${` for the characters `${`"
                     .to_owned(),
+                shows_text: true,
             });
         }
         match (variable(name), default) {
@@ -59,6 +63,7 @@ pub(super) fn substitute(
                 return Err(VariableFault {
                     what: format!("the environment variable {name} is not set"),
                     hint: format!("set it, or give a default: `${{{name}:-…}}`"),
+                    shows_text: false,
                 });
             }
         }

@@ -13,6 +13,7 @@ use super::places::Lines;
 use super::schema::{Shape, TableShape};
 use super::variables::substitute;
 use crate::job::problems::{Problem, Problems, SHOWN_CHARS, dotted, nearest, quoted};
+use crate::job::secrets::is_secret;
 
 /// The walk's state.
 pub(super) struct Walk<'a> {
@@ -41,13 +42,18 @@ impl<'i> Walk<'_> {
                 Ok(None) => {}
                 Ok(Some(with_values)) => *text = Cow::Owned(with_values),
                 Err(fault) => {
-                    self.report(start, |problem| problem.hint(fault.hint), fault.what);
+                    let what = if fault.shows_text && self.is_secret() {
+                        "a variable in it can't be put in".to_owned()
+                    } else {
+                        fault.what
+                    };
+                    self.report(start, |problem| problem.hint(fault.hint), what);
                     return self.replace_faulty(shape, value);
                 }
             }
         }
         match (shape, value.get_mut()) {
-            (Shape::Text | Shape::TextOr(_), DeValue::String(_))
+            (Shape::Text | Shape::TextOr(_) | Shape::TextOrNames(_), DeValue::String(_))
             | (Shape::Boolean, DeValue::Boolean(_)) => {}
             (Shape::Words(words), DeValue::String(word)) => self.word(words, word, start),
             (Shape::Integer(range) | Shape::Number(range), DeValue::Integer(number)) => {
@@ -72,7 +78,7 @@ impl<'i> Walk<'_> {
                     self.path.pop();
                 }
             }
-            (Shape::Names(item), DeValue::Table(entries)) => {
+            (Shape::Names(item) | Shape::TextOrNames(item), DeValue::Table(entries)) => {
                 for (name, entry) in entries.iter_mut() {
                     self.path.push(name.get_ref().to_string());
                     self.value(item, entry);
@@ -223,7 +229,7 @@ impl<'i> Walk<'_> {
     /// After a variable that can't be put in: any word will do where only some are allowed.
     fn replace_faulty(&mut self, shape: &Shape, value: &mut Spanned<DeValue<'i>>) {
         match shape {
-            Shape::Text | Shape::TextOr(_) => {}
+            Shape::Text | Shape::TextOr(_) | Shape::TextOrNames(_) => {}
             Shape::Words(words) => {
                 *value.get_mut() =
                     DeValue::String(Cow::Owned(words.first().cloned().unwrap_or_default()));
@@ -243,8 +249,14 @@ impl<'i> Walk<'_> {
 
     fn wrong_type(&mut self, shape: &Shape, value: &Spanned<DeValue<'_>>) {
         self.unreadable = true;
-        let is_header = self.text[value.span().start..].starts_with('[');
+        let written = &self.text[value.span().start..];
+        let is_header = written.starts_with('[');
+        let is_dotted = !is_header && !written.starts_with('{');
         let (what, hint) = match (value.get_ref(), shape) {
+            (DeValue::Table(_), Shape::Text) if is_dotted => (
+                "is a table, as keys with dots make them".to_owned(),
+                Some("put a name with dots in quotes".to_owned()),
+            ),
             (DeValue::Table(_), _) => ("is a table".to_owned(), None),
             (DeValue::Array(_), Shape::Table(_) | Shape::Names(_) | Shape::TextOr(_))
                 if is_header =>
@@ -255,6 +267,7 @@ impl<'i> Walk<'_> {
                 )
             }
             (DeValue::Array(_), _) => ("is an array".to_owned(), None),
+            (scalar, _) if self.is_secret() => (format!("is {}", kind(scalar)), None),
             (DeValue::String(text), shape) => {
                 let hint =
                     matches!(shape, Shape::List(_)).then(|| format!("write [{}]", quoted(text)));
@@ -262,8 +275,11 @@ impl<'i> Walk<'_> {
             }
             (scalar, shape) => {
                 let written = self.written(value);
-                let hint = matches!(shape, Shape::Text | Shape::TextOr(_))
-                    .then(|| format!("write \"{written}\""));
+                let hint = matches!(
+                    shape,
+                    Shape::Text | Shape::TextOr(_) | Shape::TextOrNames(_)
+                )
+                .then(|| format!("write \"{written}\""));
                 (format!("{written} is {}", kind(scalar)), hint)
             }
         };
@@ -275,6 +291,11 @@ impl<'i> Walk<'_> {
             },
             what,
         );
+    }
+
+    /// Whether what stands here may be a secret, so that no message shows it.
+    fn is_secret(&self) -> bool {
+        self.path.iter().any(|key| is_secret(key)) || self.path.ends_with(&["options".to_owned()])
     }
 
     /// A number, boolean, date or time as written in the file, cut like any value.
@@ -299,7 +320,7 @@ fn fits(shape: &Shape, value: &DeValue<'_>) -> bool {
         Shape::Boolean => value.is_bool(),
         Shape::List(_) => value.is_array(),
         Shape::Names(_) | Shape::Table(_) => value.is_table(),
-        Shape::TextOr(_) => value.is_str() || value.is_table(),
+        Shape::TextOr(_) | Shape::TextOrNames(_) => value.is_str() || value.is_table(),
     }
 }
 

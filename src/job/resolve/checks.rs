@@ -2,6 +2,7 @@
 
 use arrow_schema::DataType;
 
+use super::continuous::refuse_now;
 use super::report::{Report, Wrong};
 use super::scope::Scope;
 use super::sources::EventTime;
@@ -26,6 +27,8 @@ pub(super) struct Context<'a> {
     pub(super) event_time: &'a EventTime,
     pub(super) window_specs: &'a Named<WindowSpec>,
     pub(super) windows: &'a [Window],
+    /// Whether the job runs until it is told to stop.
+    pub(super) is_continuous: bool,
 }
 
 /// Resolves `[checks]`, in file order; faulty ones are left out.
@@ -103,6 +106,9 @@ fn read_completeness(
         Some(text) => Some(read_condition(report, &at("where"), text, context.scope)?),
         None => None,
     };
+    if context.is_continuous {
+        refuse_now(report, &at("where"), &[filter.as_ref()]);
+    }
     for (option, share) in [
         ("warn_below", spec.warn_below),
         ("fail_below", spec.fail_below),

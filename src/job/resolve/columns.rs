@@ -1,11 +1,12 @@
 //! Columns of sources and look-ups.
 
+use super::metadata::{check_own, read_metadata};
 use super::notation::read_notation;
 use super::paths::{check_unnested, read_header};
 use super::report::{Report, Wrong};
 use super::types::{read_type, type_text};
 use super::words::{check_column_name, check_pattern, check_reason, read_time_zone};
-use crate::job::plan::{ColumnType, EpochUnit, Format, OnBad, SourceColumn};
+use crate::job::plan::{ColumnType, EpochUnit, Format, Notation, OnBad, SourceColumn};
 use crate::job::problems::quoted;
 use crate::job::spec::{self, ColumnSpec, Named};
 
@@ -25,6 +26,8 @@ pub(super) struct ReadColumns {
 pub(super) enum Owner {
     /// A source: rows of business.
     Source,
+    /// A source of messages, which are told of beside what stands in them.
+    Messages,
     /// A look-up: reference rows, which may be valid from any time on.
     Lookup,
 }
@@ -57,7 +60,7 @@ pub(super) fn read_columns(
     }
     for (name, spec) in specs.iter() {
         let path = [path.as_slice(), &[name]].concat();
-        let as_written = is_json && is_json_type(&spec.column_type);
+        let as_written = is_json && is_json_type(&spec.column_type) && spec.kafka.is_none();
         match read_column(
             report,
             &path,
@@ -68,6 +71,7 @@ pub(super) fn read_columns(
         ) {
             Some(column) => {
                 check_header(report, &path, &column, &read.columns);
+                check_own(report, &path, &column, &read.columns);
                 if is_json {
                     check_unnested(report, &path, &column, &read.columns);
                 }
@@ -113,16 +117,23 @@ fn read_column(
     // What is JSON as it is written is text from here on.
     let written = spec.column_type.trim();
     let as_text = match written.get(4..) {
-        Some(rest) if is_json && is_json_type(written) => format!("varchar{rest}"),
+        Some(rest) if is_json && is_json_type(written) && spec.kafka.is_none() => {
+            format!("varchar{rest}")
+        }
         _ => spec.column_type.clone(),
     };
     let (column_type, not_null) = report.take(&at("type"), read_type(&as_text))?;
-    let header = if is_json {
+    let metadata = read_metadata(report, path, spec, column_type, owner == Owner::Messages);
+    let header = if is_json && spec.kafka.is_none() {
         read_header(report, path, name, spec.header.as_deref())?
     } else {
         header(spec, name)
     };
-    check_options(report, path, spec, column_type, not_null);
+    // What is said of a message has no options of text; that is told already.
+    let is_text = metadata.is_none();
+    if is_text {
+        check_options(report, path, spec, column_type, not_null);
+    }
     Some(SourceColumn {
         id,
         name: name.to_owned(),
@@ -144,7 +155,12 @@ fn read_column(
         reason: spec.reason.as_deref().map(Into::into),
         optional: spec.optional.unwrap_or(false),
         lenient: spec.lenient.unwrap_or(false),
-        notation: read_notation(report, path, spec, column_type, owner),
+        metadata,
+        notation: if is_text {
+            read_notation(report, path, spec, column_type, owner)
+        } else {
+            Notation::default()
+        },
     })
 }
 
@@ -238,8 +254,12 @@ fn check_header(
         first.chain(&column.notation.parts).cloned().collect()
     };
     let own = fields(column);
+    if column.metadata.is_some() {
+        return;
+    }
     let shared = earlier
         .iter()
+        .filter(|other| other.metadata.is_none())
         .flat_map(|other| fields(other).into_iter().map(move |field| (other, field)))
         .find(|(_, field)| own.contains(field));
     if let Some((other, field)) = shared {

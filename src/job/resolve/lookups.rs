@@ -51,6 +51,7 @@ pub(super) fn read_lookup<'a>(
     let input = Input {
         files: spec.files.as_ref(),
         generate: spec.generate.as_ref(),
+        kafka: None,
         csv: spec.csv.as_ref(),
         json: spec.json.as_ref(),
         parquet: spec.parquet.as_ref(),

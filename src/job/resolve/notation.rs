@@ -297,7 +297,7 @@ fn read_range(
     owner: Owner,
 ) -> Option<Range> {
     let default = match (column_type, owner) {
-        (ColumnType::Timestamp, Owner::Source) => Some(0),
+        (ColumnType::Timestamp, Owner::Source | Owner::Messages) => Some(0),
         _ => None,
     };
     if !matches!(column_type, ColumnType::Timestamp | ColumnType::Date) {

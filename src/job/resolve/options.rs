@@ -37,6 +37,9 @@ const LEAST_TIMEOUT: Duration = Duration::from_millis(500);
 /// Share of refused rows above which a run fails: more than half says that the job, not the data, is wrong.
 const MAX_REFUSED: f64 = 0.5;
 
+/// Share that no run is above: a job without an end has no share of its rows.
+const NEVER: f64 = 1.0;
+
 /// The options of `[job]`, defaults filled in. Faulty ones have their default here: the job is not run then.
 #[derive(Debug)]
 pub(super) struct Options {
@@ -54,7 +57,12 @@ pub(super) struct Options {
 }
 
 /// Reads `[job]` but for what needs columns and reasons; `folder` is that of the job file.
-pub(super) fn read_options(report: &mut Report<'_>, spec: &JobSpec, folder: &Path) -> Options {
+pub(super) fn read_options(
+    report: &mut Report<'_>,
+    spec: &JobSpec,
+    folder: &Path,
+    is_continuous: bool,
+) -> Options {
     report.take(&["job", "name"], check_job_name(&spec.name));
     if spec.output.trim().is_empty() {
         report.add(
@@ -62,12 +70,7 @@ pub(super) fn read_options(report: &mut Report<'_>, spec: &JobSpec, folder: &Pat
             Wrong::new("the output is empty").expected("a folder, such as \"../out/ventas\""),
         );
     }
-    if spec.state.is_some() {
-        let wrong = Wrong::new("a state of its own is not built yet")
-            .expected("no `state`: journal and checkpoints are in the output");
-        report.add(&["job", "state"], wrong);
-    }
-    if spec.rerun == Some(spec::Rerun::NewFiles) {
+    if spec.rerun == Some(spec::Rerun::NewFiles) && !is_continuous {
         let wrong = Wrong::new("`new_files` is not built yet")
             .expected("replace")
             .hint("an earlier run's outputs are replaced as a whole at the end");
@@ -90,11 +93,16 @@ pub(super) fn read_options(report: &mut Report<'_>, spec: &JobSpec, folder: &Pat
             Some(spec::OnBadFile::Refuse) => OnBadFile::Refuse,
             Some(spec::OnBadFile::Stop) | None => OnBadFile::Stop,
         },
-        max_refused: max_refused.unwrap_or(MAX_REFUSED),
+        max_refused: max_refused.unwrap_or(if is_continuous { NEVER } else { MAX_REFUSED }),
         chunk_bytes: chunk
             .and_then(|bytes| usize::try_from(bytes).ok())
             .unwrap_or(CHUNK),
-        epoch_bytes: size(report, "epoch", spec.epoch.as_deref(), u64::MAX).unwrap_or(EPOCH),
+        epoch_bytes: spec
+            .epoch
+            .as_deref()
+            .filter(|_| !is_continuous)
+            .and_then(|text| epoch(report, text))
+            .unwrap_or(EPOCH),
         in_flight_bytes: size(report, "in_flight", spec.in_flight.as_deref(), u64::MAX)
             .unwrap_or(IN_FLIGHT),
         join_timeout: timeout(report, "join_timeout", spec.join_timeout.as_deref())
@@ -121,6 +129,22 @@ fn timeout(report: &mut Report<'_>, option: &str, text: Option<&str>) -> Option<
         return None;
     }
     Some(timeout)
+}
+
+/// Reads the size of a bounded run's epoch.
+fn epoch(report: &mut Report<'_>, text: &str) -> Option<u64> {
+    if read_duration(text).is_ok() {
+        let wrong = Wrong::new(format!(
+            "{} is a length of time, and a job with an end cuts its input by size",
+            quoted(text)
+        ));
+        report.add(
+            &["job", "epoch"],
+            wrong.expected("a size, such as \"64 MiB\", or a source without an end (`kafka`)"),
+        );
+        return None;
+    }
+    size(report, "epoch", Some(text), u64::MAX)
 }
 
 /// Reads a size above zero.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::columns::{Owner, check_parts, read_columns};
+use super::continuous::read_arrival;
 use super::report::{Report, Wrong};
 use super::transport::Input;
 use super::types::type_text;
@@ -57,6 +58,7 @@ pub(super) fn resolve_sources(
     report: &mut Report<'_>,
     specs: &Named<SourceSpec>,
     folder: &Path,
+    is_continuous: bool,
 ) -> Sources {
     let mut sources = Sources::default();
     if specs.is_empty() {
@@ -73,6 +75,7 @@ pub(super) fn resolve_sources(
         let input = Input {
             files: spec.files.as_ref(),
             generate: spec.generate.as_ref(),
+            kafka: spec.kafka.as_ref(),
             csv: spec.csv.as_ref(),
             json: spec.json.as_ref(),
             parquet: spec.parquet.as_ref(),
@@ -83,7 +86,12 @@ pub(super) fn resolve_sources(
         let transport = input.transport(report, &path, folder);
         let mut format = input.format(report, &path);
         let is_json = spec.json.is_some();
-        let mut read = read_columns(report, &path, &spec.columns, Owner::Source, is_json);
+        let owner = if spec.kafka.is_some() {
+            Owner::Messages
+        } else {
+            Owner::Source
+        };
+        let mut read = read_columns(report, &path, &spec.columns, owner, is_json);
         read.tell(&mut format);
         let is_generated = spec.generate.is_some();
         check_parts(
@@ -99,6 +107,7 @@ pub(super) fn resolve_sources(
         for column in &mut read.columns {
             column.id = unite(report, &mut sources.columns, &mut types, name, column);
         }
+        let arrival = read_arrival(report, &path, spec, is_continuous);
         let time = find_event_time(report, &path, spec, &read.columns, &read.faulty);
         sources.faulty.extend(read.faulty);
         times.push((name, time.clone()));
@@ -111,6 +120,7 @@ pub(super) fn resolve_sources(
             name: name.to_owned(),
             event_time,
             transport,
+            arrival,
             format,
             columns: read.columns,
         });

@@ -1,5 +1,6 @@
 //! Whole jobs: what they resolve to, and what is said of faulty ones.
 
+mod continuous;
 mod faults;
 mod paths;
 mod plans;

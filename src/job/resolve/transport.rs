@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::kafka::{read_kafka, read_message_format};
 use super::report::{Report, Wrong};
 use super::words::{read_byte, read_encoding};
 use crate::job::plan::{
@@ -9,7 +10,7 @@ use crate::job::plan::{
 };
 use crate::job::problems::quoted;
 use crate::job::spec::{
-    self, ArrowSpec, AvroSpec, CsvSpec, DebeziumSpec, FilesSpec, GenerateSpec, JsonSpec,
+    self, ArrowSpec, AvroSpec, CsvSpec, DebeziumSpec, FilesSpec, GenerateSpec, JsonSpec, KafkaSpec,
     ParquetSpec,
 };
 use crate::record::Encoding;
@@ -19,6 +20,7 @@ use crate::record::Encoding;
 pub(super) struct Input<'a> {
     pub(super) files: Option<&'a FilesSpec>,
     pub(super) generate: Option<&'a GenerateSpec>,
+    pub(super) kafka: Option<&'a KafkaSpec>,
     pub(super) csv: Option<&'a CsvSpec>,
     pub(super) json: Option<&'a JsonSpec>,
     pub(super) parquet: Option<&'a ParquetSpec>,
@@ -35,22 +37,26 @@ impl Input<'_> {
         path: &[&str],
         folder: &Path,
     ) -> Option<Transport> {
-        match (self.files, self.generate) {
-            (Some(files), None) => {
+        match (self.files, self.generate, self.kafka) {
+            (Some(files), None, None) => {
                 let path = [path, &["files", "paths"]].concat();
                 let paths = read_paths(report, &path, &files.paths, folder)?;
                 let per_process = files.per_process.unwrap_or(false);
                 Some(Transport::Files { paths, per_process })
             }
-            (None, Some(generate)) => Some(Transport::Generate {
+            (None, Some(generate), None) => Some(Transport::Generate {
                 rows: generate.rows,
                 seed: generate.seed.unwrap_or(1),
             }),
+            (None, None, Some(kafka)) => {
+                let kafka = read_kafka(report, &[path, &["kafka"]].concat(), kafka)?;
+                Some(Transport::Kafka(Box::new(kafka)))
+            }
             _ => {
                 report.add(
                     path,
                     Wrong::new("it has not exactly one transport")
-                        .expected("one of files, generate"),
+                        .expected("one of files, generate, kafka"),
                 );
                 None
             }
@@ -76,6 +82,9 @@ impl Input<'_> {
             );
             return None;
         };
+        if self.kafka.is_some() {
+            return read_message_format(report, path, format, self.json);
+        }
         match (*format, self.csv) {
             ("csv", Some(csv)) => {
                 let path = [path, &["csv"]].concat();
@@ -138,7 +147,7 @@ fn read_paths(
     (read.len() == paths.len()).then_some(read)
 }
 
-fn read_json(report: &mut Report<'_>, path: &[&str], spec: &JsonSpec) -> JsonOptions {
+pub(super) fn read_json(report: &mut Report<'_>, path: &[&str], spec: &JsonSpec) -> JsonOptions {
     let max_depth = spec.max_depth.map_or(JsonOptions::MAX_DEPTH, |depth| {
         usize::try_from(depth).expect("the document holds it to its range")
     });

@@ -2,6 +2,8 @@
 //!
 //! A number without a unit is a fault: whoever reads `timeout = "30"` would have to guess.
 
+use std::time::Duration;
+
 use super::report::Wrong;
 use crate::job::plan::WindowLength;
 use crate::job::problems::quoted;
@@ -37,6 +39,43 @@ const SIZES: [(&str, u64); 9] = [
 pub fn read_duration(text: &str) -> Result<i64, Wrong> {
     let (count, unit) = read_count_and_unit(text)?;
     count.checked_mul(unit).ok_or_else(|| too_long(text))
+}
+
+/// Reads a duration between two bounds, both inclusive.
+pub(super) fn read_duration_in(
+    text: &str,
+    least: Duration,
+    most: Duration,
+) -> Result<Duration, Wrong> {
+    let micros = read_duration(text)?;
+    let duration = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+    if (least..=most).contains(&duration) {
+        return Ok(duration);
+    }
+    let expected = if least.is_zero() {
+        format!("at most {}", duration_text(most))
+    } else {
+        format!("{} to {}", duration_text(least), duration_text(most))
+    };
+    Err(Wrong::new(format!("{} is out of range", quoted(text))).expected(expected))
+}
+
+/// A duration in the largest unit of which it is a whole number, as the job file has it; less than a microsecond is left out.
+pub fn duration_text(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    let whole = DURATIONS.iter().rev().find_map(|(names, unit)| {
+        let unit = u128::try_from(*unit).ok()?;
+        let count = micros / unit;
+        (count > 0 && micros.is_multiple_of(unit)).then(|| {
+            let name = if count == 1 {
+                names[names.len() - 2]
+            } else {
+                names[names.len() - 1]
+            };
+            format!("{count} {name}")
+        })
+    });
+    whole.unwrap_or_else(|| "0 seconds".to_owned())
 }
 
 /// Reads the length of windows: whole days are calendar days of the business time zone, anything else is fixed.
@@ -205,6 +244,32 @@ mod tests {
             read_duration("5 minuts").unwrap_err().hint.unwrap(),
             "did you mean \"minute\"?"
         );
+    }
+
+    #[test]
+    fn durations_have_bounds_and_are_told_in_whole_units() {
+        let (least, most) = (Duration::from_millis(20), Duration::from_hours(1));
+        assert_eq!(read_duration_in("20 ms", least, most), Ok(least));
+        assert_eq!(read_duration_in("60 minutes", least, most), Ok(most));
+        for text in ["19 ms", "0 s", "61 min", "1 day"] {
+            let wrong = read_duration_in(text, least, most).unwrap_err();
+            assert_eq!(wrong.what, format!("\"{text}\" is out of range"));
+            assert_eq!(wrong.expected.unwrap(), "20 milliseconds to 1 hour");
+        }
+        let wrong = read_duration_in("2 hours", Duration::ZERO, most).unwrap_err();
+        assert_eq!(wrong.expected.unwrap(), "at most 1 hour");
+        for (micros, text) in [
+            (0, "0 seconds"),
+            (1, "1 microsecond"),
+            (1_500_000, "1500 milliseconds"),
+            (60_000_000, "1 minute"),
+            (90_000_000, "90 seconds"),
+            (14 * 86_400_000_000, "2 weeks"),
+        ] {
+            let duration = Duration::from_micros(micros);
+            assert_eq!(duration_text(duration), text);
+            assert_eq!(read_duration(text), Ok(i64::try_from(micros).unwrap()));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use arrow_schema::DataType;
 
+use super::continuous::refuse_now;
 use super::report::{Report, Wrong};
 use super::scope::Scope;
 use super::sources::EventTime;
@@ -29,10 +30,11 @@ pub(super) fn resolve_windows(
     specs: &Named<WindowSpec>,
     scope: &Scope,
     event_time: &EventTime,
+    is_continuous: bool,
 ) -> Vec<Window> {
     specs
         .iter()
-        .map(|(name, spec)| resolve_window(report, name, spec, scope, event_time))
+        .map(|(name, spec)| resolve_window(report, name, spec, scope, event_time, is_continuous))
         .collect()
 }
 
@@ -42,6 +44,7 @@ fn resolve_window(
     spec: &WindowSpec,
     scope: &Scope,
     event_time: &EventTime,
+    is_continuous: bool,
 ) -> Window {
     let path = ["windows", name];
     report.check_name(&path, check_name(name));
@@ -73,13 +76,19 @@ fn resolve_window(
             continue;
         }
         match scope.aggregate(report, &path, text) {
-            Some(aggregate) => statistics.push(Statistic {
-                name: statistic.to_owned(),
-                function: aggregate.function,
-                argument: aggregate.argument,
-                filter: aggregate.filter,
-                data_type: aggregate.data_type,
-            }),
+            Some(aggregate) => {
+                if is_continuous {
+                    let parts = [aggregate.argument.as_ref(), aggregate.filter.as_ref()];
+                    refuse_now(report, &path, &parts);
+                }
+                statistics.push(Statistic {
+                    name: statistic.to_owned(),
+                    function: aggregate.function,
+                    argument: aggregate.argument,
+                    filter: aggregate.filter,
+                    data_type: aggregate.data_type,
+                });
+            }
             None => {
                 faulty.insert(statistic.to_owned());
             }

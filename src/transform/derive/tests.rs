@@ -86,6 +86,7 @@ fn plan() -> Arc<Plan> {
         join_timeout: std::time::Duration::from_mins(1),
         peer_timeout: std::time::Duration::from_secs(10),
         partials: PartialsCodec::Abomonation,
+        continuous: None,
         text: "".into(),
         stages: vec![Stage {
             lookups: vec![0],
@@ -217,7 +218,7 @@ fn the_operator_sends_each_draft_on_with_its_rows() {
         let plan = plan();
         let (mut input, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
             let (input, drafts) = scope.new_input::<Draft>();
-            let out = derive(drafts, &plan, 0, 0);
+            let out = derive(drafts, &plan, 0, |_| 0);
             let probe = out.clone().probe().0;
             out.sink(Pipeline, "observe", move |(input, _)| {
                 input.for_each(|_, draft| {

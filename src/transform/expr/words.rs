@@ -15,7 +15,7 @@ use super::ExpressionError;
 pub(crate) const OVERFLOW: &str = "overflow";
 
 /// What the job calls a type.
-pub(super) fn type_name(data_type: &DataType) -> String {
+pub(crate) fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Boolean => "boolean".to_owned(),
         DataType::Int16 => "smallint".to_owned(),

@@ -96,6 +96,7 @@ impl<'a> Places<'a> {
             file: self.file(row).to_owned(),
             line: self.line(row),
             byte: self.byte(row),
+            is_message: false,
         }
     }
 }

@@ -83,6 +83,7 @@ impl Seen {
                 file: file.to_owned(),
                 line,
                 byte,
+                is_message: false,
             },
         }
     }
@@ -131,6 +132,7 @@ mod tests {
                         file,
                         line: number,
                         byte: 7,
+                        is_message: false,
                     },
                 };
                 assert_eq!(first, Some(repeated).filter(|_| round > 0), "{number}");

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::{file, must_pass, text};
+use super::{file, text};
 
 /// How long anything may take that takes a moment.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -154,12 +154,6 @@ fn comes(path: &Path) -> String {
         assert!(Instant::now() < until, "{} did not come", path.display());
         std::thread::yield_now();
     }
-}
-
-#[test]
-fn the_script_is_one_that_shells_and_their_checkers_read() {
-    must_pass(Command::new("bash").arg("-n").arg(file("launch.sh")));
-    must_pass(Command::new("shellcheck").arg(file("launch.sh")));
 }
 
 #[test]

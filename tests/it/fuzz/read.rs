@@ -7,6 +7,7 @@ use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use caudal::cluster::Run;
 use caudal::cluster::outcome::RunOptions;
 use caudal::decode;
+use caudal::epoch;
 use caudal::job::document::Document;
 use caudal::job::plan::Plan;
 use caudal::job::resolve::resolve;
@@ -158,7 +159,10 @@ fn outcome(plan: &Arc<Plan>) -> Outcome {
     );
     let (sender, drafts) = std::sync::mpsc::channel();
     worker.dataflow(|scope| {
-        let pieces = sources::read(scope, &run, &probe::Handle::new());
+        let passed = probe::Handle::new();
+        let clock = epoch::clock(scope, &run, &passed);
+        let local = epoch::Local::new();
+        let pieces = sources::read(scope, &run, &passed, &clock.control, &local);
         let each = move |draft: &mut Draft| drop(sender.send(std::mem::take(draft)));
         decode::decode(pieces, &run).sink(Pipeline, "fuzz:gather", move |(input, _)| {
             input.for_each(|_, draft| each(draft));

@@ -1,0 +1,150 @@
+//! The numbers of a closed window: what its statistics are, and what checks say of them.
+//!
+//! Here integers become numbers: means rounded half to even from exact sums, doubles by one rounding each.
+
+use std::slice::IterMut;
+
+use arrow_schema::DataType;
+
+use crate::checks::layout::{CheckLayout, Layout, StatisticPlan, WindowMeasure};
+use crate::checks::stats::{Accumulator, Partial};
+use crate::checks::value::{Value, double, ordered};
+use crate::checks::variance::Baseline;
+use crate::checks::verdict::{Judged, Status};
+use crate::job::plan::AggregateFunction;
+
+/// A statistic's number.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Number {
+    /// A count, a sum or a mean in minor units, a least or greatest value, a double as [`ordered`] bits; null for no values.
+    Exact(Value),
+    /// It has none: so many values were too wide or could not be worked out.
+    Overflow(i64),
+}
+
+/// The number of a statistic of a closed window.
+pub(super) fn number(statistic: &StatisticPlan, partial: &Partial) -> Number {
+    let Some(accumulator) = statistic
+        .accumulator
+        .map(|index| &partial.accumulators[index])
+    else {
+        return Number::Exact(Value::Int(partial.rows));
+    };
+    match accumulator {
+        Accumulator::Count(n) => Number::Exact(Value::Int(*n)),
+        Accumulator::Least(value) | Accumulator::Greatest(value) => Number::Exact(value.clone()),
+        Accumulator::Sum(sum) if sum.wide != 0 => Number::Overflow(sum.wide),
+        Accumulator::Moments(moments) if moments.first.wide != 0 => {
+            Number::Overflow(moments.first.wide)
+        }
+        sums => Number::Exact(number_of_sums(statistic, sums).unwrap_or_default()),
+    }
+}
+
+fn number_of_sums(statistic: &StatisticPlan, accumulator: &Accumulator) -> Option<Value> {
+    let sum = accumulator.sum().filter(|sum| sum.n > 0)?;
+    match statistic.function {
+        AggregateFunction::Sum => Some(Value::Wide(sum.sum)),
+        AggregateFunction::Avg => sum
+            .mean(decimal_places(&statistic.data_type) - statistic.scale)
+            .map(Value::Wide),
+        AggregateFunction::VarSamp => variance(statistic, accumulator)
+            .map(ordered)
+            .map(Value::Int),
+        AggregateFunction::StddevSamp => variance(statistic, accumulator)
+            .map(f64::sqrt)
+            .map(ordered)
+            .map(Value::Int),
+        other => panic!("{other:?} is no statistic of sums"),
+    }
+}
+
+/// Sample variance in squared units of one.
+fn variance(statistic: &StatisticPlan, accumulator: &Accumulator) -> Option<f64> {
+    match accumulator {
+        Accumulator::Moments(moments) => {
+            let scale =
+                u32::try_from(statistic.scale).expect("the job file has no negative scales");
+            moments.sample_variance(scale)
+        }
+        other => panic!("{other:?} has no sum of squares"),
+    }
+}
+
+fn decimal_places(data_type: &DataType) -> i32 {
+    match data_type {
+        DataType::Decimal128(_, scale) => i32::from(*scale),
+        _ => 0,
+    }
+}
+
+/// 10^exponent as the nearest double: by reading the number, since `powi` may differ between machines.
+fn power_of_ten(exponent: i32) -> f64 {
+    const SMALL: [f64; 9] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8];
+    let small = usize::try_from(exponent)
+        .ok()
+        .and_then(|exponent| SMALL.get(exponent).copied());
+    small.unwrap_or_else(|| {
+        format!("1e{exponent}")
+            .parse()
+            .expect("it is written as a number")
+    })
+}
+
+/// A statistic as a double, in units of one (times in microseconds); `None` where it has no number.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "statistics above the window are doubles, rounded once here"
+)]
+fn as_double(statistic: &StatisticPlan, number: &Number) -> Option<f64> {
+    match (number, &statistic.data_type) {
+        (Number::Exact(Value::Int(value)), DataType::Float64) => Some(double(*value)),
+        (Number::Exact(Value::Int(value)), _) => Some(*value as f64),
+        (Number::Exact(Value::Wide(value)), data_type) => {
+            Some(*value as f64 / power_of_ten(decimal_places(data_type)))
+        }
+        _ => None,
+    }
+}
+
+/// A verdict about a number that is not there.
+pub(super) fn overflowed(wide: Option<i64>) -> Judged {
+    let expected = Some("values that can be worked out and have 64 bits at most".to_owned());
+    Judged {
+        status: Status::Overflow,
+        value: None,
+        numerator: wide,
+        denominator: None,
+        expected,
+    }
+}
+
+/// Asks one check about one window; `baselines` are those of the variance checks from this one on.
+pub(super) fn judge(
+    check: &CheckLayout,
+    layout: &Layout,
+    partial: &Partial,
+    numbers: &[Number],
+    baselines: &mut IterMut<'_, Baseline>,
+) -> Judged {
+    match &check.measure {
+        WindowMeasure::Completeness(completeness, numerator, denominator) => {
+            let count = |accumulator: &usize| match &partial.accumulators[*accumulator] {
+                Accumulator::Count(rows) => *rows,
+                other => panic!("check {} counts by {other:?}", check.name),
+            };
+            let rows = denominator.as_ref().map_or(partial.rows, count);
+            completeness.judge(count(numerator), rows)
+        }
+        WindowMeasure::Variance(variance, of) => {
+            let baseline = baselines.next().expect("there is one a variance check");
+            match &numbers[*of] {
+                Number::Overflow(_) => overflowed(None),
+                number @ Number::Exact(_) => {
+                    variance.judge(as_double(&layout.statistics[*of], number), baseline)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! State of a tally as bytes, for a checkpoint.
+//!
+//! ```text
+//! version │ layout │ closed until │ for each segment, in order: 1, values, windows by time, baselines, status │ 0 │ check value
+//! ```
+//!
+//! - The same state gives the same bytes, in whatever order it came to be.
+//! - Files outlive the build that wrote them, so numbers have one form on every machine ([`form`]), and the layout is told in
+//!   words: state of another one is refused. What follows from the layout (kinds, types) is not repeated for each window.
+//! - A checkpoint has a file of each worker. Whoever begins again reads all of them and keeps the segments that it owns, so the
+//!   number of workers may be another one (`tests`).
+//! - No bytes do harm: what was damaged on the way fails the check value, and everything is looked at all the same.
+
+mod form;
+
+use std::io::{self, Write};
+
+use differential_dataflow::difference::IsZero;
+
+use super::open::Window;
+use super::{Tally, open_from, text, variances};
+use crate::checks::layout::{AccumulatorPlan, Kind, Layout};
+use crate::checks::stats::{Accumulator, Moments, Partial, Sum};
+use crate::checks::value::{Segment, Value};
+use crate::checks::variance::Baseline;
+use crate::checks::verdict::Status;
+use crate::checks::wide::Int192;
+use crate::checks::windows::Windows;
+use crate::record::Epoch;
+use crate::transform::expr::words::type_name;
+use form::{Reader, Writer};
+
+/// Of the format; the first byte.
+const VERSION: u8 = 1;
+
+/// Begins a segment, and ends them.
+const SEGMENT: u8 = 1;
+const END: u8 = 0;
+
+/// Statuses of segments by their codes, which begin at 1; 0 is none.
+const STATUSES: [Status; 9] = [
+    Status::Pass,
+    Status::Measured,
+    Status::NoData,
+    Status::TooFew,
+    Status::WarmingUp,
+    Status::NoBaseline,
+    Status::Warn,
+    Status::Fail,
+    Status::Overflow,
+];
+
+/// Why bytes are no state of a tally.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Broken {
+    /// The bytes end too early.
+    #[error("the state ends at byte {at}, before its end")]
+    Short {
+        /// How many there are.
+        at: usize,
+    },
+    /// Bytes were changed.
+    #[error(
+        "the bytes of the state give the check value {reckoned:016x}, and {found:016x} stands behind them"
+    )]
+    Check {
+        /// What they give.
+        reckoned: u64,
+        /// What was written.
+        found: u64,
+    },
+    /// Another build wrote them.
+    #[error("the state is of version {found} of its format; this build reads version {VERSION}")]
+    Version {
+        /// Their first byte.
+        found: u8,
+    },
+    /// They are of another job, or another window of it.
+    #[error("the state is of {found:?}, and this job keeps {expected:?}")]
+    Layout {
+        /// What was kept then.
+        found: String,
+        /// What is kept now.
+        expected: String,
+    },
+    /// A number or text that can't stand where it does.
+    #[error("byte {at} of the state: {what}")]
+    Content {
+        /// Where.
+        at: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// Two files hold one segment.
+    #[error("the segment {segment:?} is in the state twice")]
+    Twice {
+        /// Which.
+        segment: String,
+    },
+}
+
+impl Tally {
+    /// Writes the state: the same bytes for the same state.
+    ///
+    /// Cost: sorts the segments, in four bytes each; some 20 bytes a window are written, and more with more statistics.
+    pub fn save(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut out = Writer::new(out);
+        out.byte(VERSION);
+        out.text(&described(&self.layout));
+        out.int(self.closed_until);
+        for id in self.segments.in_order() {
+            let kept = self.segments.get(id);
+            // Windows whose rows were all taken back are nothing.
+            let windows = kept.open.iter();
+            let windows: Vec<(i64, &Window)> = windows
+                .filter(|(_, window)| !window.partial.is_zero())
+                .collect();
+            if windows.is_empty() && kept.baselines.iter().all(Baseline::is_empty) {
+                continue;
+            }
+            out.byte(SEGMENT);
+            kept.segment.0.iter().for_each(|value| out.value(value));
+            out.count(windows.len());
+            let mut before = 0_i64;
+            for (start, window) in windows {
+                out.int(start.wrapping_sub(before));
+                before = start;
+                out.uint(window.epoch);
+                out.int(window.partial.rows);
+                for accumulator in &window.partial.accumulators {
+                    out.accumulator(accumulator);
+                }
+            }
+            for index in 0..variances(&self.layout).count() {
+                // None before the first window closed.
+                let baseline = kept.baselines.get(index);
+                out.count(baseline.map_or(0, |baseline| baseline.windows().len()));
+                for window in baseline.into_iter().flat_map(Baseline::windows) {
+                    out.double(window);
+                }
+            }
+            if let Some(ages) = &self.ages {
+                let status = ages.status(id);
+                let code = STATUSES.iter().position(|known| Some(*known) == status);
+                out.byte(code.map_or(0, |code| u8::try_from(code + 1).expect("there are few")));
+            }
+            out.flush_blocks()?;
+        }
+        out.byte(END);
+        out.finish()
+    }
+
+    /// Adds saved state: of its segments those that are `mine`. Several files may be loaded, of any number of workers; all before
+    /// the first rows come.
+    ///
+    /// After an error the tally holds a part of the state, and must be thrown away.
+    pub fn load(&mut self, bytes: &[u8], mine: impl Fn(&Segment) -> bool) -> Result<(), Broken> {
+        let mut reader = Reader::new(bytes)?;
+        let found = reader.text()?;
+        let expected = described(&self.layout);
+        if found != expected {
+            let found = found.to_owned();
+            return Err(Broken::Layout { found, expected });
+        }
+        let closed_until = reader.int()?;
+        self.pass(closed_until);
+        let open_from = open_from(self.layout.windows, closed_until);
+        while reader.flag()? {
+            let saved = reader.saved(&self.layout, open_from)?;
+            if mine(&saved.segment) {
+                self.take_up(saved)?;
+            }
+        }
+        reader.end()
+    }
+
+    fn take_up(&mut self, saved: Saved) -> Result<(), Broken> {
+        if self.segments.find(&saved.segment).is_some() {
+            let segment = text(&self.layout, &saved.segment);
+            return Err(Broken::Twice { segment });
+        }
+        let id = self.segments.id(saved.segment);
+        let kept = self.segments.get_mut(id);
+        kept.baselines = saved.baselines;
+        self.windows += saved.windows.len();
+        if let Some((first, _)) = saved.windows.first() {
+            self.due.insert((*first, id));
+        }
+        kept.open = saved.windows.into_iter().collect();
+        if let Some(ages) = &mut self.ages {
+            ages.restore(id, saved.status);
+        }
+        Ok(())
+    }
+}
+
+/// A segment as it was saved.
+struct Saved {
+    segment: Segment,
+    /// In order of time.
+    windows: Vec<(i64, Window)>,
+    baselines: Box<[Baseline]>,
+    status: Option<Status>,
+}
+
+impl Reader<'_> {
+    fn saved(&mut self, layout: &Layout, open_from: i64) -> Result<Saved, Broken> {
+        let columns = layout.segment.iter();
+        let segment = columns
+            .map(|column| self.value(&column.data_type))
+            .collect::<Result<_, _>>()?;
+        let whole = matches!(layout.windows, Windows::Whole);
+        // Start, epoch and rows have a byte each at least.
+        let count = self.count(3)?;
+        if whole && count != 1 {
+            return Err(self.wrong(format!("a segment has {count} newest events")));
+        }
+        let mut windows: Vec<(i64, Window)> = Vec::new();
+        for _ in 0..count {
+            let before = windows.last().map(|(start, _)| *start);
+            let start = before.unwrap_or(0).wrapping_add(self.int()?);
+            if !is_start(layout.windows, start) || before.is_some_and(|before| start <= before) {
+                return Err(
+                    self.wrong(format!("no window starts at {start} µs, behind {before:?}"))
+                );
+            }
+            if start < open_from {
+                return Err(self.wrong(format!(
+                    "the window from {start} µs is there, and all before {open_from} µs are closed"
+                )));
+            }
+            windows.push((start, self.window(layout, whole)?));
+        }
+        let baselines = variances(layout)
+            .map(|(_, variance)| {
+                let count = self.count(size_of::<f64>())?;
+                if count > variance.previous {
+                    let most = variance.previous;
+                    return Err(self.wrong(format!(
+                        "a baseline has {count} windows, and {most} at most"
+                    )));
+                }
+                let windows: Result<Vec<f64>, _> = (0..count).map(|_| self.double()).collect();
+                Ok(Baseline::of(windows?))
+            })
+            .collect::<Result<Box<[Baseline]>, _>>()?;
+        let status = if whole { self.status()? } else { None };
+        Ok(Saved {
+            segment: Segment(segment),
+            windows,
+            baselines,
+            status,
+        })
+    }
+
+    fn window(&mut self, layout: &Layout, whole: bool) -> Result<Window, Broken> {
+        let epoch: Epoch = self.uint()?;
+        if i64::try_from(epoch).is_err() {
+            return Err(self.wrong(format!("{epoch} is no epoch: it has more than 63 bits")));
+        }
+        let rows = self.int()?;
+        let accumulators = layout.accumulators.iter();
+        let accumulators: Box<[Accumulator]> = accumulators
+            .map(|plan| self.accumulator(plan))
+            .collect::<Result<_, _>>()?;
+        if whole
+            && !matches!(
+                accumulators.first(),
+                Some(Accumulator::Greatest(Value::Int(_)))
+            )
+        {
+            return Err(self.wrong("the newest event of a segment has no time".to_owned()));
+        }
+        let partial = Partial { rows, accumulators };
+        Ok(Window { partial, epoch })
+    }
+
+    fn accumulator(&mut self, plan: &AccumulatorPlan) -> Result<Accumulator, Broken> {
+        let mut extreme = || {
+            let data_type = plan.data_type.as_ref();
+            self.value(data_type.expect("a least or greatest value is that of something"))
+        };
+        Ok(match plan.kind {
+            Kind::Least => Accumulator::Least(extreme()?),
+            Kind::Greatest => Accumulator::Greatest(extreme()?),
+            Kind::Count => Accumulator::Count(self.int()?),
+            Kind::Sum => Accumulator::Sum(self.sum()?),
+            Kind::Moments => Accumulator::Moments(Moments {
+                first: self.sum()?,
+                squares: Int192::from_words([self.uint()?, self.uint()?, self.uint()?]),
+            }),
+        })
+    }
+
+    fn sum(&mut self) -> Result<Sum, Broken> {
+        Ok(Sum {
+            n: self.int()?,
+            wide: self.int()?,
+            sum: self.wide()?,
+        })
+    }
+
+    fn status(&mut self) -> Result<Option<Status>, Broken> {
+        let code = usize::from(self.byte()?);
+        let Some(index) = code.checked_sub(1) else {
+            return Ok(None);
+        };
+        let status = STATUSES.get(index).copied();
+        status
+            .map(Some)
+            .ok_or_else(|| self.wrong(format!("{code} is the code of no status")))
+    }
+}
+
+/// Whether a window starts here. There is no window at the end of time, which windows of days would look for for ever.
+fn is_start(windows: Windows, start: i64) -> bool {
+    start < i64::MAX && windows.start(windows.number(start)) == start
+}
+
+/// What state depends on, in words: it is told where two differ.
+fn described(layout: &Layout) -> String {
+    let list = |words: Vec<String>| words.join(", ");
+    let per = layout.segment.iter();
+    let per = per.map(|column| format!("{} {}", column.name, type_name(&column.data_type)));
+    let windows = match layout.windows {
+        Windows::Fixed(micros) => format!("{micros} µs"),
+        Windows::Days(days, time_zone) => format!("{days} days of {time_zone}"),
+        Windows::Whole => "all times".to_owned(),
+    };
+    let kept = layout.accumulators.iter().map(|plan| {
+        let of = plan.data_type.as_ref();
+        let of = of.map(|data_type| format!(" of {}", type_name(data_type)));
+        format!("{:?}{}", plan.kind, of.unwrap_or_default())
+    });
+    let compared =
+        variances(layout).map(|(name, variance)| format!("{name} with {}", variance.previous));
+    format!(
+        "{} per [{}], windows of {windows}, keeping [{}], comparing [{}]",
+        layout.name,
+        list(per.collect()),
+        list(kept.collect()),
+        list(compared.collect()),
+    )
+}
+
+#[cfg(test)]
+mod tests;

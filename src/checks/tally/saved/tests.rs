@@ -1,0 +1,486 @@
+//! State goes on where it was saved, with any number of workers, and no bytes do harm.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::DataType;
+use chrono_tz::Tz;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::form::check_of;
+use super::*;
+use crate::checks::completeness::Completeness;
+use crate::checks::freshness::Freshness;
+use crate::checks::layout::{CheckLayout, Input, SegmentColumn, StatisticInput, WindowMeasure};
+use crate::checks::tally::Closed;
+use crate::checks::tally::tests::{event, lines, newest_layout};
+use crate::checks::variance::Variance;
+use crate::job::plan::AggregateFunction;
+
+/// Every kind of accumulator and check, per region and channel.
+fn layout(windows: Windows) -> Arc<Layout> {
+    let amount = || Some((Input::Column(3), DataType::Decimal128(18, 2)));
+    let channel = Some((Input::Column(1), DataType::Utf8));
+    let statistic = |name: &str, function, argument, data_type| StatisticInput {
+        name: name.into(),
+        function,
+        argument,
+        filter: None,
+        data_type,
+    };
+    let column = |id, name: &str, data_type| SegmentColumn {
+        id,
+        name: name.into(),
+        data_type,
+        nullable: true,
+    };
+    let quantity = Some((Input::Column(4), DataType::Int64));
+    let mut layout = Layout::new(
+        "minute".into(),
+        vec![
+            column(0, "region", DataType::Int32),
+            column(1, "channel", DataType::Utf8),
+        ],
+        2,
+        windows,
+        &[
+            statistic("rows", AggregateFunction::Count, None, DataType::Int64),
+            statistic(
+                "var",
+                AggregateFunction::VarSamp,
+                amount(),
+                DataType::Float64,
+            ),
+            statistic(
+                "sum",
+                AggregateFunction::Sum,
+                amount(),
+                DataType::Decimal128(38, 2),
+            ),
+            statistic(
+                "pieces",
+                AggregateFunction::Sum,
+                quantity,
+                DataType::Decimal128(38, 0),
+            ),
+            statistic(
+                "least",
+                AggregateFunction::Min,
+                amount(),
+                DataType::Decimal128(18, 2),
+            ),
+            statistic("last", AggregateFunction::Max, channel, DataType::Utf8),
+        ],
+    );
+    let completeness = Completeness {
+        min_rows: 2,
+        warn_below: Some(0.9),
+        fail_below: Some(0.5),
+    };
+    let measure = layout.add_completeness(completeness, 3, DataType::Decimal128(18, 2), None);
+    let check = |name: &str, measure| CheckLayout {
+        name: name.into(),
+        value: Some(format!("{name}_value")),
+        measure,
+    };
+    layout.checks.push(check("known", measure));
+    for (name, of, previous) in [("usual", 2, 3), ("steady", 1, 2)] {
+        let variance = Variance {
+            previous,
+            warn_beyond: Some(0.5),
+            fail_beyond: Some(1.0),
+            min_history: 2,
+        };
+        layout
+            .checks
+            .push(check(name, WindowMeasure::Variance(variance, of)));
+    }
+    Arc::new(layout)
+}
+
+/// Ages in whole seconds read the same however they are written.
+const SECOND: i64 = 1_000_000;
+
+/// Region, channel, windows after the first that is open, amount.
+type Row = (Option<i64>, u8, i64, Option<i64>);
+
+/// An epoch: its rows, how far the watermark moves after it, and how many workers go on.
+type Step = (Vec<Row>, i64, Option<usize>);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let amount = prop_oneof![3 => (-500_i64..500).prop_map(Some), 1 => Just(None), 1 => any::<i64>().prop_map(Some)];
+    let row = (proptest::option::of(0..3_i64), 0..2_u8, 0..4_i64, amount);
+    let workers = proptest::option::weighted(0.4, 1..5_usize);
+    vec((vec(row, 0..12), 0..150_000_000_i64, workers), 1..12)
+}
+
+fn segment(region: Option<i64>, channel: u8) -> Segment {
+    let channel = ["web", ""][usize::from(channel)];
+    Segment(Box::new([
+        region.map_or(Value::Null, Value::Int),
+        Value::Text(channel.into()),
+    ]))
+}
+
+fn partial(layout: &Layout, amount: Option<i64>) -> Partial {
+    let sum = |value| {
+        let mut moments = Moments::default();
+        moments.add(value);
+        moments
+    };
+    let accumulators = layout.accumulators.iter().map(|plan| match plan.kind {
+        Kind::Count => Accumulator::Count(i64::from(amount.is_some())),
+        Kind::Sum => Accumulator::Sum(sum(Some(-3)).first),
+        Kind::Moments => Accumulator::Moments(sum(amount.filter(|amount| *amount != 7))),
+        Kind::Least => {
+            Accumulator::Least(amount.map_or(Value::Null, |amount| Value::Wide(amount.into())))
+        }
+        Kind::Greatest => Accumulator::Greatest(Value::Text("é".repeat(3).into())),
+    });
+    let accumulators = accumulators.collect();
+    Partial {
+        rows: 1,
+        accumulators,
+    }
+}
+
+fn saved(tally: &Tally) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    tally.save(&mut bytes).unwrap();
+    bytes
+}
+
+/// Several workers, each with the segments that it owns.
+struct Workers(Vec<Tally>);
+
+impl Workers {
+    fn new(layout: &Arc<Layout>, workers: usize) -> Self {
+        Self(
+            (0..workers)
+                .map(|_| Tally::new(Arc::clone(layout)))
+                .collect(),
+        )
+    }
+
+    fn owner(&self, segment: &Segment) -> usize {
+        let workers = u64::try_from(self.0.len()).unwrap();
+        usize::try_from(segment.placement() % workers).unwrap()
+    }
+
+    fn apply(&mut self, segment: Segment, start: i64, partial: Partial, epoch: Epoch) {
+        let owner = self.owner(&segment);
+        self.0[owner].apply(segment, start, partial, epoch);
+    }
+
+    /// As if the job was stopped and went on with so many.
+    fn go_on_with(&mut self, workers: usize) {
+        let files: Vec<Vec<u8>> = self.0.iter().map(saved).collect();
+        let next = Self::new(&self.0[0].layout, workers);
+        let loaded = (0..workers).map(|worker| {
+            let mut tally = Tally::new(Arc::clone(&next.0[0].layout));
+            for file in &files {
+                tally
+                    .load(file, |segment| next.owner(segment) == worker)
+                    .unwrap();
+            }
+            tally
+        });
+        self.0 = loaded.collect();
+    }
+
+    fn close_until(&mut self, watermark: i64) -> Vec<String> {
+        let closed = self.0.iter_mut().map(|tally| tally.close_until(watermark));
+        sorted(closed.flat_map(|closed| all_lines(&closed)).collect())
+    }
+}
+
+fn all_lines(closed: &Closed) -> Vec<String> {
+    let batches = closed.windows.iter().chain([&closed.verdicts]);
+    batches.flat_map(batch_lines).collect()
+}
+
+fn batch_lines(batch: &RecordBatch) -> Vec<String> {
+    let schema = batch.schema();
+    let names: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    lines(batch, &names)
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort_unstable();
+    lines
+}
+
+proptest! {
+    #[test]
+    fn state_goes_on_with_any_number_of_workers(
+        steps in steps(),
+        windows in prop::sample::select(vec![Windows::Fixed(60_000_000), Windows::Days(1, Tz::Europe__Madrid)]),
+        begin in prop::sample::select(vec![-200_000_000_i64, 1_774_738_800_000_000]),
+    ) {
+        let layout = layout(windows);
+        let scale = if matches!(windows, Windows::Fixed(_)) { 1 } else { 1_440 };
+        let mut quiet = Workers::new(&layout, 1);
+        let mut cut = Workers::new(&layout, 2);
+        let mut bounded = Tally::new(Arc::clone(&layout));
+        let mut backward = Tally::new(Arc::clone(&layout));
+        let mut watermark = begin;
+        let mut all = Vec::new();
+        for (epoch, (rows, moved, workers)) in (1..).zip(steps) {
+            let start = |ahead: i64| windows.start(windows.number(watermark) + ahead);
+            for (region, channel, ahead, amount) in &rows {
+                let (segment, start) = (segment(*region, *channel), start(*ahead));
+                quiet.apply(segment.clone(), start, partial(&layout, *amount), epoch);
+                cut.apply(segment.clone(), start, partial(&layout, *amount), epoch);
+                bounded.apply(segment, start, partial(&layout, *amount), epoch);
+            }
+            for (region, channel, ahead, amount) in rows.iter().rev() {
+                backward.apply(segment(*region, *channel), start(*ahead), partial(&layout, *amount), epoch);
+            }
+            watermark += moved * scale;
+            let closed = quiet.close_until(watermark);
+            prop_assert_eq!(&cut.close_until(watermark), &closed);
+            all.extend(closed);
+            backward.close_until(watermark);
+            let bytes = saved(&quiet.0[0]);
+            prop_assert_eq!(&saved(&backward), &bytes);
+            let mut again = Tally::new(Arc::clone(&layout));
+            again.load(&bytes, |_| true).unwrap();
+            prop_assert_eq!(&saved(&again), &bytes);
+            prop_assert_eq!(again.closed_until(), watermark);
+            if let Some(workers) = workers {
+                cut.go_on_with(workers);
+            }
+        }
+        let closed = quiet.close_until(i64::MAX);
+        prop_assert_eq!(&cut.close_until(i64::MAX), &closed);
+        all.extend(closed);
+        // Windows that close one by one are what closes all at once.
+        prop_assert_eq!(sorted(all_lines(&bounded.close())), sorted(all));
+    }
+
+    #[test]
+    fn freshness_tells_of_every_change_of_status_and_of_nothing_else(
+        steps in vec((vec((0..4_i64, -50..5_i64), 0..4), 0..40_i64, proptest::option::weighted(0.3, 1..4_usize)), 1..30),
+        warn_after in proptest::option::of(0..30_i64),
+        fail_after in proptest::option::of(0..60_i64),
+    ) {
+        let limit = |limit: Option<i64>| limit.map(|secs| secs * SECOND);
+        let freshness = Freshness { warn_after: limit(warn_after), fail_after: limit(fail_after) };
+        let mut workers = Workers::new(&newest_layout(), 1);
+        let mut known: BTreeMap<i64, (i64, Epoch, Option<Status>)> = BTreeMap::new();
+        let mut now = 1_000 * SECOND;
+        for (epoch, (events, passed, next)) in (1..).zip(steps) {
+            for (name, ahead) in events {
+                let segment = Segment(Box::new([Value::Text(name.to_string().into())]));
+                let time = now + ahead * SECOND;
+                workers.apply(segment, 0, event(time), epoch);
+                let (newest, latest, _) = known.entry(name).or_insert((i64::MIN, 0, None));
+                (*newest, *latest) = (time.max(*newest), epoch);
+            }
+            now += passed * SECOND;
+            let mut expected = Vec::new();
+            for (name, (newest, epoch, status)) in &mut known {
+                let judged = freshness.judge(*newest, now);
+                if *status != Some(judged.status) {
+                    *status = Some(judged.status);
+                    expected.push(format!("region={name} {} {:?} {epoch}", judged.status.as_str(), judged.value.unwrap()));
+                }
+            }
+            let told = workers.0.iter_mut().flat_map(|tally| {
+                lines(&tally.judge_freshness(&freshness, now), &["segment", "status", "value", "epoch"])
+            });
+            prop_assert_eq!(sorted(told.collect()), sorted(expected));
+            if let Some(next) = next {
+                workers.go_on_with(next);
+            }
+        }
+    }
+
+    #[test]
+    fn changed_bytes_are_refused_and_do_no_harm(seed in any::<u64>(), places in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+        for bytes in [some_state(seed), some_ages()] {
+            let layout = if bytes == some_ages() { newest_layout() } else { layout(Windows::Fixed(60_000_000)) };
+            let mut changed = bytes.clone();
+            for (place, byte) in &places {
+                changed[place.index(bytes.len())] = *byte;
+            }
+            if changed != bytes {
+                prop_assert!(Tally::new(Arc::clone(&layout)).load(&changed, |_| true).is_err());
+            }
+            // The same with a check value that agrees: whatever it is taken for, nothing panics.
+            let content = changed.len() - 8;
+            let check = check_of(&changed[..content]);
+            changed[content..].copy_from_slice(&check.to_le_bytes());
+            let mut tally = Tally::new(layout);
+            if tally.load(&changed, |_| true).is_ok() {
+                let again = saved(&tally);
+                Tally::new(Arc::clone(&tally.layout)).load(&again, |_| true).unwrap();
+            }
+        }
+    }
+}
+
+/// A tally with open windows, and baselines of closed ones.
+fn some_tally(seed: u64) -> Tally {
+    let layout = layout(Windows::Fixed(60_000_000));
+    let mut tally = Tally::new(Arc::clone(&layout));
+    for number in 0..40_i64 {
+        let amount = (number % 5 != 0).then(|| seed.cast_signed() >> (number % 60));
+        let segment = segment(
+            (number % 3 != 0).then_some(number % 4),
+            u8::from(number % 2 == 0),
+        );
+        tally.apply(
+            segment,
+            number / 5 * 60_000_000,
+            partial(&layout, amount),
+            9,
+        );
+    }
+    tally.close_until(300_000_000);
+    tally
+}
+
+fn some_state(seed: u64) -> Vec<u8> {
+    saved(&some_tally(seed))
+}
+
+fn some_ages() -> Vec<u8> {
+    let mut tally = Tally::new(newest_layout());
+    for (name, time) in [("es", 5), ("mx", -5)] {
+        tally.apply(
+            Segment(Box::new([Value::Text(name.into())])),
+            0,
+            event(time),
+            3,
+        );
+    }
+    let freshness = Freshness {
+        warn_after: Some(4),
+        fail_after: None,
+    };
+    tally.judge_freshness(&freshness, 5);
+    saved(&tally)
+}
+
+fn error(layout: &Arc<Layout>, bytes: &[u8]) -> String {
+    let loaded = Tally::new(Arc::clone(layout)).load(bytes, |_| true);
+    loaded.unwrap_err().to_string()
+}
+
+#[test]
+fn bytes_that_end_early_are_refused() {
+    let layout = layout(Windows::Fixed(60_000_000));
+    let bytes = some_state(5);
+    for length in 0..bytes.len() {
+        error(&layout, &bytes[..length]);
+        // With a check value that agrees.
+        let mut cut = bytes[..length].to_vec();
+        if length > 0 {
+            cut.extend_from_slice(&check_of(&cut).to_le_bytes());
+            let expected = length == bytes.len() - 8;
+            let loaded = Tally::new(Arc::clone(&layout)).load(&cut, |_| true);
+            assert_eq!(loaded.is_ok(), expected, "{length}");
+        }
+    }
+}
+
+#[test]
+fn refusals_say_what_is_wrong() {
+    let layout = layout(Windows::Fixed(60_000_000));
+    let bytes = some_state(5);
+    assert_eq!(
+        error(&layout, &[]),
+        "the state ends at byte 0, before its end"
+    );
+    let mut changed = bytes.clone();
+    changed[0] = 9;
+    assert_eq!(
+        error(&layout, &changed),
+        "the state is of version 9 of its format; this build reads version 1"
+    );
+    changed = bytes.clone();
+    changed[60] ^= 1;
+    let refused = error(&layout, &changed);
+    assert!(
+        refused.starts_with("the bytes of the state give the check value "),
+        "{refused}"
+    );
+    assert_eq!(
+        error(&newest_layout(), &bytes),
+        "the state is of \"minute per [region int, channel varchar], windows of 60000000 µs, keeping [Moments of decimal(18,2), \
+         Sum of bigint, Least of decimal(18,2), Greatest of varchar, Count of decimal(18,2)], comparing [usual with 3, steady with 2]\", \
+         and this job keeps \"alive per [region varchar], windows of all times, keeping [Greatest of timestamp], comparing []\""
+    );
+    let mut tally = Tally::new(layout);
+    tally.load(&bytes, |_| true).unwrap();
+    assert_eq!(
+        tally.load(&bytes, |_| true).unwrap_err().to_string(),
+        "the segment \"region=null, channel=\" is in the state twice"
+    );
+}
+
+#[test]
+fn the_form_of_saved_state_is_pinned() {
+    // A segment: not null, two bytes of text; one window from 0, of epoch 300, with two rows; not null, −65; no status. The end.
+    let mut tally = Tally::new(newest_layout());
+    for (time, epoch) in [(-65, 300), (-66, 299)] {
+        let segment = Segment(Box::new([Value::Text("es".into())]));
+        tally.apply(segment, 0, event(time), epoch);
+    }
+    let bytes = saved(&tally);
+    let head = 2 + described(&tally.layout).len() + 10;
+    let (state, check) = bytes[head..].split_at(bytes.len() - head - 8);
+    assert_eq!(
+        state,
+        [1, 1, 2, b'e', b's', 1, 0, 0xAC, 2, 4, 1, 0x81, 1, 0, 0]
+    );
+    assert_eq!(check, check_of(&bytes[..bytes.len() - 8]).to_le_bytes());
+}
+
+#[test]
+fn windows_whose_rows_were_taken_back_are_not_saved() {
+    let layout = layout(Windows::Fixed(60_000_000));
+    let mut layout = Layout::clone(&layout);
+    layout
+        .accumulators
+        .retain(|plan| plan.kind == Kind::Moments);
+    layout.statistics.truncate(1);
+    layout.checks.clear();
+    let layout = Arc::new(layout);
+    let mut tally = Tally::new(Arc::clone(&layout));
+    let empty = saved(&tally);
+    let mut back = partial(&layout, Some(3));
+    tally.apply(segment(None, 0), 0, back.clone(), 1);
+    back.negate();
+    tally.apply(segment(None, 0), 0, back, 2);
+    assert_eq!(saved(&tally), empty);
+}
+
+#[test]
+fn many_windows_of_one_segment_come_back() {
+    let layout = layout(Windows::Fixed(60_000_000));
+    let mut tally = Tally::new(Arc::clone(&layout));
+    for number in 0..200_i64 {
+        // Every window once, in no order.
+        let start = number * 77 % 200 * 60_000_000;
+        // An amount of 7 is taken for one that is too wide.
+        let partial = partial(&layout, Some(number + 1_000));
+        tally.apply(segment(None, 0), start, partial, 1);
+    }
+    assert_eq!(tally.open(), (1, 200));
+    tally.close_until(100 * 60_000_000 + 1);
+    let mut again = Tally::new(layout);
+    again.load(&saved(&tally), |_| true).unwrap();
+    assert_eq!(again.open(), (1, 100));
+    let expected = all_lines(&tally.close());
+    // A row, and verdicts of three checks.
+    assert_eq!(expected.len(), 400);
+    assert_eq!(all_lines(&again.close()), expected);
+}

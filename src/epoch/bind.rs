@@ -1,0 +1,313 @@
+//! What is decided when an epoch closes: pure functions of the answers, the wall clock's reading and what was bound before.
+//!
+//! - *Wall time* of a binding is the largest of what was bound before and the clock's reading: a clock that jumps back stands still.
+//! - *The watermark* of a partition is its largest event time less its source's `disorder`; that of the job is the least of all
+//!   partitions that are not idle, and never goes back. A partition is idle when it was read to its end and gave no row for
+//!   `idle_after` of bound wall time. Where all are idle, nothing is on its way: the largest of theirs counts, so that the
+//!   last windows before a quiet time close.
+//! - Everything is a function of the bindings, so that a replay decides what was decided.
+
+use std::collections::BTreeMap;
+
+use super::binding::{Binding, Moved, Partition};
+use super::control::{Answer, Assigned};
+use crate::job::plan::Arrival;
+use crate::record::Epoch;
+
+/// What is bound so far.
+#[derive(Debug, Clone)]
+pub struct Binder {
+    generation: u64,
+    /// The arrival of each source, by its name.
+    arrival: BTreeMap<String, Arrival>,
+    epoch: Epoch,
+    now: i64,
+    watermark: Option<i64>,
+    partitions: BTreeMap<Partition, Known>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    at: i64,
+    newest: Option<i64>,
+    caught_up: bool,
+    /// Bound wall time at which it last gave a row, or became known.
+    moved_at: i64,
+}
+
+impl Binder {
+    /// Goes on after `epoch`, with the partitions as they were then.
+    pub fn new(
+        generation: u64,
+        arrival: BTreeMap<String, Arrival>,
+        (epoch, now, watermark): (Epoch, i64, Option<i64>),
+        partitions: &[Moved],
+    ) -> Self {
+        let mut binder = Self {
+            generation,
+            arrival,
+            epoch,
+            now,
+            watermark,
+            partitions: BTreeMap::new(),
+        };
+        binder.take(partitions);
+        binder
+    }
+
+    /// The last epoch that is bound.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The wall time that is bound.
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// The watermark that is bound.
+    pub fn watermark(&self) -> Option<i64> {
+        self.watermark
+    }
+
+    /// Every partition, in their order.
+    pub fn partitions(&self) -> Vec<Moved> {
+        let each = |(partition, known): (&Partition, &Known)| Moved {
+            partition: partition.clone(),
+            from: known.at,
+            to: known.at,
+            newest: known.newest,
+            caught_up: known.caught_up,
+        };
+        self.partitions.iter().map(each).collect()
+    }
+
+    /// Whether a partition is known.
+    pub fn knows(&self, partition: &Partition) -> bool {
+        self.partitions.contains_key(partition)
+    }
+
+    /// Binds the next epoch by the answers of all workers. `found` are the partitions that it made known; `wall` is the clock's
+    /// reading.
+    pub fn decide(&mut self, found: &[Assigned], answers: Vec<Answer>, wall: i64) -> Binding {
+        self.epoch += 1;
+        self.now = self.now.max(wall);
+        let mut moved: BTreeMap<Partition, Moved> = BTreeMap::new();
+        for assigned in found {
+            let known = Moved {
+                partition: assigned.partition.clone(),
+                from: assigned.at,
+                to: assigned.at,
+                newest: assigned.newest,
+                caught_up: false,
+            };
+            moved.insert(known.partition.clone(), known);
+        }
+        for of_partition in answers.into_iter().flat_map(|answer| answer.moved) {
+            let known = self.partitions.get_mut(&of_partition.partition);
+            if let Some(known) = known {
+                assert_eq!(
+                    known.at, of_partition.from,
+                    "what an epoch holds begins where the one before ended: {of_partition:?}"
+                );
+                // That a partition has come to its end alone is no news that a replay needs.
+                if of_partition.from == of_partition.to && known.newest >= of_partition.newest {
+                    known.caught_up = of_partition.caught_up;
+                    continue;
+                }
+            }
+            moved.insert(of_partition.partition.clone(), of_partition);
+        }
+        let moved: Vec<Moved> = moved.into_values().collect();
+        self.take(&moved);
+        self.watermark = self.watermark.max(self.advance());
+        Binding {
+            epoch: self.epoch,
+            generation: self.generation,
+            now: self.now,
+            watermark: self.watermark,
+            moved,
+        }
+    }
+
+    /// Takes a binding that was decided before.
+    pub fn replay(&mut self, binding: &Binding) {
+        assert_eq!(binding.epoch, self.epoch + 1, "bindings are dense");
+        self.epoch = binding.epoch;
+        self.now = binding.now;
+        self.watermark = binding.watermark;
+        self.take(&binding.moved);
+    }
+
+    fn take(&mut self, moved: &[Moved]) {
+        for of_partition in moved {
+            let known = Known {
+                at: of_partition.to,
+                newest: of_partition.newest,
+                caught_up: of_partition.caught_up,
+                moved_at: self.now,
+            };
+            self.partitions
+                .insert(of_partition.partition.clone(), known);
+        }
+    }
+
+    /// The watermark that the partitions allow.
+    fn advance(&self) -> Option<i64> {
+        let mut least: Option<i64> = None;
+        let mut greatest: Option<i64> = None;
+        let mut all_idle = true;
+        for (partition, known) in &self.partitions {
+            let arrival = self
+                .arrival
+                .get(&partition.source)
+                .copied()
+                .unwrap_or_default();
+            let mark = known
+                .newest
+                .map(|newest| newest.saturating_sub(micros(arrival.disorder)));
+            greatest = greatest.max(mark);
+            let quiet = self.now.saturating_sub(known.moved_at);
+            if known.caught_up && quiet >= micros(arrival.idle_after) {
+                continue;
+            }
+            // One that has not given an event yet holds all back.
+            let mark = mark?;
+            least = Some(least.map_or(mark, |least| least.min(mark)));
+            all_idle = false;
+        }
+        if all_idle { greatest } else { least }
+    }
+}
+
+/// A duration in microseconds; the largest there is for longer ones.
+pub fn micros(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: i64 = 1_000_000;
+
+    fn partition(number: i32) -> Partition {
+        Partition {
+            source: "sales".to_owned(),
+            topic: "ventas".to_owned(),
+            partition: number,
+        }
+    }
+
+    fn moved(number: i32, from: i64, to: i64, newest: Option<i64>, caught_up: bool) -> Moved {
+        Moved {
+            partition: partition(number),
+            from,
+            to,
+            newest,
+            caught_up,
+        }
+    }
+
+    /// A binder over partitions 0 and 1, both at offset 0; disorder 2 s, idle after 5 s.
+    fn binder() -> Binder {
+        let arrival = Arrival {
+            disorder: Duration::from_secs(2),
+            max_future: Duration::from_mins(1),
+            idle_after: Duration::from_secs(5),
+        };
+        let known = [moved(0, 0, 0, None, false), moved(1, 0, 0, None, false)];
+        Binder::new(
+            1,
+            BTreeMap::from([("sales".to_owned(), arrival)]),
+            (0, 0, None),
+            &known,
+        )
+    }
+
+    fn answers(of_workers: &[Moved]) -> Vec<Answer> {
+        of_workers
+            .iter()
+            .map(|moved| Answer {
+                moved: vec![moved.clone()],
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_watermark_is_the_least_of_all_partitions_and_never_goes_back() {
+        let mut binder = binder();
+        let first = moved(0, 0, 5, Some(10 * SECOND), false);
+        let bound = binder.decide(&[], answers(&[first]), SECOND);
+        assert_eq!(bound.watermark, None, "partition 1 has given nothing yet");
+        let second = moved(1, 0, 1, Some(7 * SECOND), false);
+        let bound = binder.decide(&[], answers(&[second]), 2 * SECOND);
+        assert_eq!(bound.watermark, Some(5 * SECOND));
+        let found = Assigned {
+            number: 2,
+            partition: partition(2),
+            at: 0,
+            newest: Some(3 * SECOND),
+        };
+        let bound = binder.decide(&[found], Vec::new(), 3 * SECOND);
+        assert_eq!(bound.watermark, Some(5 * SECOND));
+        assert_eq!(bound.moved.len(), 1);
+    }
+
+    #[test]
+    fn a_quiet_partition_that_is_read_to_its_end_holds_nothing_back() {
+        let mut binder = binder();
+        let both = [
+            moved(0, 0, 5, Some(10 * SECOND), true),
+            moved(1, 0, 1, Some(4 * SECOND), true),
+        ];
+        let bound = binder.decide(&[], answers(&both), SECOND);
+        assert_eq!(bound.watermark, Some(2 * SECOND));
+        let first = moved(0, 5, 6, Some(11 * SECOND), true);
+        let bound = binder.decide(&[], answers(&[first]), 5 * SECOND);
+        assert_eq!(
+            bound.watermark,
+            Some(2 * SECOND),
+            "not quiet for long enough"
+        );
+        let bound = binder.decide(&[], Vec::new(), 6 * SECOND);
+        assert_eq!(bound.watermark, Some(9 * SECOND));
+        // Where nothing is on its way at all, the last event counts.
+        let bound = binder.decide(&[], Vec::new(), 60 * SECOND);
+        assert_eq!(bound.watermark, Some(9 * SECOND));
+        assert!(bound.is_empty());
+    }
+
+    #[test]
+    fn the_clock_never_goes_back() {
+        let mut binder = binder();
+        let bound = binder.decide(&[], Vec::new(), 5 * SECOND);
+        let jumped = binder.decide(&[], Vec::new(), -SECOND);
+        assert_eq!((bound.now, jumped.now), (5 * SECOND, 5 * SECOND));
+    }
+
+    #[test]
+    fn what_was_bound_before_is_bound_again() {
+        let mut first = binder();
+        let mut bindings = Vec::new();
+        for step in 1..6 {
+            let at = step - 1;
+            let both = [
+                moved(0, at, step, Some(step * 3 * SECOND), step % 2 == 0),
+                moved(1, at, step, Some(step * 2 * SECOND), true),
+            ];
+            bindings.push(first.decide(&[], answers(&both), step * SECOND));
+        }
+        let mut again = binder();
+        for binding in &bindings {
+            again.replay(binding);
+        }
+        let next = [moved(0, 5, 6, Some(60 * SECOND), false)];
+        assert_eq!(
+            first.decide(&[], answers(&next), 9 * SECOND),
+            again.decide(&[], answers(&next), 9 * SECOND)
+        );
+    }
+}

@@ -1,0 +1,315 @@
+//! The coordinator of a continuous job, on worker 0 of process 0: it opens and closes epochs, and binds what they held.
+//!
+//! ```text
+//! epoch:clock ── Open(e), Close(e) ──> every worker: readers, sinks, state
+//!      ^                                        │ what was read in e, with its largest event times
+//!      └── e is bound: open e + 1 <── epoch:bind <── Answer(e)
+//! ```
+//!
+//! Both operators run on one thread and share a [`Coordinator`]. An epoch is opened when the one before is decided, not when it is
+//! durable: nothing of it becomes visible before both are. At most [`EPOCHS_AHEAD`] epochs are on their way at once.
+//!
+//! Why a replay gives the same rows: everything that an epoch sees (wall time, watermark, partitions, where reading stops) is in
+//! its [`super::Control::Open`], and that is made of bindings alone.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::generic::operator::source;
+use timely::dataflow::operators::probe;
+use timely::dataflow::operators::vec::Broadcast;
+use timely::dataflow::{Scope, StreamVec};
+use timely::scheduling::Activator;
+
+use super::Binding;
+use super::bind::Binder;
+use super::control::{Answer, Assigned, Control, Opening};
+use crate::cluster::{Life, Run};
+use crate::record::Epoch;
+
+/// Epochs that may be open beyond the one that all rows have passed.
+const EPOCHS_AHEAD: u64 = 3;
+
+/// How long the clock rests while it waits for what nothing wakes it for.
+const REST: Duration = Duration::from_millis(2);
+
+/// Checkpoints' lengths after which one is made though nothing has come.
+const IDLE_CHECKPOINTS: u32 = 30;
+
+/// What the clock does now.
+#[derive(Debug)]
+enum State {
+    /// The epoch before is bound: the next may be opened.
+    Ready,
+    /// Readers give rows for the epoch.
+    Open(Instant),
+    /// Answers are on their way.
+    Closed,
+}
+
+/// What both operators share.
+struct Coordinator {
+    life: Arc<Life>,
+    binder: Binder,
+    state: State,
+    replay: VecDeque<Binding>,
+    /// Bindings that are being read again, by epoch.
+    replayed: BTreeMap<Epoch, Binding>,
+    /// Answers for the epoch that is to be bound.
+    answers: Vec<Answer>,
+    /// Partitions that became known with the open epoch.
+    found: Vec<Assigned>,
+    /// How many partitions are known.
+    numbered: usize,
+    /// The clock's reading when this life began, and since when.
+    began: (i64, Instant),
+    checkpointed: Instant,
+    /// Whether anything came since.
+    is_dirty: bool,
+    /// Whether the open epoch is a checkpoint's.
+    is_checkpoint: bool,
+    /// Whether the open epoch is the last of this life.
+    is_last: bool,
+    clock: Option<Activator>,
+}
+
+impl Coordinator {
+    fn new(run: &Run, life: &Arc<Life>) -> Self {
+        let arrival = run.plan.sources.iter();
+        let arrival = arrival.map(|source| (source.name.clone(), source.arrival));
+        let resume = &life.resume;
+        let bound = (resume.epoch, resume.now, resume.watermark);
+        let binder = Binder::new(
+            life.generation,
+            arrival.collect(),
+            bound,
+            &resume.partitions,
+        );
+        let found = resume.partitions.iter().enumerate();
+        let found = found.map(|(number, known)| Assigned {
+            number,
+            partition: known.partition.clone(),
+            at: known.to,
+            newest: known.newest,
+        });
+        let found: Vec<Assigned> = found.collect();
+        Self {
+            life: Arc::clone(life),
+            binder,
+            state: State::Ready,
+            replay: resume.replay.clone().into(),
+            replayed: BTreeMap::new(),
+            answers: Vec::new(),
+            numbered: found.len(),
+            found,
+            began: (run.now, Instant::now()),
+            checkpointed: Instant::now(),
+            is_dirty: false,
+            is_checkpoint: false,
+            is_last: false,
+            clock: None,
+        }
+    }
+
+    /// What the next epoch is opened with.
+    fn open(&mut self, checkpoint: Duration) -> Opening {
+        let epoch = self.binder.epoch() + 1;
+        let again = self.replay.pop_front();
+        // Those known at the start of this life are in its first opening already.
+        let mut known = std::mem::take(&mut self.found);
+        let resumed = known.len();
+        let number = |numbered: &mut usize| {
+            *numbered += 1;
+            *numbered - 1
+        };
+        match &again {
+            Some(binding) => {
+                for moved in &binding.moved {
+                    let is_new = !self.binder.knows(&moved.partition)
+                        && !known.iter().any(|known| known.partition == moved.partition);
+                    if is_new {
+                        known.push(Assigned {
+                            number: number(&mut self.numbered),
+                            partition: moved.partition.clone(),
+                            at: moved.from,
+                            newest: None,
+                        });
+                    }
+                }
+            }
+            None => {
+                for (partition, at) in self.life.take_found() {
+                    if !self.binder.knows(&partition) {
+                        known.push(Assigned {
+                            number: number(&mut self.numbered),
+                            partition,
+                            at,
+                            newest: None,
+                        });
+                    }
+                }
+            }
+        }
+        self.found = known[resumed..].to_vec();
+        let is_replay = again.is_some();
+        let replay = again.as_ref().map(|binding| binding.moved.clone());
+        self.replayed
+            .extend(again.map(|binding| (binding.epoch, binding)));
+        self.is_last = !is_replay && self.life.is_to_stop();
+        let since = self.checkpointed.elapsed();
+        let is_due = since >= checkpoint
+            && (self.is_dirty || since >= checkpoint * IDLE_CHECKPOINTS)
+            || self.life.take_checkpoint_request();
+        let checkpoint = !is_replay && (is_due || self.is_last);
+        self.is_checkpoint = checkpoint;
+        if checkpoint {
+            self.checkpointed = Instant::now();
+            self.is_dirty = false;
+        }
+        Opening {
+            epoch,
+            now: self.binder.now(),
+            watermark: self.binder.watermark(),
+            checkpoint,
+            known,
+            replay,
+        }
+    }
+
+    /// Binds the epoch by all answers.
+    fn bind(&mut self, answers: Vec<Answer>) {
+        let epoch = self.binder.epoch() + 1;
+        let found = std::mem::take(&mut self.found);
+        if let Some(binding) = self.replayed.remove(&epoch) {
+            self.binder.replay(&binding);
+            self.life.replayed(epoch);
+            self.is_dirty = true;
+        } else {
+            let before = self.binder.watermark();
+            let elapsed = i64::try_from(self.began.1.elapsed().as_micros()).unwrap_or(i64::MAX);
+            let wall = self.began.0.saturating_add(elapsed);
+            let binding = self.binder.decide(&found, answers, wall);
+            self.is_dirty |= !binding.is_empty() || binding.watermark != before;
+            if self.is_checkpoint {
+                self.life
+                    .keep_checkpoint(binding.clone(), self.binder.partitions());
+            }
+            self.life.bound(binding);
+        }
+        self.state = State::Ready;
+        if let Some(clock) = &self.clock {
+            clock.activate();
+        }
+    }
+}
+
+/// The two ends of the coordinator.
+pub struct Coordinated<'scope> {
+    /// What every worker is told; each of them hears all of it.
+    pub control: StreamVec<'scope, Epoch, Control>,
+    coordinator: Option<Rc<RefCell<Coordinator>>>,
+}
+
+/// Opens and closes epochs, on worker 0; in a bounded job nothing is said. `passed` is the epoch that all rows have gone beyond.
+pub fn clock<'scope>(
+    scope: Scope<'scope, Epoch>,
+    run: &Arc<Run>,
+    passed: &probe::Handle<Epoch>,
+) -> Coordinated<'scope> {
+    let run = Arc::clone(run);
+    let life = run.life.clone().filter(|_| scope.index() == 0);
+    let coordinator = life.map(|life| Rc::new(RefCell::new(Coordinator::new(&run, &life))));
+    let (shared, passed) = (coordinator.clone(), passed.clone());
+    let said: StreamVec<'scope, Epoch, Control> =
+        source::<_, CapacityContainerBuilder<Vec<Control>>, _, _>(
+            scope,
+            "epoch:clock",
+            move |capability, info| {
+                let mut capability = shared.is_some().then_some(capability);
+                let activator = scope.activator_for(Rc::clone(&info.address));
+                if let Some(shared) = &shared {
+                    shared.borrow_mut().clock = Some(scope.activator_for(info.address));
+                }
+                move |output| {
+                    let (Some(held), Some(shared), Some(continuous)) =
+                        (&mut capability, &shared, &run.plan.continuous)
+                    else {
+                        return;
+                    };
+                    let mut shared = shared.borrow_mut();
+                    loop {
+                        let epoch = shared.binder.epoch() + 1;
+                        match shared.state {
+                            State::Ready if shared.is_last => {
+                                capability = None;
+                                return;
+                            }
+                            State::Ready => {
+                                // At once, and not only when it is opened: a life begins with a late epoch.
+                                held.downgrade(&epoch);
+                                if passed.less_than(&epoch.saturating_sub(EPOCHS_AHEAD)) {
+                                    activator.activate_after(REST);
+                                    return;
+                                }
+                                let opening = shared.open(continuous.checkpoint);
+                                shared.state = if opening.replay.is_some() {
+                                    State::Closed
+                                } else {
+                                    State::Open(Instant::now())
+                                };
+                                output.session(held).give(Control::Open(opening));
+                            }
+                            State::Open(since) => {
+                                let left = continuous.epoch.saturating_sub(since.elapsed());
+                                let hurries = shared.is_last || shared.life.is_to_stop();
+                                if !left.is_zero() && !hurries {
+                                    activator.activate_after(left.min(Duration::from_millis(20)));
+                                    return;
+                                }
+                                output.session(held).give(Control::Close(epoch));
+                                shared.state = State::Closed;
+                            }
+                            State::Closed => {
+                                held.downgrade(&(epoch + 1));
+                                return;
+                            }
+                        }
+                    }
+                }
+            },
+        );
+    Coordinated {
+        control: said.broadcast(),
+        coordinator,
+    }
+}
+
+/// Binds epochs by the answers of all workers.
+pub fn bind<'scope>(answers: StreamVec<'scope, Epoch, Answer>, coordinated: &Coordinated<'scope>) {
+    let coordinator = coordinated.coordinator.clone();
+    let peers = answers.scope().peers();
+    answers.sink(
+        Exchange::new(|_: &Answer| 0),
+        "epoch:bind",
+        move |(input, _)| {
+            // Answers of an epoch come before it is bound, and the next is opened after that: all here are of one epoch.
+            let mut of_epoch: Vec<Answer> = Vec::new();
+            input.for_each(|_, answers| of_epoch.append(answers));
+            let Some(coordinator) = &coordinator else {
+                return;
+            };
+            let mut coordinator = coordinator.borrow_mut();
+            coordinator.answers.append(&mut of_epoch);
+            if coordinator.answers.len() == peers {
+                let answers = std::mem::take(&mut coordinator.answers);
+                coordinator.bind(answers);
+            }
+        },
+    );
+}

@@ -1,0 +1,93 @@
+//! State of operators on disk: written at checkpoints, read when a life begins.
+//!
+//! ```text
+//! STATE/checkpoints/000000000120-00000003/tally minute-0.state      epoch, generation, operator and worker
+//! ```
+//!
+//! A file is written whole and synced before anyone is told of it; the checkpoint's record in the journal names it with its size
+//! and hash. Any worker of any later life can read it and take what it owns.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::durable::{self, FileError};
+use super::{JournalError, StateFile};
+use crate::cluster::exchange::hash_bytes;
+use crate::record::Epoch;
+
+/// Folder of all checkpoints, below the state folder.
+const FOLDER: &str = "checkpoints";
+
+/// Name of the folder of one.
+fn folder(epoch: Epoch, generation: u64) -> String {
+    format!("{epoch:012}-{generation:08}")
+}
+
+/// Epoch and generation of a folder.
+fn parse(name: &str) -> Option<(Epoch, u64)> {
+    let (epoch, generation) = name.split_once('-')?;
+    Some((epoch.parse().ok()?, generation.parse().ok()?))
+}
+
+/// Writes a file of state for the checkpoint at `epoch`. `name` says whose it is, unlike all others of the checkpoint.
+pub fn write(
+    state: &Path,
+    (epoch, generation): (Epoch, u64),
+    name: &str,
+    bytes: &[u8],
+) -> Result<StateFile, JournalError> {
+    let path = format!("{FOLDER}/{}/{name}.state", folder(epoch, generation));
+    let whole = state.join(&path);
+    durable::ensure_folder(whole.parent().expect("a file has a folder"))?;
+    durable::put_if_absent(&whole, bytes)?;
+    Ok(StateFile {
+        path,
+        bytes: u64::try_from(bytes.len()).expect("a length fits 64 bits"),
+        hash: hash_bytes(bytes),
+    })
+}
+
+/// Reads a file of state; what it holds is what was written.
+///
+/// Errors: in words, where it is not there or not what was written.
+pub fn read(state: &Path, file: &StateFile) -> Result<Vec<u8>, String> {
+    let path = state.join(&file.path);
+    let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if u64::try_from(bytes.len()) != Ok(file.bytes) || hash_bytes(&bytes) != file.hash {
+        return Err(format!(
+            "{}: it is not what was written there ({} bytes, expected {})",
+            path.display(),
+            bytes.len(),
+            file.bytes
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Whether all files of a checkpoint are there and whole.
+pub fn verify(state: &Path, files: &[StateFile]) -> Result<(), String> {
+    files
+        .iter()
+        .try_for_each(|file| read(state, file).map(drop))
+}
+
+/// Removes the state of checkpoints that are not `kept`, as far as nobody of this generation may still be writing it: that of
+/// older generations, and of epochs before `to`.
+pub fn tidy(
+    state: &Path,
+    generation: u64,
+    to: Epoch,
+    kept: &BTreeSet<(Epoch, u64)>,
+) -> Result<(), JournalError> {
+    let all = state.join(FOLDER);
+    for name in durable::names(&all)? {
+        let Some(of) = parse(&name) else { continue };
+        if !kept.contains(&of) && (of.1 < generation || of.0 < to) {
+            let path: PathBuf = all.join(&name);
+            fs::remove_dir_all(&path)
+                .map_err(|error| FileError::new(&path, "removing old state", error))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! Jobs that run until they are told to stop: their options, and what only jobs with an end can do.
+
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use super::report::{Report, Wrong};
+use super::units::read_duration_in;
+use crate::job::plan::{Arrival, Continuous};
+use crate::job::problems::quoted;
+use crate::job::spec::{JobSpec, SourceSpec, Spec};
+use crate::transform::Expression;
+
+/// How long an epoch is open: seldom enough that what it costs to end one is lost in its work, often enough for alerts.
+const EPOCH: Duration = Duration::from_secs(1);
+
+/// Shortest epoch: below it a worker would do little else but end them.
+const LEAST_EPOCH: Duration = Duration::from_millis(20);
+
+/// Longest epoch: what is open is read again after a fault.
+const MOST_EPOCH: Duration = Duration::from_hours(1);
+
+/// Time between checkpoints: files of ten seconds are large enough, and no more than that is read again after a fault.
+const CHECKPOINT: Duration = Duration::from_secs(10);
+
+/// Longest time between checkpoints: the journal and the brokers have to keep all that came since the last one.
+const MOST_CHECKPOINT: Duration = Duration::from_hours(24);
+
+/// Longest time in [`Arrival`]: a hundred years, so that times are added without thinking.
+const MOST_ARRIVAL: Duration = Duration::from_hours(36_500 * 24);
+
+/// Folder of caudal's own things in the output.
+const OWN: &str = "_caudal";
+
+/// Folder of the state in it.
+const STATE: &str = "state";
+
+/// Whether some source has no end.
+pub(super) fn is_continuous(spec: &Spec) -> bool {
+    spec.sources
+        .iter()
+        .any(|(_, source)| source.kafka.is_some())
+}
+
+/// How the job goes on, where it is continuous; else its options for that are faults. `folder` is that of the job file.
+pub(super) fn read_continuous(
+    report: &mut Report<'_>,
+    spec: &Spec,
+    folder: &Path,
+    output: &Path,
+) -> Option<Continuous> {
+    let job = &spec.job;
+    if !is_continuous(spec) {
+        for (option, given) in [
+            ("state", job.state.is_some()),
+            ("checkpoint", job.checkpoint.is_some()),
+        ] {
+            if given {
+                report.add(&["job", option], only_continuous(option));
+            }
+        }
+        return None;
+    }
+    let epoch = match &job.epoch {
+        None => Some(EPOCH),
+        Some(text) => report.take(&["job", "epoch"], read_epoch(text)),
+    };
+    let checkpoint = job
+        .checkpoint
+        .as_deref()
+        .and_then(|text| report.take(&["job", "checkpoint"], read_checkpoint(text, epoch)));
+    let epoch = epoch.unwrap_or(EPOCH);
+    check_job(report, spec);
+    Some(Continuous {
+        state: read_state(report, job, folder, output),
+        epoch,
+        checkpoint: checkpoint.unwrap_or(CHECKPOINT.max(epoch)),
+    })
+}
+
+/// How the events of the source at `path` arrive.
+pub(super) fn read_arrival(
+    report: &mut Report<'_>,
+    path: &[&str],
+    spec: &SourceSpec,
+    is_continuous: bool,
+) -> Arrival {
+    let mut arrival = Arrival::default();
+    let options = [
+        ("disorder", &spec.disorder, &mut arrival.disorder),
+        ("max_future", &spec.max_future, &mut arrival.max_future),
+        ("idle_after", &spec.idle_after, &mut arrival.idle_after),
+    ];
+    for (option, text, into) in options {
+        let Some(text) = text else { continue };
+        let path = [path, &[option]].concat();
+        if !is_continuous {
+            report.add(&path, only_continuous(option));
+        } else if spec.event_time.is_none() {
+            let wrong = Wrong::new("it is about event time, and the source has none");
+            report.add(
+                &path,
+                wrong.hint(format!("set `event_time`, or leave out `{option}`")),
+            );
+        } else if let Some(read) =
+            report.take(&path, read_duration_in(text, Duration::ZERO, MOST_ARRIVAL))
+        {
+            *into = read;
+        }
+    }
+    arrival
+}
+
+/// What a continuous job has no use for: whoever wrote it believes that it does something.
+fn check_job(report: &mut Report<'_>, spec: &Spec) {
+    for (name, source) in spec.sources.iter() {
+        let transport = match source {
+            SourceSpec { files: Some(_), .. } => "files",
+            SourceSpec {
+                generate: Some(_), ..
+            } => "generate",
+            _ => continue,
+        };
+        report.add(
+            &["sources", name, transport],
+            Wrong::new("a source that ends stands beside one without an end")
+                .expected("sources of `kafka` alone")
+                .hint("read what has an end in a job of its own; tables of reference are look-ups"),
+        );
+    }
+    if let Some(name) = spec.duplicates.names().next() {
+        report.add(
+            &["duplicates", name],
+            Wrong::new("continuous jobs don't look for duplicates yet")
+                .expected("no [duplicates] beside a source `kafka`"),
+        );
+    }
+    let outputs = "its outputs are only ever added to";
+    let share = "a share needs an end, when all rows are counted";
+    let files = "it reads no files but those of look-ups, whole or not at all";
+    for (option, given, why, instead) in [
+        ("rerun", spec.job.rerun.is_some(), outputs, "leave it out"),
+        (
+            "max_refused",
+            spec.job.max_refused.is_some(),
+            share,
+            "leave it out; metrics count refused rows by reason, and a sink `from` \"refused\" keeps them",
+        ),
+        (
+            "on_bad_file",
+            spec.job.on_bad_file.is_some(),
+            files,
+            "leave it out",
+        ),
+    ] {
+        if given {
+            report.add(
+                &["job", option],
+                Wrong::new(format!("a continuous job has no {option}: {why}")).hint(instead),
+            );
+        }
+    }
+}
+
+/// Refuses `now()` in what is worked out of several epochs: each has its own.
+pub(super) fn refuse_now(
+    report: &mut Report<'_>,
+    path: &[&str],
+    expressions: &[Option<&Expression>],
+) {
+    if expressions
+        .iter()
+        .flatten()
+        .any(|expression| expression.uses_now())
+    {
+        report.add(
+            path,
+            Wrong::new(
+                "now() is another time in each epoch of a continuous job, and rows of several meet here",
+            )
+            .expected("an expression without now()")
+            .hint("derive a column with it first"),
+        );
+    }
+}
+
+/// What is said of an option that only continuous jobs have.
+fn only_continuous(option: &str) -> Wrong {
+    Wrong::new(format!("a job with an end has no {option}")).expected(format!(
+        "no `{option}`, or a source without an end (`kafka`)"
+    ))
+}
+
+fn read_epoch(text: &str) -> Result<Duration, Wrong> {
+    read_duration_in(text, LEAST_EPOCH, MOST_EPOCH).map_err(|wrong| {
+        let is_size = super::read_size(text).is_ok();
+        if is_size {
+            wrong.hint("an epoch of a continuous job is a length of time, such as \"1 second\"")
+        } else {
+            wrong
+        }
+    })
+}
+
+fn read_checkpoint(text: &str, epoch: Option<Duration>) -> Result<Duration, Wrong> {
+    let checkpoint = read_duration_in(text, LEAST_EPOCH, MOST_CHECKPOINT)?;
+    if epoch.is_some_and(|epoch| checkpoint < epoch) {
+        return Err(Wrong::new(format!(
+            "{} is shorter than an epoch, and checkpoints are between epochs",
+            quoted(text)
+        ))
+        .expected("checkpoint ≥ epoch"));
+    }
+    Ok(checkpoint)
+}
+
+/// The folder of the state: as declared, or in the output. There only what is caudal's own is safe from sinks.
+fn read_state(report: &mut Report<'_>, job: &JobSpec, folder: &Path, output: &Path) -> PathBuf {
+    let default = output.join(OWN).join(STATE);
+    let Some(written) = &job.state else {
+        return default;
+    };
+    let expected = "a folder that nothing else uses, such as \"../state/ventas\"";
+    let state = folder.join(written);
+    let wrong = if written.trim().is_empty() {
+        Wrong::new("the state is empty")
+    } else if written.contains("://") {
+        Wrong::new(format!("{} is no folder", quoted(written)))
+    } else if plain(&state).starts_with(plain(output))
+        && !plain(&state).starts_with(plain(&default))
+    {
+        Wrong::new("the state stands in the output, where sinks write").hint(format!(
+            "put it beside `output`, or leave it out: then it is {OWN}/{STATE} in `output`"
+        ))
+    } else {
+        return state;
+    };
+    report.add(&["job", "state"], wrong.expected(expected));
+    default
+}
+
+/// A path without `.` and, as far as names go, without `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir
+                if matches!(plain.components().next_back(), Some(Component::Normal(_))) =>
+            {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
+}

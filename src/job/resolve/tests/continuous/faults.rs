@@ -1,0 +1,215 @@
+//! What is said of faulty jobs without an end, and of jobs with one that ask for what only those without have.
+
+use super::super::{changed as bounded, resolved};
+use super::changed;
+
+#[test]
+fn every_fault_of_a_continuous_job_is_told_at_its_place() {
+    assert_told("continuous", CONTINUOUS, changed);
+}
+
+#[test]
+fn what_only_continuous_jobs_have_is_refused_elsewhere() {
+    assert_told("bounded", BOUNDED, bounded);
+}
+
+fn assert_told(name: &str, cases: &[(&str, &str)], changed: impl Fn(&str, &str) -> String) {
+    let mut told = Vec::new();
+    for (from, to) in cases {
+        let problems = resolved(&changed(from, to)).expect_err(to);
+        let (from, to) = (from.replace('\n', "\n    "), to.replace('\n', "\n    "));
+        told.push(format!("--- {from}\n+++ {to}\n{problems}\n"));
+    }
+    insta::assert_snapshot!(name, told.join("\n").replace("jobs/ventas.toml:", ""));
+}
+
+#[test]
+fn no_message_and_no_debug_text_shows_a_secret() {
+    let secret = "hunter2";
+    let with = |options: &str| {
+        changed(
+            "brokers = \"kafka-1\"",
+            &format!("options = {options}, brokers = \"kafka-1\""),
+        )
+    };
+    let options = format!(
+        "{{ \"sasl.password\" = \"{secret}\", \"ssl.key.pem\" = \"{secret}\", \"sasl.username\" = \"caudal\" }}"
+    );
+    let plan = super::plan(&with(&options));
+    let shown = format!("{plan:?}");
+    assert!(
+        shown.contains("caudal") && !shown.contains(secret),
+        "{shown}"
+    );
+    assert_eq!(super::kafka(&plan).options["sasl.password"], secret);
+    for options in [
+        format!("{{ \"sasl.password\" = [\"{secret}\"] }}"),
+        format!("{{ \"sasl.password\" = \"{secret}${{hunter2\" }}"),
+        format!("{{ \"sasl.password\" = \"${{{secret}-}}\" }}"),
+        format!("{{ sasl.password = \"{secret}\" }}"),
+        format!("\"sasl.password={secret}\""),
+        format!("{{ \"group.id\" = \"{secret}\", \"sasl.password\" = \"{secret}\" }}"),
+    ] {
+        let problems = resolved(&with(&options)).expect_err(&options);
+        for told in [problems.to_string(), format!("{problems:?}")] {
+            assert!(!told.contains(secret), "{options}: {told}");
+        }
+    }
+    for number in ["4711", "47.5", "true"] {
+        let problems = resolved(&with(&format!("{{ \"sasl.password\" = {number} }}"))).unwrap_err();
+        assert!(!problems.to_string().contains(number), "{problems}");
+    }
+}
+
+/// A text of the continuous job and what stands there instead.
+const CONTINUOUS: &[(&str, &str)] = &[
+    (
+        "output =",
+        "epoch = \"19 ms\"\ncheckpoint = \"25 hours\"\nstate = \" \"\noutput =",
+    ),
+    (
+        "output =",
+        "epoch = \"64 MiB\"\ncheckpoint = \"999 ms\"\nstate = \"s3://ventas/state\"\noutput =",
+    ),
+    (
+        "output =",
+        "epoch = \"61 minutes\"\ncheckpoint = \"1\"\nstate = \"../out/ventas\"\noutput =",
+    ),
+    (
+        "output =",
+        "epoch = \"10 s\"\ncheckpoint = \"5 s\"\nstate = \"../out/./x/../ventas/_caudal\"\noutput =",
+    ),
+    (
+        "output =",
+        "rerun = \"new_files\"\nmax_refused = \"100 %\"\non_bad_file = \"stop\"\noutput =",
+    ),
+    (
+        "event_time = \"ts\"",
+        "event_time = \"ts\"\ndisorder = \"30\"\nmax_future = \"forever\"\nidle_after = \"101 years\"",
+    ),
+    (
+        "event_time = \"ts\"",
+        "event_time = \"ts\"\ndisorder = \"36501 days\"\nmax_future = \"-1 s\"\nidle_after = \"1 m\"",
+    ),
+    ("event_time = \"ts\"", "disorder = \"30 s\""),
+    ("event_time = \"ts\"\n", ""),
+    ("brokers = \"kafka-1\"", "brokers = \"\""),
+    ("brokers = \"kafka-1\"", "brokers = \"kafka-1,,kafka-2\""),
+    ("brokers = \"kafka-1\"", "brokers = \"kafka-1:port\""),
+    ("brokers = \"kafka-1\"", "brokers = \"kafka-1:0\""),
+    ("brokers = \"kafka-1\"", "brokers = \"kafka-1:65536\""),
+    (
+        "brokers = \"kafka-1\"",
+        "brokers = \"SASL_SSL://kafka-1:9093\"",
+    ),
+    ("brokers = \"kafka-1\"", "brokers = \"[::1:9092\""),
+    ("brokers = \"kafka-1\", ", ""),
+    ("topics = [\"ventas\", \"devoluciones\"]", "topics = []"),
+    (
+        "topics = [\"ventas\", \"devoluciones\"]",
+        "topics = [\"ventas\", \"ventas\", \"\", \"..\", \"ventas es\", \"^ventas-.*\"]",
+    ),
+    (
+        "topics = [\"ventas\", \"devoluciones\"]",
+        "topics = [\"ventas\"], topic_pattern = \"ventas\"",
+    ),
+    (", topics = [\"ventas\", \"devoluciones\"]", ""),
+    (
+        "topics = [\"ventas\", \"devoluciones\"]",
+        "topic_pattern = \"\"",
+    ),
+    (
+        "topics = [\"ventas\", \"devoluciones\"]",
+        "topic_pattern = \"ventas-(es|pt\"",
+    ),
+    (
+        "topics = [\"ventas\", \"devoluciones\"]",
+        "topic_pattern = \"ventas-..\", start = { \"ventas-esp/0\" = 1 }",
+    ),
+    ("topics =", "start = \"earlyest\", topics ="),
+    ("topics =", "start = \"yesterday\", topics ="),
+    ("topics =", "start = \"1969-12-31\", topics ="),
+    ("topics =", "start = 2026-03-14T00:00:00Z, topics ="),
+    ("topics =", "start = {}, topics ="),
+    (
+        "topics =",
+        "start = { ventas = 1, \"ventas/00\" = 1, \"ventas/-1\" = 1, \"/0\" = 1, \"venta/0\" = 1, \"ventas/2147483648\" = 1 }, topics =",
+    ),
+    (
+        "topics =",
+        "start = { \"ventas/0\" = -1, \"ventas/1\" = \"5\" }, on_data_loss = \"latest\", group = \" \", topics =",
+    ),
+    (
+        "topics =",
+        "options = { \"group.id\" = \"x\", \"enable.auto.commit\" = \"false\", \"auto.commit.interval.ms\" = \"5\", \"enable.auto.offset.store\" = \"true\", \"auto.offset.reset\" = \"latest\", \"isolation.level\" = \"read_uncommitted\", \"enable.partition.eof\" = \"false\", \"bootstrap.servers\" = \"b\", \"rebalance_cb\" = \"f\", \"group.instance.id\" = \"1\", \"allow.auto.create.topics\" = \"true\", \"plugin.library.paths\" = \"p.so\", \"\" = \"x\" }, topics =",
+    ),
+    (
+        "topics =",
+        "options = { security.protocol = \"SSL\", retries = 5 }, topics =",
+    ),
+    (
+        "json = {}\n[sources.sales.columns]",
+        "csv = {}\n[sources.sales.columns]",
+    ),
+    (
+        "json = {}\n[sources.sales.columns]",
+        "avro = {}\n[sources.sales.columns]",
+    ),
+    (
+        "json = {}\n[sources.sales.columns]",
+        "json = { records = \"array\", encoding = \"utf-16le\" }\n[sources.sales.columns]",
+    ),
+    (
+        "[derive]",
+        "[sources.old]\nevent_time = \"ts\"\nfiles = { paths = [\"old.csv\"], per_process = true }\ncsv = {}\ncolumns = { ts = \"timestamp\" }\n[sources.made]\nevent_time = \"ts\"\ngenerate = { rows = 1 }\njson = {}\ncolumns = { ts = \"timestamp\" }\n[derive]",
+    ),
+    (
+        "[windows.minute]",
+        "[duplicates]\nsale = { key = [\"sale_id\"], keep = \"first\" }\nrow = { by = \"row\", keep = \"report\" }\n[windows.minute]",
+    ),
+    (
+        "rows = \"count(*)\"",
+        "rows = \"count(*) filter (where ts > now() - interval '1 hour')\"\nage = \"max(cast(extract(epoch from now() - ts) as bigint))\"",
+    ),
+    (
+        "column = \"region_id\"",
+        "column = \"region_id\", where = \"ts < now()\"",
+    ),
+    (
+        "region_id = \"int\"",
+        "region_id = \"int\"\nk = { type = \"int\", kafka = \"key\" }\nh = { type = \"json\", kafka = \"headers\" }\nt = { type = \"int\", kafka = \"topic\" }\np = { type = \"bigint\", kafka = \"partition\" }\no = { type = \"int\", kafka = \"offset\" }\nat = { type = \"bigint\", kafka = \"timestamp\" }",
+    ),
+    (
+        "region_id = \"int\"",
+        "region_id = \"int\"\nx = { type = \"varchar\", kafka = \"value\" }",
+    ),
+    ("topics =", "group = \" \", topics ="),
+    (
+        "region_id = \"int\"",
+        "region_id = \"int\"\nat = { type = \"timestamp\", kafka = \"timestamp\", header = \"a[\", decimal = \",\", thousands = \"..\", formats = [\"%Y\"], unit = \"seconds\", min = \"2000-01-01\", optional = true, on_bad = \"null\", nulls = [\"-\"] }\nt = { type = \"varchar\", kafka = \"topic\" }\nu = { type = \"varchar\", kafka = \"topic\" }",
+    ),
+];
+
+/// A text of the job with an end and what stands there instead.
+const BOUNDED: &[(&str, &str)] = &[
+    (
+        "output =",
+        "state = \"../state\"\nepoch = \"1 second\"\ncheckpoint = \"10 seconds\"\noutput =",
+    ),
+    (
+        "event_time = \"ts\"\nfiles",
+        "event_time = \"ts\"\ndisorder = \"10 seconds\"\nmax_future = \"5 minutes\"\nidle_after = \"1 minute\"\nfiles",
+    ),
+    (
+        "weight = \"double\"",
+        "weight = { type = \"varchar\", kafka = \"key\" }",
+    ),
+    (
+        "columns = { currency = \"varchar\", rate = \"decimal(8,4)\" }",
+        "columns = { currency = { type = \"varchar\", kafka = \"key\" }, rate = \"decimal(8,4)\" }",
+    ),
+    (
+        "paths = [\"dims/regions.csv\"] }",
+        "paths = [\"dims/regions.csv\"] }\nkafka = { brokers = \"b\", topics = [\"t\"] }",
+    ),
+];

@@ -1,0 +1,197 @@
+//! Clients of Kafka as caudal makes them, and their errors in its words.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::job::plan::KafkaSource;
+use crate::job::secrets::masked;
+
+/// What went wrong with Kafka.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum KafkaError {
+    /// The client library refuses an option.
+    #[error(
+        "{owner}: option {option} = {value}: {problem}\n  expected: an option of librdkafka with a value it takes\n  now: nothing starts\n  hint: its options are listed in librdkafka's CONFIGURATION.md"
+    )]
+    Option {
+        /// The source.
+        owner: String,
+        /// The option.
+        option: String,
+        /// Its value; masked where it is secret.
+        value: String,
+        /// Why.
+        problem: String,
+    },
+    /// No broker answers.
+    #[error(
+        "{owner}: no broker of {brokers} answers: {problem}\n  expected: a Kafka broker there within {seconds} s\n  now: the job ends; nothing is lost, it goes on where it was when it is started again\n  hint: look whether the broker runs and whether `security.protocol` and credentials in `options` fit its listener"
+    )]
+    Unreachable {
+        /// The source.
+        owner: String,
+        /// Where.
+        brokers: String,
+        /// What the client said last.
+        problem: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// A topic can't be read.
+    #[error(
+        "{owner}: topic {topic}: {problem}\n  expected: a topic that may be read\n  now: the job ends\n  hint: create it, mind its spelling, or allow the job's user to read and describe it"
+    )]
+    Topic {
+        /// The source.
+        owner: String,
+        /// The topic.
+        topic: String,
+        /// What the broker said.
+        problem: String,
+    },
+    /// Messages that were not read are gone.
+    #[error(
+        "{owner}: topic {topic} partition {partition}: the next message to read is {at}, the broker has {low} to {high}: {lost}\n  expected: every message that was not read yet\n  now: the job ends; what was read is committed\n  hint: with on_data_loss = \"earliest\" it goes on with the first message there is and counts those that are gone; a topic made anew wants a new `state`"
+    )]
+    DataLoss {
+        /// The source.
+        owner: String,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset that comes next.
+        at: i64,
+        /// The broker's first offset.
+        low: i64,
+        /// The offset after the broker's last.
+        high: i64,
+        /// What that means.
+        lost: String,
+    },
+    /// The client gave up.
+    #[error("{owner}: reading from Kafka failed: {problem}")]
+    Client {
+        /// The source.
+        owner: String,
+        /// What it said.
+        problem: String,
+    },
+}
+
+/// Keeps what the client said last.
+#[derive(Debug, Default)]
+pub(super) struct Heard(Mutex<Option<String>>);
+
+impl Heard {
+    /// What it said last, in words.
+    pub(super) fn last(&self) -> Option<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn hear(&self, words: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words.to_owned());
+    }
+}
+
+/// Takes what the client says of itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Context(pub(super) Arc<Heard>);
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let action = "kafka-client";
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => tracing::warn!(action, facility, "{message}"),
+            _ => tracing::debug!(action, facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        // Where a partition is read to its end is no error, and is told by polling.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
+        self.0.hear(reason);
+        tracing::warn!(action = "kafka-client", error = %error, "{reason}");
+    }
+}
+
+impl ConsumerContext for Context {}
+
+/// A consumer of its own partitions: none of a group's, no offset kept by the client, committed messages only.
+pub(super) fn consumer(
+    owner: &str,
+    kafka: &KafkaSource,
+) -> Result<(BaseConsumer<Context>, Arc<Heard>), KafkaError> {
+    let mut config = ClientConfig::new();
+    // What the job may say otherwise.
+    for (option, value) in [
+        ("client.id", "caudal"),
+        ("queued.max.messages.kbytes", "16384"),
+        ("fetch.wait.max.ms", "100"),
+        ("reconnect.backoff.max.ms", "2000"),
+        ("check.crcs", "true"),
+    ] {
+        config.set(option, value);
+    }
+    for (option, value) in &kafka.options {
+        config.set(option, value);
+    }
+    // What it may not: positions are bound by epochs, and nothing else.
+    for (option, value) in [
+        ("bootstrap.servers", kafka.brokers.as_str()),
+        ("group.id", kafka.group.as_deref().unwrap_or("caudal")),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("auto.offset.reset", "error"),
+        ("isolation.level", "read_committed"),
+        ("enable.partition.eof", "true"),
+        ("allow.auto.create.topics", "false"),
+    ] {
+        config.set(option, value);
+    }
+    let context = Context::default();
+    let heard = Arc::clone(&context.0);
+    let made = config.create_with_context::<_, BaseConsumer<Context>>(context);
+    made.map(|consumer| (consumer, heard))
+        .map_err(|error| match error {
+            ClientError::ClientConfig(_, problem, option, value) => KafkaError::Option {
+                owner: owner.to_owned(),
+                value: masked(&option, &value).to_owned(),
+                option,
+                problem,
+            },
+            other => KafkaError::Client {
+                owner: owner.to_owned(),
+                problem: other.to_string(),
+            },
+        })
+}
+
+/// What a broker's answer about a topic means, where waiting will not help.
+pub(super) fn refusal(code: RDKafkaErrorCode) -> Option<&'static str> {
+    match code {
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+            Some("there is none of this name")
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed => Some("the job's user may not read it"),
+        RDKafkaErrorCode::GroupAuthorizationFailed => {
+            Some("the job's user may not use the group that positions are told to")
+        }
+        RDKafkaErrorCode::InvalidTopic => Some("the broker takes this for no name of a topic"),
+        _ => None,
+    }
+}

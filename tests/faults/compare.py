@@ -1,0 +1,59 @@
+"""compare.py FAULTY QUIET SENT...: what two runs over one topic made visible, by DuckDB over the folders that people read.
+
+Every message is one row: clean, dropped by the job's rule (reckoned here again), or refused; none is missing, none is there twice.
+Both runs have the same rows, refused rows, windows and verdicts, each as a multiset.
+"""
+import sys
+import duckdb
+
+faulty, quiet = sys.argv[1:3]
+sent = [int(count) for count in sys.argv[3:]]
+db = duckdb.connect()
+
+
+def table(root, sink):
+    return f"read_parquet('{root}/{sink}/**/*.parquet', hive_partitioning = true, union_by_name = true)"
+
+
+def one(query):
+    return db.execute(query).fetchone()
+
+
+def check(what, got, expected):
+    if got != expected:
+        sys.exit(f"{what}: {got}, expected {expected}")
+
+
+# Independent of the engine: which messages are faulty, and which the rule drops.
+bad = sum(1 for partition, count in enumerate(sent) for number in range(count) if number % 50 == 7)
+regions = "NSEW"
+dropped = sum(
+    1
+    for partition, count in enumerate(sent)
+    for number in range(count)
+    if number % 50 != 7 and regions[(number * 7 + partition) % 4] == "E" and number % 97 == 0
+)
+for name, root in (("with faults", faulty), ("quiet", quiet)):
+    rows, distinct = one(f"select count(*), count(distinct (part, number)) from {table(root, 'rows')}")
+    refused, places = one(f'select count(*), count(distinct ("partition", "offset")) from {table(root, "refused")}')
+    check(f"{name}: rows that are there twice", rows - distinct, 0)
+    check(f"{name}: refused rows that are there twice", refused - places, 0)
+    check(f"{name}: refused rows", refused, bad)
+    check(f"{name}: rows", rows, sum(sent) - bad - dropped)
+    moved = one(f"select count(*) from {table(root, 'rows')} where part <> at_partition or number <> at_offset")[0]
+    check(f"{name}: rows at another place than they were sent to", moved, 0)
+    amount = one(f"select sum(amount) from {table(root, 'rows')}")[0]
+    print(f"{name}: {rows} rows, {refused} refused, {dropped} dropped, amount {amount}")
+
+for sink, columns in (
+    ("rows", "*"),
+    ("refused", '* exclude ("epoch")'),
+    ("minutes", "*"),
+    ("verdicts", '* exclude ("epoch")'),
+):
+    ours, theirs = (f"select {columns} from {table(root, sink)}" for root in (faulty, quiet))
+    more = one(f"select count(*) from (({ours}) except all ({theirs}))")[0]
+    less = one(f"select count(*) from (({theirs}) except all ({ours}))")[0]
+    both = one(f"select count(*) from ({theirs})")[0]
+    check(f"{sink}: rows that only one run has", (more, less), (0, 0))
+    print(f"{sink}: {both} rows are equal")

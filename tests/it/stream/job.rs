@@ -1,0 +1,259 @@
+//! A continuous job in a folder of its own, and a process that runs it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::kafka::broker::Broker;
+use crate::tables::{self, Row};
+
+/// How long anything may take: many times what it takes on a busy machine.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// How often something is looked at that changes.
+const LOOK: Duration = Duration::from_millis(20);
+
+const JOB: &str = r#"
+format = 1
+[job]
+name = "sales"
+key = ["region"]
+epoch = "20 ms"
+checkpoint = "100 ms"
+join_timeout = "20 s"
+output = "out"
+[sources.sales]
+event_time = "ts"
+disorder = "10 seconds"
+idle_after = "10 minutes"
+kafka = { brokers = "BROKERS", topics = ["TOPIC"] }
+json = {}
+[sources.sales.columns]
+id = "bigint not null"
+ts = "timestamp not null"
+region = "varchar not null"
+amount = "decimal(12,2) not null"
+[windows.minute]
+per = ["region"]
+length = "1 minute"
+[windows.minute.statistics]
+rows = "count(*)"
+[sinks.rows]
+files = { path = "rows" }
+parquet = {}
+[sinks.refused]
+from = "refused"
+files = { path = "refused" }
+parquet = {}
+[sinks.minutes]
+from = "windows.minute"
+files = { path = "minutes" }
+parquet = {}
+[sinks.verdicts]
+from = "verdicts"
+files = { path = "verdicts" }
+parquet = {}
+"#;
+
+/// The job.
+pub(super) struct Job {
+    folder: tempfile::TempDir,
+}
+
+impl Job {
+    /// The plain one over a topic.
+    pub(super) fn new(broker: &Broker, topic: &str) -> Self {
+        Self::with(broker, topic, |text| text)
+    }
+
+    /// One that is written otherwise.
+    pub(super) fn with(broker: &Broker, topic: &str, change: impl Fn(String) -> String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = JOB
+            .replace("BROKERS", broker.addresses())
+            .replace("TOPIC", topic);
+        fs::write(folder.path().join("job.toml"), change(text)).unwrap();
+        Self { folder }
+    }
+
+    /// Writes its file anew.
+    pub(super) fn rewrite(&self, change: impl Fn(String) -> String) {
+        let file = self.folder.path().join("job.toml");
+        fs::write(&file, change(fs::read_to_string(&file).unwrap())).unwrap();
+    }
+
+    fn caudal(&self, command: &str) -> Command {
+        let mut caudal = Command::new(env!("CARGO_BIN_EXE_caudal"));
+        caudal
+            .arg(command)
+            .arg(self.folder.path().join("job.toml"))
+            .env_remove("CAUDAL_STATUS_TOKEN");
+        caudal
+    }
+
+    /// What `caudal epochs --json` says; nothing while there is no journal.
+    fn epochs(&self) -> Option<Value> {
+        let output = self.caudal("epochs").arg("--json").output().unwrap();
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// Waits until something holds.
+    pub(super) fn await_that(&self, what: &str, patience: Duration, is: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + patience;
+        while !is(self) {
+            let said = self.epochs();
+            assert!(Instant::now() < deadline, "{what}: {said:?}");
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits until what stands before these offsets is visible, of each partition.
+    pub(super) fn await_positions(&self, wanted: &[i64]) {
+        self.await_that(&format!("{wanted:?} is not committed"), DEADLINE, |job| {
+            let Some(said) = job.epochs() else {
+                return false;
+            };
+            let is_read = |(partition, wanted): (usize, &i64)| {
+                said["partitions"].as_array().unwrap().iter().any(|known| {
+                    known["partition"]["partition"].as_u64() == u64::try_from(partition).ok()
+                        && known["to"].as_i64() == Some(*wanted)
+                })
+            };
+            said["committed"] == said["checkpoint"] && wanted.iter().enumerate().all(is_read)
+        });
+    }
+
+    /// Waits until as many rows are visible.
+    pub(super) fn await_rows(&self, rows: usize) {
+        self.await_that("rows are missing", DEADLINE, |job| {
+            job.rows("rows").len() >= rows
+        });
+    }
+
+    /// Waits until an epoch later than those now is bound; gives it.
+    pub(super) fn await_epoch(&self) -> u64 {
+        let bound = || self.epochs().and_then(|said| said["bound"].as_u64());
+        let before = bound();
+        self.await_that("no epoch is bound", DEADLINE, |_| bound() > before);
+        bound().unwrap()
+    }
+
+    /// What is visible of a sink.
+    pub(super) fn rows(&self, sink: &str) -> Vec<Row> {
+        tables::read(&self.folder.path().join("out").join(sink))
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("out/_caudal/state")
+    }
+
+    /// Changes a byte of the newest checkpoint's state.
+    pub(super) fn break_newest_state(&self) {
+        let folders = fs::read_dir(self.state().join("checkpoints")).unwrap();
+        let newest = folders.map(|entry| entry.unwrap().path()).max().unwrap();
+        let files = fs::read_dir(newest).unwrap();
+        let file = files.map(|entry| entry.unwrap().path()).min().unwrap();
+        let mut bytes = fs::read(&file).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        fs::write(file, bytes).unwrap();
+    }
+
+    /// Takes the state folder away.
+    pub(super) fn remove_state(&self) {
+        fs::remove_dir_all(self.state()).unwrap();
+    }
+}
+
+/// A process that runs a job.
+pub(super) struct Running<'job> {
+    job: &'job Job,
+    child: Option<Child>,
+    told: String,
+}
+
+impl<'job> Running<'job> {
+    /// Starts it, and waits until it has claimed the job.
+    pub(super) fn start(job: &'job Job, workers: usize) -> Self {
+        let generation = || job.epochs().and_then(|said| said["generation"].as_u64());
+        let before = generation();
+        let mut running = Self::start_only(job, workers);
+        let deadline = Instant::now() + DEADLINE;
+        while generation() == before {
+            let child = running.child.as_mut().unwrap();
+            if child.try_wait().unwrap().is_some() || Instant::now() > deadline {
+                let output = running.child.take().unwrap().wait_with_output().unwrap();
+                panic!(
+                    "it does not begin: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
+            }
+            std::thread::sleep(LOOK);
+        }
+        running
+    }
+
+    /// Starts it.
+    pub(super) fn start_only(job: &'job Job, workers: usize) -> Self {
+        let child = job
+            .caudal("run")
+            .args(["-w", &workers.to_string(), "--quiet", "--json"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            job,
+            child: Some(child),
+            told: String::new(),
+        }
+    }
+
+    /// Asks the job to commit what it has and end; gives its summary.
+    pub(super) fn stop(mut self) -> Value {
+        let stop = self.job.caudal("stop").output().unwrap();
+        assert!(
+            stop.status.success(),
+            "{}",
+            String::from_utf8_lossy(&stop.stderr)
+        );
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {told}", output.status);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"))
+    }
+
+    /// Waits for its end, with this exit code and these words.
+    pub(super) fn ends_with(&mut self, code: i32, words: &[&str]) {
+        let child = self.child.take().expect("it ends once");
+        let output = child.wait_with_output().unwrap();
+        self.told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{}", self.told);
+        for words in words {
+            assert!(
+                self.told.contains(words),
+                "{words:?} is not in:\n{}",
+                self.told
+            );
+        }
+    }
+
+    /// What it told, when it has ended.
+    pub(super) fn told(&self) -> &str {
+        &self.told
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // Nothing is left of one whose test has failed.
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
