@@ -141,6 +141,8 @@ pub(super) fn consumer(
     for (option, value) in [
         ("client.id", "caudal"),
         ("queued.max.messages.kbytes", "16384"),
+        // A second by default, in which a reader that has emptied its queue would stand still.
+        ("fetch.queue.backoff.ms", "5"),
         ("fetch.wait.max.ms", "100"),
         ("reconnect.backoff.max.ms", "2000"),
         ("check.crcs", "true"),
