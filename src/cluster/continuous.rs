@@ -14,12 +14,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::frame::{Begin, Resumed};
-use super::life::{Life, Resume, Told};
+use super::life::{Life, Resume, Told, lock};
 use super::outcome::{Outcome, Phase, RunOptions};
 use super::run::{Input, interval};
 use super::start::{Ended, MARK, Others, execute, load, staged_files};
@@ -65,8 +65,7 @@ pub(super) fn lead(
     options.observer.watch_budget(&budget);
     let store: Arc<dyn epoch::Store> = Arc::new(LocalStore::open(&continuous.state)?);
     epoch::probe(&*store)?;
-    refuse_running(plan, &Journal::open(Arc::clone(&store))?.history)?;
-    let opened = Journal::open(store)?;
+    let opened = open_journal(plan, &store)?;
     fits(plan, &opened.history)?;
     let chain = Chain::open(&plan.output, &plan.name, &plan.sinks)?;
     if opened.history.is_new() && chain.committed().is_some() {
@@ -76,10 +75,7 @@ pub(super) fn lead(
         });
     }
     let (journal, history) = opened.claim(Claim {
-        processes: options
-            .cluster
-            .as_ref()
-            .map_or(1, |cluster| cluster.addresses.len()),
+        processes: options.processes(),
         workers: options.workers,
         address: options.observer.served_at(),
         nonce: nonce(options),
@@ -112,7 +108,7 @@ pub(super) fn lead(
         replay: false,
         stage: Some(format!("life-{generation:08}")),
         mark: format!("{generation} {}", std::process::id()),
-        partitioned: lookup::partitioned(plan, &references, processes(options)),
+        partitioned: lookup::partitioned(plan, &references, options.processes()),
         resumed: Some(resumed),
     };
     if let Some(others) = &others {
@@ -180,13 +176,6 @@ pub(super) fn lead(
     Ok(Ended::Led(Box::new(outcome)))
 }
 
-fn processes(options: &RunOptions) -> usize {
-    options
-        .cluster
-        .as_ref()
-        .map_or(1, |cluster| cluster.addresses.len())
-}
-
 /// A word that no other claim has; it begins with the launch's, where there is one.
 fn nonce(options: &RunOptions) -> String {
     let mut bytes = [0; 16];
@@ -213,21 +202,23 @@ fn fits(plan: &Plan, history: &History) -> Result<(), RunError> {
     }
 }
 
-/// A life that is at work is not taken over from by accident. One whose process is gone or stands still does not answer.
-fn refuse_running(plan: &Plan, history: &History) -> Result<(), RunError> {
-    let claim = history.claim.as_ref().filter(|_| history.drained.is_none());
-    let Some(address) = claim.and_then(|claim| claim.address.clone()) else {
-        return Ok(());
-    };
-    let Ok(at) = address.parse() else {
-        return Ok(());
-    };
+/// Reads the journal, unless a life of the job is at work: it is not taken over from by accident. One that commits what it has and
+/// ends is waited for; one whose process is gone or stands still does not answer.
+fn open_journal(plan: &Plan, store: &Arc<dyn epoch::Store>) -> Result<epoch::Opened, RunError> {
     let since = Instant::now();
     loop {
+        let opened = Journal::open(Arc::clone(store))?;
+        let history = &opened.history;
+        let claim = history.claim.as_ref().filter(|_| history.drained.is_none());
+        let Some(address) = claim.and_then(|claim| claim.address.clone()) else {
+            return Ok(opened);
+        };
+        let Ok(at) = address.parse() else {
+            return Ok(opened);
+        };
         let own = format!("{} {} ", plan.name, history.generation);
         let answer = client::get_within(at, "/life", None, ALIVE);
         match answer.as_ref().map(|answer| answer.body.strip_prefix(&own)) {
-            // One that commits what it has and ends is waited for.
             Ok(Some("ends\n")) if since.elapsed() < plan.join_timeout => {
                 std::thread::sleep(LOOK);
             }
@@ -238,7 +229,7 @@ fn refuse_running(plan: &Plan, history: &History) -> Result<(), RunError> {
                     address,
                 });
             }
-            _ => return Ok(()),
+            _ => return Ok(opened),
         }
     }
 }
@@ -336,29 +327,19 @@ fn resume(
 
 /// What asks for partitions of each source.
 fn discoveries(plan: &Plan, resume: &Resume) -> Result<Vec<Discovery>, RunError> {
-    let known: BTreeSet<Partition> = positions(resume)
-        .into_iter()
-        .map(|moved| moved.partition)
-        .collect();
+    let replayed = resume.replay.iter().flat_map(|binding| &binding.moved);
+    let known = resume.partitions.iter().chain(replayed);
+    let known: BTreeSet<&Partition> = known.map(|moved| &moved.partition).collect();
     let mut discoveries = Vec::new();
     for source in &plan.sources {
         if let Transport::Kafka(kafka) = &source.transport {
-            let of_source = known.iter().filter(|known| known.source == source.name);
-            let made = Discovery::new(&source.name, kafka, of_source.cloned().collect());
+            let known = known.iter().filter(|known| known.source == source.name);
+            let known = known.map(|known| Partition::clone(known)).collect();
+            let made = Discovery::new(&source.name, kafka, known);
             discoveries.push(made.map_err(crate::sources::SourceError::from)?);
         }
     }
     Ok(discoveries)
-}
-
-/// Where each partition stands when all bindings have been read again.
-fn positions(resume: &Resume) -> Vec<Moved> {
-    let mut at: BTreeMap<Partition, Moved> = BTreeMap::new();
-    let replayed = resume.replay.iter().flat_map(|binding| &binding.moved);
-    for moved in resume.partitions.iter().chain(replayed) {
-        at.insert(moved.partition.clone(), moved.clone());
-    }
-    at.into_values().collect()
 }
 
 /// Finds new partitions, and holds the known ones against what the brokers have.
@@ -532,20 +513,9 @@ fn keep_journal(
 ) -> Result<(), RunError> {
     let mut waiting: Vec<Binding> = Vec::new();
     let mut since: Option<Instant> = None;
-    // Where each partition is, by the bindings that came.
-    let mut at = BTreeMap::new();
-    for moved in positions(&life.resume) {
-        at.insert(moved.partition.clone(), moved);
-    }
     let replayed = life.resume.replay.last();
-    let mut last = Binding {
-        epoch: replayed.map_or(life.resume.epoch, |binding| binding.epoch),
-        generation: life.generation,
-        now: replayed.map_or(life.resume.now, |binding| binding.now),
-        watermark: replayed.map_or(life.resume.watermark, |binding| binding.watermark),
-        moved: Vec::new(),
-    };
-    // What each checkpoint epoch has to remember of the bindings up to it.
+    run.observer
+        .bound(replayed.map_or(life.resume.epoch, |binding| binding.epoch));
     loop {
         let patience = match since {
             Some(since) => EMPTY_WAIT.saturating_sub(since.elapsed()),
@@ -560,10 +530,7 @@ fn keep_journal(
             match told {
                 Told::Bound(binding) => {
                     is_due |= !binding.is_empty();
-                    for moved in &binding.moved {
-                        at.insert(moved.partition.clone(), moved.clone());
-                    }
-                    last = binding.clone();
+                    run.observer.bound(binding.epoch);
                     since.get_or_insert_with(Instant::now);
                     waiting.push(binding);
                 }
@@ -577,8 +544,6 @@ fn keep_journal(
             lock(journal).append(Record::Bindings(bindings))?;
             since = None;
         }
-        life.at(at.values().cloned().collect());
-        run.observer.bound(last.epoch);
         for (epoch, notes) in staged {
             let (binding, partitions) = life.take_checkpoint(epoch).expect("it was bound before");
             drop(commits.send(ToCommit {
@@ -670,41 +635,41 @@ impl Committer {
         let ToCommit {
             binding,
             partitions,
-            mut notes,
+            notes,
         } = commit;
         let plan = &self.run.plan;
-        let mut state: Vec<StateFile> = Vec::new();
-        notes.retain(|note| match note {
-            Note::State(file) => {
-                state.push(file.clone());
-                false
-            }
-            _ => true,
-        });
+        let mut state: Vec<StateFile> = notes
+            .iter()
+            .filter_map(|note| match note {
+                Note::State(file) => Some(file.clone()),
+                _ => None,
+            })
+            .collect();
         state.sort_by(|a, b| a.path.cmp(&b.path));
         let mut outcome = Outcome::default();
         epoch::decide(plan, &notes, false, &mut outcome);
-        let stopped = stopped(&notes);
-        if let Some(words) = stopped {
+        if !outcome.stopped.is_empty() {
+            let words = outcome.stopped.join("\n");
             return Err(RunError::Stopped { words });
         }
         let staged = staged_files(plan, notes, &mut outcome);
         self.totals.add(&outcome);
         let to = binding.epoch;
+        let totals = serde_json::to_value(&self.totals).expect("totals are JSON");
         lock(&self.journal).append(Record::Checkpoint(Checkpoint {
             epoch: to,
             generation: self.life.generation,
             now: binding.now,
             watermark: binding.watermark,
             partitions,
-            state: state.clone(),
-            totals: serde_json::to_value(&self.totals).expect("totals are JSON"),
+            state,
+            totals: totals.clone(),
         }))?;
         self.chain.commit(Commit {
             interval: interval(self.staged_from),
             to,
             files: staged,
-            summary: serde_json::to_value(&self.totals).expect("totals are JSON"),
+            summary: totals,
             checkpoint: serde_json::json!({ "epoch": to }),
         })?;
         self.staged_from = to;
@@ -728,22 +693,4 @@ impl Committer {
         )?;
         Ok(())
     }
-}
-
-/// What a rule that stops the job has found, in words.
-fn stopped(notes: &[Note]) -> Option<String> {
-    let stopped = notes.iter().find_map(|note| match note {
-        Note::Rows(counts) => counts.stopped_by_rule.iter().next(),
-        _ => None,
-    });
-    stopped.map(|(rule, stopped)| {
-        format!(
-            "rules.{rule}: {} rows failed, and the rule stops the job; the first: {}",
-            stopped.rows, stopped.first
-        )
-    })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,13 @@
 //! One life of a continuous job: from where it goes on, and what its threads hand to each other.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 
-use crate::epoch::{Binding, Moved, Partition};
+use crate::epoch::{Binding, Moved};
 use crate::record::{Epoch, Note};
+use crate::sources::Found;
 
 /// From where a life goes on; decided by process 0 when it has claimed it.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,33 +48,21 @@ pub struct Life {
     /// From where it goes on.
     pub resume: Resume,
     /// Partitions that were found, and where they begin; not yet in an epoch.
-    found: Mutex<Vec<(Partition, i64)>>,
+    found: Mutex<Vec<Found>>,
     stop: AtomicBool,
-    checkpoint: AtomicBool,
-    replayed: AtomicU64,
     told: Mutex<Sender<Told>>,
     /// For each checkpoint epoch that is not committed its binding, and every partition as it was then.
     checkpoints: Mutex<BTreeMap<Epoch, (Binding, Vec<Moved>)>>,
-    /// How far each partition is, by the last binding.
-    positions: Mutex<Vec<Moved>>,
 }
 
 impl Life {
     /// A life that goes on from `resume` and tells `told` what it decides.
-    pub fn new(
-        generation: u64,
-        resume: Resume,
-        found: Vec<(Partition, i64)>,
-        told: Sender<Told>,
-    ) -> Self {
+    pub fn new(generation: u64, resume: Resume, found: Vec<Found>, told: Sender<Told>) -> Self {
         Self {
             generation,
-            positions: Mutex::new(resume.partitions.clone()),
             resume,
             found: Mutex::new(found),
             stop: AtomicBool::new(false),
-            checkpoint: AtomicBool::new(false),
-            replayed: AtomicU64::new(0),
             told: Mutex::new(told),
             checkpoints: Mutex::default(),
         }
@@ -100,29 +89,14 @@ impl Life {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Asks for a checkpoint with the next epoch.
-    pub fn ask_for_checkpoint(&self) {
-        self.checkpoint.store(true, Ordering::Release);
-    }
-
-    /// Whether a checkpoint was asked for; asked once.
-    pub fn take_checkpoint_request(&self) -> bool {
-        self.checkpoint.swap(false, Ordering::AcqRel)
-    }
-
     /// Partitions that were found, for the next epoch.
-    pub fn add_found(&self, found: Vec<(Partition, i64)>) {
+    pub fn add_found(&self, found: Vec<Found>) {
         lock(&self.found).extend(found);
     }
 
     /// The partitions that were found since.
-    pub fn take_found(&self) -> Vec<(Partition, i64)> {
+    pub fn take_found(&self) -> Vec<Found> {
         std::mem::take(&mut lock(&self.found))
-    }
-
-    /// Says that an epoch was read again as it was bound.
-    pub fn replayed(&self, epoch: Epoch) {
-        self.replayed.store(epoch, Ordering::Release);
     }
 
     /// Hands a binding to the journal's thread.
@@ -134,18 +108,9 @@ impl Life {
     pub fn tell(&self, told: Told) {
         drop(lock(&self.told).send(told));
     }
-
-    /// How far each partition is.
-    pub fn positions(&self) -> Vec<Moved> {
-        lock(&self.positions).clone()
-    }
-
-    /// Says how far each partition is.
-    pub fn at(&self, positions: Vec<Moved>) {
-        *lock(&self.positions) = positions;
-    }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// A lock whose holder panicked is taken all the same: the panic ends the process.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -38,6 +38,12 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
+    /// Number of processes.
+    pub fn processes(&self) -> usize {
+        let cluster = self.cluster.as_ref();
+        cluster.map_or(1, |cluster| cluster.addresses.len())
+    }
+
     /// One worker in one process, all input, nobody told.
     pub fn new(plan: &Arc<Plan>) -> Self {
         let progress = Arc::default();
@@ -252,6 +258,8 @@ pub struct Outcome {
     pub duplicates: Vec<DuplicatesSummary>,
     /// Verdicts by check and status.
     pub verdicts: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What rules that stop the run have found, in words; part of `failures`, too.
+    pub stopped: Vec<String>,
     /// Why the run counts as failed, in words, the worst of each check; none: it is good.
     pub failures: Vec<String>,
     /// What each sink holds, in the order of the job file. Where the run failed it was thrown away.

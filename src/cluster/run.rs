@@ -257,10 +257,7 @@ impl Run {
             feed,
             own,
             budget: Arc::clone(budget),
-            processes: options
-                .cluster
-                .as_ref()
-                .map_or(1, |cluster| cluster.addresses.len()),
+            processes: options.processes(),
             partitioned: begin.partitioned.clone(),
             shared: plan
                 .lookups

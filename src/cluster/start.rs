@@ -196,17 +196,13 @@ fn attempt(
         .collect();
     let staging = root.as_ref().map(|root| root.stage()).transpose()?;
     let now = epoch::wall_time();
-    let processes = options
-        .cluster
-        .as_ref()
-        .map_or(1, |cluster| cluster.addresses.len());
     let begin = Begin {
         now,
         as_of: options.as_of,
         replay: options.replay,
         stage: staging.as_ref().map(|staging| staging.id.clone()),
         mark: format!("{now} {}", std::process::id()),
-        partitioned: lookup::partitioned(plan, &input.references, processes),
+        partitioned: lookup::partitioned(plan, &input.references, options.processes()),
         resumed: None,
     };
     if let Some(others) = &others {

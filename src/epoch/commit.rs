@@ -61,7 +61,7 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
     }
     for (rule, stopped) in &rows.stopped_by_rule {
         let place = &stopped.first;
-        outcome.failures.push(if stopped.rows == 1 {
+        outcome.stopped.push(if stopped.rows == 1 {
             format!("rules.{rule}: 1 row failed, and the rule stops the run: {place}")
         } else {
             let rows = stopped.rows;
@@ -70,6 +70,7 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
             )
         });
     }
+    outcome.failures.extend(outcome.stopped.iter().cloned());
     if !replay && too_much_refused(rows.refused, rows.rows_in, plan.max_refused) {
         outcome.failures.push(format!(
             "{} of {} rows were refused, more than max_refused = {} %",

@@ -13,7 +13,7 @@
 //! its [`super::Control::Open`], and that is made of bindings alone.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +32,7 @@ use super::bind::Binder;
 use super::control::{Answer, Assigned, Control, Opening};
 use crate::cluster::{Life, Run};
 use crate::record::Epoch;
+use crate::sources::Found;
 
 /// Epochs that may be open beyond the one that all rows have passed.
 const EPOCHS_AHEAD: u64 = 3;
@@ -59,8 +60,8 @@ struct Coordinator {
     binder: Binder,
     state: State,
     replay: VecDeque<Binding>,
-    /// Bindings that are being read again, by epoch.
-    replayed: BTreeMap<Epoch, Binding>,
+    /// The binding of the open epoch, where it is read again.
+    again: Option<Binding>,
     /// Answers for the epoch that is to be bound.
     answers: Vec<Answer>,
     /// Partitions that became known with the open epoch.
@@ -104,7 +105,7 @@ impl Coordinator {
             binder,
             state: State::Ready,
             replay: resume.replay.clone().into(),
-            replayed: BTreeMap::new(),
+            again: None,
             answers: Vec::new(),
             numbered: found.len(),
             found,
@@ -120,52 +121,37 @@ impl Coordinator {
     /// What the next epoch is opened with.
     fn open(&mut self, checkpoint: Duration) -> Opening {
         let epoch = self.binder.epoch() + 1;
-        let again = self.replay.pop_front();
+        self.again = self.replay.pop_front();
         // Those known at the start of this life are in its first opening already.
         let mut known = std::mem::take(&mut self.found);
         let resumed = known.len();
-        let number = |numbered: &mut usize| {
-            *numbered += 1;
-            *numbered - 1
-        };
-        match &again {
+        let found: Vec<Found> = match &self.again {
             Some(binding) => {
-                for moved in &binding.moved {
-                    let is_new = !self.binder.knows(&moved.partition)
-                        && !known.iter().any(|known| known.partition == moved.partition);
-                    if is_new {
-                        known.push(Assigned {
-                            number: number(&mut self.numbered),
-                            partition: moved.partition.clone(),
-                            at: moved.from,
-                            newest: None,
-                        });
-                    }
-                }
+                let moved = binding.moved.iter();
+                moved
+                    .map(|moved| (moved.partition.clone(), moved.from))
+                    .collect()
             }
-            None => {
-                for (partition, at) in self.life.take_found() {
-                    if !self.binder.knows(&partition) {
-                        known.push(Assigned {
-                            number: number(&mut self.numbered),
-                            partition,
-                            at,
-                            newest: None,
-                        });
-                    }
-                }
+            None => self.life.take_found(),
+        };
+        for (partition, at) in found {
+            if !self.binder.knows(&partition) {
+                known.push(Assigned {
+                    number: self.numbered,
+                    partition,
+                    at,
+                    newest: None,
+                });
+                self.numbered += 1;
             }
         }
         self.found = known[resumed..].to_vec();
-        let is_replay = again.is_some();
-        let replay = again.as_ref().map(|binding| binding.moved.clone());
-        self.replayed
-            .extend(again.map(|binding| (binding.epoch, binding)));
+        let replay = self.again.as_ref().map(|binding| binding.moved.clone());
+        let is_replay = replay.is_some();
         self.is_last = !is_replay && self.life.is_to_stop();
         let since = self.checkpointed.elapsed();
-        let is_due = since >= checkpoint
-            && (self.is_dirty || since >= checkpoint * IDLE_CHECKPOINTS)
-            || self.life.take_checkpoint_request();
+        let is_due =
+            since >= checkpoint && (self.is_dirty || since >= checkpoint * IDLE_CHECKPOINTS);
         let checkpoint = !is_replay && (is_due || self.is_last);
         self.is_checkpoint = checkpoint;
         if checkpoint {
@@ -184,11 +170,9 @@ impl Coordinator {
 
     /// Binds the epoch by all answers.
     fn bind(&mut self, answers: Vec<Answer>) {
-        let epoch = self.binder.epoch() + 1;
         let found = std::mem::take(&mut self.found);
-        if let Some(binding) = self.replayed.remove(&epoch) {
+        if let Some(binding) = self.again.take() {
             self.binder.replay(&binding);
-            self.life.replayed(epoch);
             self.is_dirty = true;
         } else {
             let before = self.binder.watermark();
