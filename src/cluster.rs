@@ -40,7 +40,7 @@ pub use interrupt::Interrupt;
 pub use life::{Life, Resume, Told};
 pub use outcome::RunOptions;
 pub use replay::ReplayError;
-pub use run::{OwnFeed, Run, RunError};
+pub use run::{OwnFeed, Run, RunError, Seen};
 pub use start::{Ended, run};
 
 /// This process among several.

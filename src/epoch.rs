@@ -27,7 +27,7 @@ pub use coordinate::{Coordinated, bind, clock};
 pub use gather::gather;
 pub use journal::{
     Claim, Drained, History, Journal, JournalError, LocalStore, Opened, PlanText, Record, Store,
-    probe,
+    look_at_journal, probe,
 };
 pub use totals::Totals;
 pub use verdicts::verdict_notes;

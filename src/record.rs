@@ -26,7 +26,7 @@ pub use fault::{Fault, Site};
 pub use kept::{Kept, KeptHeader, KeptLine, KeptLines, KeptReason, Kind, Raw};
 pub use lease::{Budget, Lease};
 pub use note::{DuplicateCounts, Failure, Note, Repeat, RowCounts, Stopped};
-pub use shown::shown;
+pub use shown::{shown, shown_time};
 
 /// The dataflow's time: a closed set of input, opened in order, committed once.
 ///

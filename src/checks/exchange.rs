@@ -29,7 +29,7 @@ use super::wire::{Records, Update};
 /// Partials that are sent together: some 70 KB, so that the head and timely's own work are spread over many.
 const TOGETHER: usize = 512;
 
-/// Which worker has the state of a segment.
+/// Which worker has what belongs to a segment.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Placement {
     /// The owner of its bin.
@@ -39,27 +39,24 @@ pub(super) enum Placement {
 }
 
 impl Placement {
-    /// The worker, of `peers`.
-    pub(super) fn owner(self, segment: &Segment, peers: usize) -> usize {
-        match self {
-            Self::BySegment => exchange::table(peers)[exchange::bin(segment.placement())],
+    /// The worker of a segment, among `peers`.
+    pub(super) fn among(self, peers: usize) -> impl Fn(&Segment) -> usize + 'static {
+        let owners = exchange::table(peers);
+        move |segment| match self {
+            Self::BySegment => owners[exchange::bin(segment.placement())],
             Self::OnOne => 0,
         }
     }
 }
 
-/// Brings all partials of a segment to one worker, one difference for each epoch and window.
-pub fn by_segment(partials: Partials<'_>, codec: PartialsCodec) -> Partials<'_> {
-    let peers = partials.inner.scope().peers();
-    let owners = exchange::table(peers);
-    consolidate(partials, codec, move |(segment, _)| {
-        owners[exchange::bin(segment.placement())]
-    })
-}
-
-/// Brings all partials to one worker, one difference for each epoch and segment.
-pub fn on_one_worker(partials: Partials<'_>, codec: PartialsCodec) -> Partials<'_> {
-    consolidate(partials, codec, |_| 0)
+/// Brings all partials of a segment to its worker, one difference for each epoch and window.
+pub(super) fn meet(
+    partials: Partials<'_>,
+    codec: PartialsCodec,
+    placement: Placement,
+) -> Partials<'_> {
+    let owner = placement.among(partials.inner.scope().peers());
+    consolidate(partials, codec, move |(segment, _)| owner(segment))
 }
 
 fn consolidate(

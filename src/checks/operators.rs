@@ -8,7 +8,10 @@
 //! `reduce` holds a capability for each epoch that has rows and sends its partials when the input has passed the epoch, so
 //! what is exchanged is one difference for each worker, segment and window, never rows. `tally` keeps one capability, moved
 //! along with its input, and spends it when the input has ended: a bounded run closes its windows in the last epoch.
+//! A continuous job keeps state instead (`keep`): windows close as time passes them, epoch by epoch.
 //! A freshness check needs the newest event of *all* segments, so one worker keeps all of its segments; they are few.
+
+mod keep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,19 +25,19 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, Concatenate, Operator};
 use timely::dataflow::{Scope, Stream, StreamVec};
 
-use crate::cluster::{Run, RunError};
-use crate::epoch::{Control, Opening, StateFile, state};
+use crate::cluster::Run;
+use crate::epoch::Control;
 use crate::job::plan::{Measure, Plan};
 use crate::observe::Observer;
 use crate::record::{Batch, Epoch, Note};
 
-use super::exchange::{Placement, by_segment, on_one_worker};
+use super::exchange::{Placement, meet};
 use super::freshness::Freshness;
 use super::layout::Layout;
 use super::reduce::{Group, Reducer};
 use super::stats::Partial;
 use super::tally::Tally;
-use super::value::Segment;
+use keep::{Kind, keep};
 
 /// Partials on their way: the statistics are the difference.
 pub type Partials<'scope> = VecCollection<'scope, Epoch, Group, Partial>;
@@ -62,54 +65,36 @@ pub fn tally<'scope>(
     let plan = &run.plan;
     let mut windows = Vec::with_capacity(plan.windows.len());
     let (mut verdicts, mut notes) = (Vec::new(), Vec::new());
+    let partials = |layout: &Arc<Layout>, placement| {
+        meet(
+            reduce(clean.clone(), layout, run.now),
+            plan.partials,
+            placement,
+        )
+    };
     for index in 0..plan.windows.len() {
         let layout = Arc::new(Layout::of_window(plan, index));
-        let partials = by_segment(reduce(clean.clone(), &layout, run.now), plan.partials);
-        let watched = Watched::new(&layout, &run.observer);
-        if run.resumed.is_some() {
-            let kept = keep(
-                partials,
-                control,
-                run,
-                watched,
-                layout,
-                Placement::BySegment,
-                Of::Windows,
-            );
-            windows.push(kept.windows);
-            verdicts.push(kept.verdicts);
+        let partials = partials(&layout, Placement::BySegment);
+        let (rows, judged) = if run.resumed.is_some() {
+            let kept = keep(partials, control, run, layout, Kind::Windows);
             notes.push(kept.notes);
+            (kept.windows, kept.verdicts)
         } else {
-            let (rows, judged) = tally_window(partials, &layout, &run.observer);
-            windows.push(rows);
-            verdicts.push(judged);
-        }
+            tally_window(partials, &layout, &run.observer)
+        };
+        windows.push(rows);
+        verdicts.push(judged);
     }
     for (layout, freshness) in freshness_checks(plan) {
         let layout = Arc::new(layout);
-        let partials = on_one_worker(reduce(clean.clone(), &layout, run.now), plan.partials);
-        if run.resumed.is_some() {
-            let watched = Watched::new(&layout, &run.observer);
-            let kept = keep(
-                partials,
-                control,
-                run,
-                watched,
-                layout,
-                Placement::OnOne,
-                Of::Freshness(freshness),
-            );
-            verdicts.push(kept.verdicts);
+        let partials = partials(&layout, Placement::OnOne);
+        verdicts.push(if run.resumed.is_some() {
+            let kept = keep(partials, control, run, layout, Kind::Freshness(freshness));
             notes.push(kept.notes);
+            kept.verdicts
         } else {
-            verdicts.push(tally_freshness(
-                partials,
-                &layout,
-                &run.observer,
-                freshness,
-                run.as_of,
-            ));
-        }
+            tally_freshness(partials, &layout, &run.observer, freshness, run.as_of)
+        });
     }
     let scope: Scope<'scope, Epoch> = clean.scope();
     Tallied {
@@ -358,170 +343,6 @@ fn at_the_end(
         }
     });
     (windows, verdicts)
-}
-
-/// What is kept in a continuous job.
-enum Of {
-    /// Windows: closed as the watermark passes their end.
-    Windows,
-    /// The newest event of each segment: judged when its status changes.
-    Freshness(Freshness),
-}
-
-/// Applies partials epoch by epoch, and closes or judges what is due in each; writes the state when a checkpoint epoch has passed.
-///
-/// Partials of an epoch are applied when all of them have come, so that what is closed or written in it holds those of no later one.
-fn keep<'scope>(
-    partials: Partials<'scope>,
-    control: &StreamVec<'scope, Epoch, Control>,
-    run: &Arc<Run>,
-    watched: Watched,
-    layout: Arc<Layout>,
-    placement: Placement,
-    of: Of,
-) -> Kept<'scope> {
-    let scope = partials.inner.scope();
-    let (worker, peers) = (scope.index(), scope.peers());
-    let name = match of {
-        Of::Windows => format!("checks:tally {}", layout.name),
-        Of::Freshness(_) => format!("checks:freshness {}", layout.name),
-    };
-    let state_name = name.replace([':', '/'], " ");
-    let mut builder = OperatorBuilder::new(name, scope);
-    let mut input = builder.new_input(partials.inner, Pipeline);
-    let mut control = builder.new_input(control.clone(), Pipeline);
-    let (windows_output, windows) = builder.new_output::<Batch>();
-    let (verdicts_output, verdicts) = builder.new_output::<Batch>();
-    let (notes_output, notes) = builder.new_output::<Vec<Note>>();
-    let mut outputs = [windows_output, verdicts_output]
-        .map(OutputBuilder::<_, timely::container::CapacityContainerBuilder<Batch>>::from);
-    let mut notes_output =
-        OutputBuilder::<_, timely::container::CapacityContainerBuilder<Vec<Note>>>::from(
-            notes_output,
-        );
-    let run = Arc::clone(run);
-    builder.build(move |capabilities| {
-        drop(capabilities);
-        let mut tally = Tally::new(layout);
-        if let Err(error) = restore(&mut tally, &run, &state_name, |segment| {
-            placement.owner(segment, peers) == worker
-        }) {
-            run.fail(error);
-        }
-        let mut waiting: BTreeMap<Epoch, Vec<(Group, Partial)>> = BTreeMap::new();
-        let mut open: BTreeMap<Epoch, (Opening, [Capability<Epoch>; 3])> = BTreeMap::new();
-        move |frontiers| {
-            input.for_each(|_, updates| {
-                for (group, epoch, partial) in updates.drain(..) {
-                    waiting.entry(epoch).or_default().push((group, partial));
-                }
-            });
-            control.for_each(|capability, said| {
-                for control in said.drain(..) {
-                    if let Control::Open(opening) = control {
-                        let held = [0, 1, 2].map(|output| {
-                            capability
-                                .retain_least(output)
-                                .expect("what is said has a time")
-                        });
-                        open.insert(opening.epoch, (opening, held));
-                    }
-                }
-            });
-            while let Some(entry) = open.first_entry()
-                && !frontiers
-                    .iter()
-                    .any(|frontier| frontier.less_equal(entry.key()))
-            {
-                let (epoch, (opening, held)) = entry.remove_entry();
-                for ((segment, start), partial) in waiting.remove(&epoch).unwrap_or_default() {
-                    tally.apply(segment, start, partial, epoch);
-                }
-                let (closed, judged) = match &of {
-                    Of::Windows => {
-                        let closed = tally.close_until(opening.watermark.unwrap_or(i64::MIN));
-                        (closed.windows, closed.verdicts)
-                    }
-                    Of::Freshness(freshness) => {
-                        (Vec::new(), tally.judge_freshness(freshness, opening.now))
-                    }
-                };
-                for ((batches, output), capability) in [closed, vec![judged]]
-                    .into_iter()
-                    .zip(&mut outputs)
-                    .zip(&held)
-                {
-                    let mut output = output.activate();
-                    let mut session = output.session(capability);
-                    for rows in batches.into_iter().filter(|rows| rows.num_rows() > 0) {
-                        session.give_container(&mut Batch::new(rows, epoch));
-                    }
-                }
-                if opening.checkpoint {
-                    match save(&tally, &run, epoch, &format!("{state_name}-{worker}")) {
-                        Ok(file) => {
-                            let mut output = notes_output.activate();
-                            output.session(&held[2]).give(Note::State(file));
-                        }
-                        Err(error) => run.fail(error),
-                    }
-                }
-            }
-            watched.tell(worker, &tally);
-        }
-    });
-    Kept {
-        windows,
-        verdicts,
-        notes,
-    }
-}
-
-/// What [`keep`] gives.
-struct Kept<'scope> {
-    windows: Stream<'scope, Epoch, Batch>,
-    verdicts: Stream<'scope, Epoch, Batch>,
-    notes: StreamVec<'scope, Epoch, Note>,
-}
-
-/// Writes a worker's state.
-fn save(tally: &Tally, run: &Run, epoch: Epoch, name: &str) -> Result<StateFile, RunError> {
-    let mut bytes = Vec::new();
-    tally.save(&mut bytes).expect("a Vec takes everything");
-    let (continuous, resumed) = (&run.plan.continuous, &run.resumed);
-    let state = &continuous.as_ref().expect("the job is continuous").state;
-    let generation = resumed.as_ref().expect("the job is continuous").generation;
-    Ok(state::write(state, (epoch, generation), name, &bytes)?)
-}
-
-/// Reads what all workers of the life that wrote the checkpoint have kept, and takes what this one owns.
-fn restore(
-    tally: &mut Tally,
-    run: &Run,
-    name: &str,
-    mine: impl Fn(&Segment) -> bool,
-) -> Result<(), RunError> {
-    let (Some(continuous), Some(resumed)) = (&run.plan.continuous, &run.resumed) else {
-        return Ok(());
-    };
-    for file in &resumed.state {
-        let of_file = file.path.rsplit('/').next().unwrap_or_default();
-        let of_operator = of_file
-            .strip_prefix(name)
-            .and_then(|rest| rest.strip_prefix('-'));
-        if of_operator.is_none_or(|rest| !rest.starts_with(|first: char| first.is_ascii_digit())) {
-            continue;
-        }
-        let broken = |problem: String| RunError::State {
-            path: continuous.state.join(&file.path),
-            problem,
-        };
-        let bytes = state::read(&continuous.state, file).map_err(broken)?;
-        tally
-            .load(&bytes, &mine)
-            .map_err(|error| broken(error.to_string()))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

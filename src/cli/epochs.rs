@@ -2,14 +2,13 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat};
 use serde_json::json;
 
 use super::stop::{FINE, Stop};
 use super::{load, numbers, print};
-use crate::epoch::{Journal, LocalStore, Totals};
+use crate::epoch::{Totals, look_at_journal};
+use crate::record::shown_time;
 use crate::sinks::chain;
 
 /// Prints the newest epochs of each kind, where each partition stands, and the commits.
@@ -24,10 +23,7 @@ pub(super) fn epochs(job: &Path, json: bool) -> Result<u8, Stop> {
             plan.name
         )));
     };
-    let store = LocalStore::look(&continuous.state);
-    let history = Journal::open(Arc::new(store))
-        .map_err(|error| Stop::Run(error.into()))?
-        .history;
+    let history = look_at_journal(&continuous.state).map_err(|error| Stop::Run(error.into()))?;
     let newest = chain::newest(&plan.output).map_err(|error| Stop::Run(error.into()))?;
     let committed = newest.as_ref().and_then(|manifest| manifest.to);
     let checkpoint = history.checkpoints.first();
@@ -61,9 +57,8 @@ pub(super) fn epochs(job: &Path, json: bool) -> Result<u8, Stop> {
     line("bound", shown(bound));
     line("checkpoint", shown(checkpoint.map(|kept| kept.epoch)));
     line("committed", shown(committed));
-    let time = watermark.and_then(DateTime::from_timestamp_micros);
-    let time = time.map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
-    line("watermark", time.unwrap_or_else(|| "none".to_owned()));
+    let time = watermark.map_or_else(|| "none".to_owned(), shown_time);
+    line("watermark", time);
     line("rows in", numbers::grouped(totals.rows_in));
     for moved in &partitions {
         let name = format!("{}/{}", moved.partition.topic, moved.partition.partition);

@@ -18,7 +18,7 @@ use super::arguments::LaunchTyped;
 use super::convert::{CLUSTER_TOKEN, token};
 use super::stop::{FAILED, FINE, INTERRUPTED, Stop, WORLD, WRONG_WORDS};
 use super::{load, panic, print, signals};
-use crate::epoch::{Journal, LocalStore};
+use crate::epoch::look_at_journal;
 use crate::job::plan::Continuous;
 
 /// The variable by which a process knows that it was launched, and by which launch: it ends when its standard input closes.
@@ -145,18 +145,14 @@ fn pause(failures: u32) -> Duration {
 
 /// Whether the newest life of the job is one of another launch. What can't be read is told by the next life.
 fn is_taken_over(continuous: &Continuous, id: &str) -> bool {
-    let store = Arc::new(LocalStore::look(&continuous.state));
-    let Ok(opened) = Journal::open(store) else {
-        return false;
-    };
-    let claim = opened.history.claim;
+    let claim = look_at_journal(&continuous.state).ok();
+    let claim = claim.and_then(|history| history.claim);
     claim.is_some_and(|claim| !claim.nonce.starts_with(id))
 }
 
 /// Processes and workers that the job was asked to go on with, if it was.
 fn rescaled(continuous: &Continuous) -> Option<(u16, u16)> {
-    let opened = Journal::open(Arc::new(LocalStore::look(&continuous.state))).ok()?;
-    let drained = opened.history.drained?;
+    let drained = look_at_journal(&continuous.state).ok()?.drained?;
     let next = (
         u16::try_from(drained.processes).ok()?,
         u16::try_from(drained.workers).ok()?,

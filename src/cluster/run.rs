@@ -52,13 +52,22 @@ pub struct Run {
     pub resumed: Option<Resumed>,
     /// In a continuous job, on process 0: this life of it.
     pub life: Option<Arc<Life>>,
-    /// What the open epochs of a continuous job take for now.
-    nows: RwLock<BTreeMap<Epoch, i64>>,
+    /// What the open epochs of a continuous job see.
+    seen: RwLock<BTreeMap<Epoch, Seen>>,
     /// How the run goes.
     pub fate: Arc<Fate>,
     /// The rows of each look-up, in plan order, until the worker that sends them takes them; none on other processes than 0.
     references: Mutex<Vec<Loaded>>,
     notes: Mutex<Vec<Note>>,
+}
+
+/// What an epoch sees of what was bound before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Wall time, in microseconds since 1970.
+    pub now: i64,
+    /// Event time before which rows are late, in microseconds since 1970.
+    pub watermark: Option<i64>,
 }
 
 /// Epochs that are remembered after they were opened: more than may be open at once.
@@ -275,7 +284,7 @@ impl Run {
                 .map(|run| staged_run(&plan.output, run)),
             resumed: begin.resumed.clone(),
             life: None,
-            nows: RwLock::default(),
+            seen: RwLock::default(),
             fate: Arc::clone(fate),
             notes: Mutex::new(Vec::new()),
         }
@@ -316,21 +325,25 @@ impl Run {
         }
     }
 
-    /// What rows of an epoch take for now, in microseconds since 1970. In a continuous job an epoch is opened in every process
-    /// before a worker of it reads rows for it.
+    /// What rows of an epoch take for now, in microseconds since 1970.
     pub fn now_of(&self, epoch: Epoch) -> i64 {
         if self.resumed.is_none() {
             return self.now;
         }
-        let nows = self.nows.read().unwrap_or_else(PoisonError::into_inner);
-        *nows.get(&epoch).expect("rows belong to an open epoch")
+        self.sees(epoch).now
     }
 
-    /// Says that an epoch is open here, and what it takes for now.
-    pub fn opened(&self, epoch: Epoch, now: i64) {
-        let mut nows = self.nows.write().unwrap_or_else(PoisonError::into_inner);
-        nows.insert(epoch, now);
-        *nows = nows.split_off(&epoch.saturating_sub(KEPT_EPOCHS));
+    /// What an epoch of a continuous job sees. It is opened in every process before a worker of it reads rows for it.
+    pub fn sees(&self, epoch: Epoch) -> Seen {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        *seen.get(&epoch).expect("rows belong to an open epoch")
+    }
+
+    /// Says that an epoch is open here, and what it sees.
+    pub fn opened(&self, epoch: Epoch, sees: Seen) {
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(epoch, sees);
+        *seen = seen.split_off(&epoch.saturating_sub(KEPT_EPOCHS));
     }
 
     /// Ends the run with this error; the first one counts.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::binding::{Moved, Partition};
+use crate::cluster::Seen;
 use crate::record::Epoch;
 
 /// One word of the coordinator to every worker, at the time of its epoch.
@@ -35,6 +36,16 @@ pub struct Opening {
     pub replay: Option<Vec<Moved>>,
 }
 
+impl Opening {
+    /// What the epoch sees.
+    pub fn sees(&self) -> Seen {
+        Seen {
+            now: self.now,
+            watermark: self.watermark,
+        }
+    }
+}
+
 /// A partition and who reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assigned {
@@ -55,49 +66,23 @@ pub struct Answer {
     pub moved: Vec<Moved>,
 }
 
-/// What operators of one worker share about epochs that are open.
+/// What the readers of one worker gave in epochs that are not answered for yet; who answers takes it.
 #[derive(Debug, Default)]
-pub struct Local {
-    openings: RefCell<BTreeMap<Epoch, Opening>>,
-    moved: RefCell<BTreeMap<Epoch, Vec<Moved>>>,
-}
-
-/// Epochs that are kept after they were opened: more than may be open at once.
-const KEPT: u64 = 16;
+pub struct Local(RefCell<BTreeMap<Epoch, Vec<Moved>>>);
 
 impl Local {
-    /// Nothing is open.
+    /// Nothing was given.
     pub fn new() -> Rc<Self> {
         Rc::default()
     }
 
-    /// Says that an epoch is open.
-    pub fn open(&self, opening: Opening) {
-        let mut openings = self.openings.borrow_mut();
-        let epoch = opening.epoch;
-        openings.insert(epoch, opening);
-        *openings = openings.split_off(&epoch.saturating_sub(KEPT));
-    }
-
-    /// What an epoch that was opened here sees: now, and the watermark.
-    pub fn sees(&self, epoch: Epoch) -> Option<(i64, Option<i64>)> {
-        let openings = self.openings.borrow();
-        openings
-            .get(&epoch)
-            .map(|opening| (opening.now, opening.watermark))
-    }
-
     /// Says what readers gave in an epoch.
     pub fn gave(&self, epoch: Epoch, moved: Vec<Moved>) {
-        self.moved
-            .borrow_mut()
-            .entry(epoch)
-            .or_default()
-            .extend(moved);
+        self.0.borrow_mut().entry(epoch).or_default().extend(moved);
     }
 
     /// What readers gave in an epoch; taken once.
     pub fn take(&self, epoch: Epoch) -> Vec<Moved> {
-        self.moved.borrow_mut().remove(&epoch).unwrap_or_default()
+        self.0.borrow_mut().remove(&epoch).unwrap_or_default()
     }
 }

@@ -145,7 +145,8 @@ fn is_temporary(name: &str) -> bool {
             })
 }
 
-fn name_if_absent(temporary: &Path, path: &Path) -> io::Result<()> {
+/// Gives a file its name, which must not be there yet; an error of kind `AlreadyExists` where it is.
+pub(crate) fn name_if_absent(temporary: &Path, path: &Path) -> io::Result<()> {
     match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
         // File systems without this flag: a second name is made only where it is not there.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {

@@ -41,6 +41,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,13 @@ pub struct Journal {
 struct Base {
     format: u32,
     generation: u64,
+}
+
+/// What the journal in a state folder says, for who only looks.
+///
+/// Errors: as of [`Journal::open`].
+pub fn look_at_journal(state: &Path) -> Result<History, JournalError> {
+    read(&LocalStore::look(state))
 }
 
 impl Journal {

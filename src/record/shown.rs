@@ -1,4 +1,6 @@
-//! Text of others made fit to be read by people: bytes of a file, words of another process.
+//! Text of others made fit to be read by people: bytes of a file, words of another process; and times.
+
+use chrono::{DateTime, SecondsFormat};
 
 /// At most `longest` characters of a text, control characters and bytes that are no UTF-8 escaped.
 pub fn shown(text: &[u8], longest: usize) -> String {
@@ -31,6 +33,14 @@ pub fn shown(text: &[u8], longest: usize) -> String {
         }
     }
     out
+}
+
+/// A time in microseconds since 1970, as RFC 3339 in UTC; as the number where no calendar has it.
+pub fn shown_time(micros: i64) -> String {
+    DateTime::from_timestamp_micros(micros).map_or_else(
+        || micros.to_string(),
+        |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+    )
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::SinkError;
@@ -198,14 +198,7 @@ pub(super) fn write_beside(
 
 /// Gives a file that [`write_beside`] wrote its name. `Ok(false)`: the name was taken, and the file is removed.
 pub(super) fn put_beside(temporary: &Path, path: &Path) -> Result<bool, SinkError> {
-    let put = match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
-        // File systems without this flag: a second name is made only where it is not there.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            fs::hard_link(temporary, path).and_then(|()| fs::remove_file(temporary))
-        }
-        other => other.map_err(io::Error::from),
-    };
-    match put {
+    match durable::name_if_absent(temporary, path) {
         Ok(()) => sync_folder(path.parent().expect("a file has a folder")).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(temporary)

@@ -50,13 +50,11 @@ pub(super) fn read<'scope>(
                         for control in said.drain(..) {
                             let told = match control {
                                 Control::Open(opening) => {
-                                    run.opened(opening.epoch, opening.now);
+                                    run.opened(opening.epoch, opening.sees());
                                     let held = capability
                                         .retain_least(0)
                                         .expect("what is said has a time");
-                                    reader
-                                        .open(&run, &opening, held)
-                                        .map(|()| local.open(opening))
+                                    reader.open(&run, &opening, held)
                                 }
                                 Control::Close(_) => {
                                     reader.is_closing = true;

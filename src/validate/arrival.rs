@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow_array::Array;
-use chrono::{DateTime, SecondsFormat};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
@@ -20,10 +19,10 @@ use timely::dataflow::{Stream, StreamVec};
 
 use crate::checks::inputs_times;
 use crate::checks::windows::Windows;
-use crate::cluster::Run;
+use crate::cluster::{Run, Seen};
 use crate::epoch::{Answer, Control, Local, Partition, micros};
 use crate::job::plan::Plan;
-use crate::record::{Draft, Epoch, Fault, Origin, Site};
+use crate::record::{Draft, Epoch, Fault, Origin, Site, shown_time};
 
 /// Drafts whose late and future rows are noted, and this worker's answer for each epoch.
 pub struct Arrived<'scope> {
@@ -74,8 +73,7 @@ pub fn arrival<'scope>(
             {
                 let mut output = drafts_output.activate();
                 input.for_each(|capability, draft| {
-                    let sees = local.sees(draft.epoch);
-                    if let Some(time) = judge.judge(draft, sees) {
+                    if let Some(time) = judge.judge(draft, run.sees(draft.epoch)) {
                         let partition = partition(&run.plan, draft);
                         if let Some(partition) = partition {
                             let newest = newest.entry(partition).or_insert(time);
@@ -141,10 +139,10 @@ impl Judge {
     }
 
     /// Notes rows that are late or from the future; gives the newest event of the others.
-    fn judge(&self, draft: &mut Draft, sees: Option<(i64, Option<i64>)>) -> Option<i64> {
+    fn judge(&self, draft: &mut Draft, sees: Seen) -> Option<i64> {
         let (event_time, max_future) = self.sources[draft.source];
         let id = event_time?;
-        let (now, watermark) = sees?;
+        let Seen { now, watermark } = sees;
         let column = draft.columns.get(id)?.clone()?;
         let times = inputs_times(&column);
         let nulls = column.logical_nulls();
@@ -168,7 +166,7 @@ impl Judge {
                     row,
                     site: Site::Column(id),
                     reason: Arc::clone(&self.in_future),
-                    detail: format!("{}, now is {}", shown(time), shown(now)),
+                    detail: format!("{}, now is {}", shown_time(time), shown_time(now)),
                 });
                 continue;
             }
@@ -180,20 +178,12 @@ impl Judge {
                     reason: Arc::clone(&self.too_late),
                     detail: format!(
                         "{}, watermark {}",
-                        shown(time),
-                        shown(watermark.unwrap_or(earliest))
+                        shown_time(time),
+                        shown_time(watermark.unwrap_or(earliest))
                     ),
                 });
             }
         }
         newest
     }
-}
-
-/// A time for people.
-fn shown(micros: i64) -> String {
-    DateTime::from_timestamp_micros(micros).map_or_else(
-        || micros.to_string(),
-        |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
-    )
 }

@@ -60,7 +60,7 @@ pub struct LocalStore {
 
 impl LocalStore {
     /// The folder as it is, to read from: nothing is made or removed.
-    pub fn look(folder: &Path) -> Self {
+    pub(super) fn look(folder: &Path) -> Self {
         let folder = folder.to_path_buf();
         Self { folder }
     }

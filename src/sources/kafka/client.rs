@@ -1,6 +1,7 @@
 //! Clients of Kafka as caudal makes them, and their errors in its words.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -10,6 +11,9 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::job::plan::KafkaSource;
 use crate::job::secrets::masked;
+
+/// How long one question to a broker may take.
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// What went wrong with Kafka.
 #[derive(Debug, Clone, thiserror::Error)]

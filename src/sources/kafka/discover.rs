@@ -13,12 +13,9 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
 use regex::Regex;
 
-use super::client::{Context, Heard, KafkaError, consumer, refusal};
+use super::client::{ANSWER, Context, Heard, KafkaError, consumer, refusal};
 use crate::epoch::Partition;
 use crate::job::plan::{KafkaSource, KafkaStart, OnDataLoss, Topics};
-
-/// How long one question may take.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// How long to wait between questions that were not answered.
 const REST: Duration = Duration::from_millis(200);

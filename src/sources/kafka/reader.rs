@@ -17,7 +17,7 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::{Timestamp, TopicPartitionList};
 
 use super::super::text::Broken;
-use super::client::{Context, KafkaError, consumer, refusal};
+use super::client::{ANSWER, Context, KafkaError, consumer, refusal};
 use crate::epoch::{Moved, Partition};
 use crate::job::plan::{KafkaSource, Metadata, SourceColumn};
 use crate::record::{
@@ -29,8 +29,6 @@ use crate::record::{
 /// Invariant: the messages of a partition are given once each, in their order, from the offset at which it was assigned.
 pub(in crate::sources) struct TopicReader {
     owner: String,
-    topic: String,
-    source: usize,
     consumer: BaseConsumer<Context>,
     makes: Makes,
     wants: Wants,
@@ -97,8 +95,6 @@ impl TopicReader {
         };
         Ok(Self {
             owner,
-            topic: topic.to_owned(),
-            source,
             consumer,
             makes: Makes {
                 source,
@@ -118,12 +114,12 @@ impl TopicReader {
 
     /// The topic.
     pub(in crate::sources) fn topic(&self) -> &str {
-        &self.topic
+        &self.makes.topic
     }
 
     /// Its source.
     pub(in crate::sources) fn source(&self) -> usize {
-        self.source
+        self.makes.source
     }
 
     /// Takes a partition, to be read from `at` on.
@@ -133,7 +129,7 @@ impl TopicReader {
         at: i64,
     ) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.topic, partition.partition, Offset::Offset(at))
+        list.add_partition_offset(&self.makes.topic, partition.partition, Offset::Offset(at))
             .and_then(|()| self.consumer.incremental_assign(&list))
             .map_err(|error| self.failed(&error))?;
         self.parts.push(Part {
@@ -276,7 +272,7 @@ impl TopicReader {
                 continue;
             }
             let mut list = TopicPartitionList::new();
-            list.add_partition(&self.topic, part.partition.partition);
+            list.add_partition(&self.makes.topic, part.partition.partition);
             let told = if is_full {
                 self.consumer.pause(&list)
             } else {
@@ -297,7 +293,7 @@ impl TopicReader {
                     let number = part.partition.partition;
                     let marks = self
                         .consumer
-                        .fetch_watermarks(&self.topic, number, Duration::from_secs(5))
+                        .fetch_watermarks(&self.makes.topic, number, ANSWER)
                         .ok()?;
                     (!(marks.0..=marks.1).contains(&part.at)).then_some((number, part.at, marks))
                 };
@@ -306,7 +302,7 @@ impl TopicReader {
                 };
                 Err(KafkaError::DataLoss {
                     owner: self.owner.clone(),
-                    topic: self.topic.clone(),
+                    topic: self.makes.topic.clone(),
                     partition,
                     at,
                     low,
@@ -317,12 +313,12 @@ impl TopicReader {
             Some(code) => match refusal(code) {
                 Some(problem) => Err(KafkaError::Topic {
                     owner: self.owner.clone(),
-                    topic: self.topic.clone(),
+                    topic: self.makes.topic.clone(),
                     problem: problem.to_owned(),
                 }),
                 None if code == RDKafkaErrorCode::Fatal => Err(self.failed(&error)),
                 None => {
-                    tracing::warn!(action = "kafka-read", topic = self.topic, error = %error, "reading goes on when the broker answers again");
+                    tracing::warn!(action = "kafka-read", topic = self.makes.topic, error = %error, "reading goes on when the broker answers again");
                     Ok(())
                 }
             },

@@ -1,0 +1,193 @@
+//! Windows and freshness in a continuous job: state that lives from epoch to epoch, and from one life of the job to the next.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Stream, StreamVec};
+
+use super::{Partials, Watched};
+use crate::checks::exchange::Placement;
+use crate::checks::freshness::Freshness;
+use crate::checks::layout::Layout;
+use crate::checks::reduce::Group;
+use crate::checks::stats::Partial;
+use crate::checks::tally::Tally;
+use crate::checks::value::Segment;
+use crate::cluster::{Run, RunError};
+use crate::epoch::{Control, Opening, StateFile, state};
+use crate::record::{Batch, Epoch, Note};
+
+/// What is kept.
+pub(super) enum Kind {
+    /// Windows: closed as the watermark passes their end.
+    Windows,
+    /// The newest event of each segment: judged when its status changes.
+    Freshness(Freshness),
+}
+
+/// Applies partials epoch by epoch, and closes or judges what is due in each; writes the state when a checkpoint epoch has passed.
+///
+/// Partials of an epoch are applied when all of them have come, so that what is closed or written in it holds those of no later one.
+pub(super) fn keep<'scope>(
+    partials: Partials<'scope>,
+    control: &StreamVec<'scope, Epoch, Control>,
+    run: &Arc<Run>,
+    layout: Arc<Layout>,
+    kind: Kind,
+) -> Kept<'scope> {
+    let scope = partials.inner.scope();
+    let (worker, peers) = (scope.index(), scope.peers());
+    let (name, placement) = match kind {
+        Kind::Windows => (
+            format!("checks:tally {}", layout.name),
+            Placement::BySegment,
+        ),
+        Kind::Freshness(_) => (
+            format!("checks:freshness {}", layout.name),
+            Placement::OnOne,
+        ),
+    };
+    let watched = Watched::new(&layout, &run.observer);
+    let state_name = name.replace([':', '/'], " ");
+    let mut builder = OperatorBuilder::new(name, scope);
+    let mut input = builder.new_input(partials.inner, Pipeline);
+    let mut control = builder.new_input(control.clone(), Pipeline);
+    let (windows_output, windows) = builder.new_output::<Batch>();
+    let (verdicts_output, verdicts) = builder.new_output::<Batch>();
+    let (notes_output, notes) = builder.new_output::<Vec<Note>>();
+    let mut outputs = [windows_output, verdicts_output]
+        .map(OutputBuilder::<_, CapacityContainerBuilder<Batch>>::from);
+    let mut notes_output =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<Note>>>::from(notes_output);
+    let run = Arc::clone(run);
+    builder.build(move |capabilities| {
+        drop(capabilities);
+        let mut tally = Tally::new(layout);
+        let owner = placement.among(peers);
+        let mine = |segment: &Segment| owner(segment) == worker;
+        if let Err(error) = restore(&mut tally, &run, &state_name, mine) {
+            run.fail(error);
+        }
+        let mut waiting: BTreeMap<Epoch, Vec<(Group, Partial)>> = BTreeMap::new();
+        let mut open: BTreeMap<Epoch, (Opening, [Capability<Epoch>; 3])> = BTreeMap::new();
+        move |frontiers| {
+            input.for_each(|_, updates| {
+                for (group, epoch, partial) in updates.drain(..) {
+                    waiting.entry(epoch).or_default().push((group, partial));
+                }
+            });
+            control.for_each(|capability, said| {
+                for control in said.drain(..) {
+                    if let Control::Open(opening) = control {
+                        let held = [0, 1, 2].map(|output| {
+                            capability
+                                .retain_least(output)
+                                .expect("what is said has a time")
+                        });
+                        open.insert(opening.epoch, (opening, held));
+                    }
+                }
+            });
+            while let Some(entry) = open.first_entry()
+                && !frontiers
+                    .iter()
+                    .any(|frontier| frontier.less_equal(entry.key()))
+            {
+                let (epoch, (opening, held)) = entry.remove_entry();
+                for ((segment, start), partial) in waiting.remove(&epoch).unwrap_or_default() {
+                    tally.apply(segment, start, partial, epoch);
+                }
+                let (closed, judged) = match &kind {
+                    Kind::Windows => {
+                        let closed = tally.close_until(opening.watermark.unwrap_or(i64::MIN));
+                        (closed.windows, closed.verdicts)
+                    }
+                    Kind::Freshness(freshness) => {
+                        (Vec::new(), tally.judge_freshness(freshness, opening.now))
+                    }
+                };
+                for ((batches, output), capability) in [closed, vec![judged]]
+                    .into_iter()
+                    .zip(&mut outputs)
+                    .zip(&held)
+                {
+                    let mut output = output.activate();
+                    let mut session = output.session(capability);
+                    for rows in batches.into_iter().filter(|rows| rows.num_rows() > 0) {
+                        session.give_container(&mut Batch::new(rows, epoch));
+                    }
+                }
+                if opening.checkpoint {
+                    match save(&tally, &run, epoch, &format!("{state_name}-{worker}")) {
+                        Ok(file) => {
+                            let mut output = notes_output.activate();
+                            output.session(&held[2]).give(Note::State(file));
+                        }
+                        Err(error) => run.fail(error),
+                    }
+                }
+            }
+            watched.tell(worker, &tally);
+        }
+    });
+    Kept {
+        windows,
+        verdicts,
+        notes,
+    }
+}
+
+/// What [`keep`] gives.
+pub(super) struct Kept<'scope> {
+    /// The rows of windows that are closed.
+    pub(super) windows: Stream<'scope, Epoch, Batch>,
+    /// What was judged.
+    pub(super) verdicts: Stream<'scope, Epoch, Batch>,
+    /// State that was written.
+    pub(super) notes: StreamVec<'scope, Epoch, Note>,
+}
+
+/// Writes a worker's state.
+fn save(tally: &Tally, run: &Run, epoch: Epoch, name: &str) -> Result<StateFile, RunError> {
+    let mut bytes = Vec::new();
+    tally.save(&mut bytes).expect("a Vec takes everything");
+    let (continuous, resumed) = (&run.plan.continuous, &run.resumed);
+    let state = &continuous.as_ref().expect("the job is continuous").state;
+    let generation = resumed.as_ref().expect("the job is continuous").generation;
+    Ok(state::write(state, (epoch, generation), name, &bytes)?)
+}
+
+/// Reads what all workers of the life that wrote the checkpoint have kept, and takes what this one owns.
+fn restore(
+    tally: &mut Tally,
+    run: &Run,
+    name: &str,
+    mine: impl Fn(&Segment) -> bool,
+) -> Result<(), RunError> {
+    let (Some(continuous), Some(resumed)) = (&run.plan.continuous, &run.resumed) else {
+        return Ok(());
+    };
+    for file in &resumed.state {
+        let of_file = file.path.rsplit('/').next().unwrap_or_default();
+        let of_operator = of_file
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('-'));
+        if of_operator.is_none_or(|rest| !rest.starts_with(|first: char| first.is_ascii_digit())) {
+            continue;
+        }
+        let broken = |problem: String| RunError::State {
+            path: continuous.state.join(&file.path),
+            problem,
+        };
+        let bytes = state::read(&continuous.state, file).map_err(broken)?;
+        tally
+            .load(&bytes, &mine)
+            .map_err(|error| broken(error.to_string()))?;
+    }
+    Ok(())
+}
