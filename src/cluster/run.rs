@@ -340,9 +340,9 @@ impl Run {
     }
 
     /// Says that an epoch is open here, and what it sees.
-    pub fn opened(&self, epoch: Epoch, sees: Seen) {
+    pub fn opened(&self, epoch: Epoch, what: Seen) {
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(epoch, sees);
+        seen.insert(epoch, what);
         *seen = seen.split_off(&epoch.saturating_sub(KEPT_EPOCHS));
     }
 

@@ -75,7 +75,7 @@ impl Fed {
         let pipe = place.path().join("input/a.csv");
         fs::remove_file(&pipe).unwrap();
         make_pipe(&pipe);
-        let processes = (0..n).map(|process| place.start(process, &[])).collect();
+        let processes: Vec<Process> = (0..n).map(|process| place.start(process, &[])).collect();
         let taken = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&taken);
         let feeder = std::thread::spawn(move || {
@@ -105,6 +105,12 @@ impl Fed {
             std::thread::yield_now();
         }
         place.wait_staged();
+        for process in &processes {
+            while !works(process.id()) {
+                assert!(Instant::now() < deadline, "a process does not begin");
+                std::thread::yield_now();
+            }
+        }
         Self {
             place,
             processes,
@@ -112,6 +118,17 @@ impl Fed {
             feeder,
         }
     }
+}
+
+/// Whether a process has workers: one that is still looking for the others waits for them longer than one that has met them.
+fn works(process: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+        return false;
+    };
+    threads.flatten().any(|thread| {
+        let name = fs::read_to_string(thread.path().join("comm"));
+        name.is_ok_and(|name| name.starts_with("timely:work"))
+    })
 }
 
 #[test]
