@@ -1,14 +1,11 @@
 //! The job under test, its launch, and what it has committed.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-/// How often something is looked at that changes.
-const LOOK: Duration = Duration::from_millis(50);
+use super::folder::{Folder, LOOK};
 
 const JOB: &str = r#"
 format = 1
@@ -83,97 +80,51 @@ parquet = {}
 
 /// A job file in a folder of its own.
 pub(crate) struct Job {
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Job {
     /// Writes it.
     pub(crate) fn write(folder: &Path, brokers: &str, topic: &str) -> Self {
-        fs::create_dir_all(folder).unwrap();
-        let text = JOB.replace("BROKERS", brokers).replace("TOPIC", topic);
-        fs::write(folder.join("job.toml"), text).unwrap();
-        fs::write(
-            folder.join("regions.csv"),
-            "code,zone\nN,N\nS,S\nE,E\nW,W\n",
-        )
-        .unwrap();
-        Self {
-            folder: folder.to_path_buf(),
-        }
-    }
-
-    fn caudal(&self, command: &str) -> Command {
-        let mut caudal = Command::new(env!("CARGO_BIN_EXE_caudal"));
-        caudal.arg(command).arg(self.folder.join("job.toml"));
-        caudal
-            .env_remove("CAUDAL_TOKEN")
-            .env_remove("CAUDAL_STATUS_TOKEN");
-        caudal
-    }
-
-    /// What `caudal epochs --json` says; nothing while there is no journal.
-    pub(crate) fn epochs(&self) -> Option<Value> {
-        let output = self.caudal("epochs").arg("--json").output().unwrap();
-        serde_json::from_slice(&output.stdout).ok()
+        let folder = Folder::write(folder, JOB, brokers, topic);
+        let regions = "code,zone\nN,N\nS,S\nE,E\nW,W\n";
+        fs::write(folder.path("regions.csv"), regions).unwrap();
+        Self { folder }
     }
 
     /// The epoch up to which everything is visible.
     pub(crate) fn committed(&self) -> Option<u64> {
-        self.epochs()?["committed"].as_u64()
-    }
-
-    fn await_that<T>(&self, what: &str, patience: Duration, is: impl Fn(&Value) -> Option<T>) -> T {
-        let deadline = Instant::now() + patience;
-        loop {
-            let said = self.epochs();
-            if let Some(found) = said.as_ref().and_then(&is) {
-                return found;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "{what}; {said:?}\n{}",
-                self.told()
-            );
-            std::thread::sleep(LOOK);
-        }
+        self.folder.said("committed")
     }
 
     /// Waits until an epoch after `before` is visible; gives it.
     pub(crate) fn await_commit_after(&self, before: Option<u64>, patience: Duration) -> u64 {
-        self.await_that("nothing is committed any more", patience, |said| {
-            let committed = said["committed"].as_u64().filter(|epoch| *epoch > 0)?;
-            before
-                .is_none_or(|before| committed > before)
-                .then_some(committed)
-        })
+        self.folder
+            .await_some(&"nothing is committed any more", patience, || {
+                let committed = self.committed().filter(|epoch| *epoch > 0)?;
+                before
+                    .is_none_or(|before| committed > before)
+                    .then_some(committed)
+            })
     }
 
     /// Waits until another generation has claimed the job.
     pub(crate) fn await_generation_after(&self, before: u64, patience: Duration) {
-        self.await_that("nobody takes over", patience, |said| {
-            said["generation"].as_u64().filter(|now| *now > before)
+        self.folder.await_some(&"nobody takes over", patience, || {
+            let now = self.folder.said("generation");
+            now.filter(|now| *now > before)
         });
     }
 
     /// Waits until as many messages of each partition are visible.
     pub(crate) fn await_positions(&self, sent: &[i64], patience: Duration) {
-        self.await_that("not all is read", patience, |said| {
-            let partitions = said["partitions"].as_array()?;
-            let is_read = |(partition, sent): (usize, &i64)| {
-                partitions.iter().any(|known| {
-                    known["partition"]["partition"].as_u64() == u64::try_from(partition).ok()
-                        && known["to"].as_i64() == Some(*sent)
-                })
-            };
-            let committed = said["committed"] == said["checkpoint"];
-            (committed && sent.iter().enumerate().all(is_read)).then_some(())
-        });
+        self.folder.await_positions(sent, patience);
     }
 
     /// Asks it to go on with other numbers.
     pub(crate) fn rescale(&self, (processes, workers): (u64, u64)) {
         Self::ask(|| {
-            let mut rescale = self.caudal("rescale");
+            let mut rescale = self.folder.caudal("rescale");
             rescale.args(["-n", &processes.to_string(), "-w", &workers.to_string()]);
             rescale
         });
@@ -189,13 +140,6 @@ impl Job {
             }
             std::thread::sleep(LOOK);
         }
-    }
-
-    /// What its launches told.
-    fn told(&self) -> String {
-        let text = fs::read_to_string(self.folder.join("told.log")).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(60)..].join("\n")
     }
 }
 
@@ -214,13 +158,11 @@ impl Launch {
         let told = fs::File::options()
             .append(true)
             .create(true)
-            .open(job.folder.join("told.log"))
+            .open(job.folder.path("told.log"))
             .unwrap();
-        let before = job.epochs();
-        let before = before
-            .and_then(|said| said["generation"].as_u64())
-            .unwrap_or(0);
+        let before = job.folder.said("generation").unwrap_or(0);
         let child = job
+            .folder
             .caudal("launch")
             .args(["-n", &shape.0.to_string(), "-w", &shape.1.to_string()])
             .stdin(Stdio::null())
@@ -267,9 +209,9 @@ impl Launch {
 
     /// Asks the job to commit what it has and end, and waits for it.
     pub(crate) fn stop(mut self, job: &Job) {
-        Job::ask(|| job.caudal("stop"));
+        Job::ask(|| job.folder.caudal("stop"));
         let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {}", job.told());
+        assert!(status.success(), "{status}: {}", job.folder.told());
     }
 }
 
@@ -299,27 +241,12 @@ pub(crate) fn signal(process: u32, name: &str) {
     );
 }
 
-/// The interpreter with DuckDB that `tests/run` installs.
-pub(crate) fn python() -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    let python = cache.unwrap_or_else(home).join("caudal/readers/bin/python");
-    if !python.exists() {
-        println!(
-            "skipped: {} is not there; tests/run installs it",
-            python.display()
-        );
-        return None;
-    }
-    Some(python)
-}
-
 /// Holds what two jobs have made visible against each other and against what was sent.
 pub(crate) fn compare(python: &Path, one: &Job, other: &Job, sent: &[i64]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/compare.py");
     let output = Command::new(python)
         .arg(script)
-        .args([one.folder.join("out"), other.folder.join("out")])
+        .args([one.folder.path("out"), other.folder.path("out")])
         .args(sent.iter().map(i64::to_string))
         .output()
         .unwrap();

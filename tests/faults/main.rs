@@ -17,7 +17,11 @@
 #[path = "../it/kafka/broker.rs"]
 #[expect(dead_code, reason = "this suite uses a part")]
 mod broker;
+#[path = "../it/stream/folder.rs"]
+mod folder;
 mod job;
+#[path = "../it/readers/python.rs"]
+mod python;
 mod stream;
 
 use std::time::{Duration, Instant};
@@ -89,7 +93,9 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn a_job_under_faults_commits_what_a_quiet_one_does() {
-    let Some(python) = job::python() else { return };
+    let Some(python) = python::python("readers") else {
+        return;
+    };
     let Some(broker) = Broker::start(&[]) else {
         return;
     };

@@ -11,26 +11,11 @@ use parquet::basic::{LogicalType, Repetition, TimeUnit, TimestampType, Type};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Value, json};
 
-use super::tables::visible_files;
+mod python;
 
-/// The interpreter of one of the readers, where `tests/run` put it.
-pub(crate) fn python(of: &str) -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    let python = cache
-        .unwrap_or_else(home)
-        .join("caudal")
-        .join(of)
-        .join("bin/python");
-    if python.exists() {
-        return Some(python);
-    }
-    println!(
-        "skipped: {} is not there; tests/run installs it",
-        python.display()
-    );
-    None
-}
+pub(crate) use python::python;
+
+use super::tables::visible_files;
 
 /// What a script finds.
 fn found(python: &Path, script: &str, folder: &Path, query: &str) -> Value {

@@ -1,5 +1,6 @@
 //! Continuous jobs on a real Kafka: what they read, refuse, commit and go on from, and what they say when the world fails.
 
+mod folder;
 mod job;
 
 use std::time::Duration;

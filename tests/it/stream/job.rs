@@ -2,19 +2,17 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::folder::{Folder, LOOK};
 use crate::kafka::broker::Broker;
 use crate::tables::{self, Row};
 
 /// How long anything may take: many times what it takes on a busy machine.
 const DEADLINE: Duration = Duration::from_mins(1);
-
-/// How often something is looked at that changes.
-const LOOK: Duration = Duration::from_millis(20);
 
 const JOB: &str = r#"
 format = 1
@@ -60,7 +58,8 @@ parquet = {}
 
 /// The job.
 pub(super) struct Job {
-    folder: tempfile::TempDir,
+    folder: Folder,
+    _place: tempfile::TempDir,
 }
 
 impl Job {
@@ -71,59 +70,31 @@ impl Job {
 
     /// One that is written otherwise.
     pub(super) fn with(broker: &Broker, topic: &str, change: impl Fn(String) -> String) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let text = JOB
-            .replace("BROKERS", broker.addresses())
-            .replace("TOPIC", topic);
-        fs::write(folder.path().join("job.toml"), change(text)).unwrap();
-        Self { folder }
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::write(place.path(), JOB, broker.addresses(), topic);
+        let job = Self {
+            folder,
+            _place: place,
+        };
+        job.rewrite(change);
+        job
     }
 
     /// Writes its file anew.
     pub(super) fn rewrite(&self, change: impl Fn(String) -> String) {
-        let file = self.folder.path().join("job.toml");
+        let file = self.folder.path("job.toml");
         fs::write(&file, change(fs::read_to_string(&file).unwrap())).unwrap();
-    }
-
-    fn caudal(&self, command: &str) -> Command {
-        let mut caudal = Command::new(env!("CARGO_BIN_EXE_caudal"));
-        caudal
-            .arg(command)
-            .arg(self.folder.path().join("job.toml"))
-            .env_remove("CAUDAL_STATUS_TOKEN");
-        caudal
-    }
-
-    /// What `caudal epochs --json` says; nothing while there is no journal.
-    fn epochs(&self) -> Option<Value> {
-        let output = self.caudal("epochs").arg("--json").output().unwrap();
-        serde_json::from_slice(&output.stdout).ok()
     }
 
     /// Waits until something holds.
     pub(super) fn await_that(&self, what: &str, patience: Duration, is: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + patience;
-        while !is(self) {
-            let said = self.epochs();
-            assert!(Instant::now() < deadline, "{what}: {said:?}");
-            std::thread::sleep(LOOK);
-        }
+        self.folder
+            .await_some(&what, patience, || is(self).then_some(()));
     }
 
     /// Waits until what stands before these offsets is visible, of each partition.
     pub(super) fn await_positions(&self, wanted: &[i64]) {
-        self.await_that(&format!("{wanted:?} is not committed"), DEADLINE, |job| {
-            let Some(said) = job.epochs() else {
-                return false;
-            };
-            let is_read = |(partition, wanted): (usize, &i64)| {
-                said["partitions"].as_array().unwrap().iter().any(|known| {
-                    known["partition"]["partition"].as_u64() == u64::try_from(partition).ok()
-                        && known["to"].as_i64() == Some(*wanted)
-                })
-            };
-            said["committed"] == said["checkpoint"] && wanted.iter().enumerate().all(is_read)
-        });
+        self.folder.await_positions(wanted, DEADLINE);
     }
 
     /// Waits until as many rows are visible.
@@ -135,7 +106,7 @@ impl Job {
 
     /// Waits until an epoch later than those now is bound; gives it.
     pub(super) fn await_epoch(&self) -> u64 {
-        let bound = || self.epochs().and_then(|said| said["bound"].as_u64());
+        let bound = || self.folder.said("bound");
         let before = bound();
         self.await_that("no epoch is bound", DEADLINE, |_| bound() > before);
         bound().unwrap()
@@ -143,11 +114,11 @@ impl Job {
 
     /// What is visible of a sink.
     pub(super) fn rows(&self, sink: &str) -> Vec<Row> {
-        tables::read(&self.folder.path().join("out").join(sink))
+        tables::read(&self.folder.path("out").join(sink))
     }
 
     fn state(&self) -> PathBuf {
-        self.folder.path().join("out/_caudal/state")
+        self.folder.path("out/_caudal/state")
     }
 
     /// Changes a byte of the newest checkpoint's state.
@@ -178,7 +149,7 @@ pub(super) struct Running<'job> {
 impl<'job> Running<'job> {
     /// Starts it, and waits until it has claimed the job.
     pub(super) fn start(job: &'job Job, workers: usize) -> Self {
-        let generation = || job.epochs().and_then(|said| said["generation"].as_u64());
+        let generation = || job.folder.said("generation");
         let before = generation();
         let mut running = Self::start_only(job, workers);
         let deadline = Instant::now() + DEADLINE;
@@ -199,6 +170,7 @@ impl<'job> Running<'job> {
     /// Starts it.
     pub(super) fn start_only(job: &'job Job, workers: usize) -> Self {
         let child = job
+            .folder
             .caudal("run")
             .args(["-w", &workers.to_string(), "--quiet", "--json"])
             .stdin(Stdio::null())
@@ -215,7 +187,7 @@ impl<'job> Running<'job> {
 
     /// Asks the job to commit what it has and end; gives its summary.
     pub(super) fn stop(mut self) -> Value {
-        let stop = self.job.caudal("stop").output().unwrap();
+        let stop = self.job.folder.caudal("stop").output().unwrap();
         assert!(
             stop.status.success(),
             "{}",
