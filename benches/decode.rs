@@ -134,6 +134,7 @@ fn json_text() -> String {
 fn chunk(text: String) -> Arc<Chunk> {
     Arc::new(Chunk {
         places: Vec::new(),
+        followed: None,
         messages: None,
         number: 0,
         source: 0,
@@ -151,6 +152,7 @@ fn chunk(text: String) -> Arc<Chunk> {
         epoch: 1,
         broken: None,
         dropped: Dropped::default(),
+        until: None,
         lease: None,
     })
 }

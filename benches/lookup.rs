@@ -10,6 +10,7 @@ mod flow;
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, StringArray};
@@ -112,7 +113,7 @@ columns = {{ sale_id = "sale_id", sku = "products.sku", category_id = "category_
     /// The look-up's operators: drafts in, drafts with its columns out.
     fn flow(run: &Arc<Run>) -> Flow<Draft, Draft> {
         Flow::new(|scope, drafts| {
-            let reference = lookup::collections(scope, run);
+            let reference = lookup::collections(scope, run, None);
             lookup::enrich(drafts, &reference, run, &[0])
         })
     }
@@ -171,7 +172,7 @@ fn load(criterion: &mut Criterion) {
             group.throughput(throughput);
             group.bench_function(format!("{rows} rows, {unit}"), |bencher| {
                 bencher.iter(|| {
-                    let loaded = lookup::load(plan, &|| false)
+                    let loaded = lookup::load(plan, Duration::ZERO, &|| false)
                         .expect("the file can be read")
                         .expect("nobody gives up");
                     assert_eq!(u64::try_from(loaded.rows()), Ok(rows));

@@ -17,6 +17,7 @@ mod epochs;
 mod explain;
 mod generate;
 mod launch;
+mod life;
 mod load;
 mod numbers;
 mod panic;

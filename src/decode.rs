@@ -26,6 +26,7 @@ mod dialect;
 mod header;
 mod json;
 mod kernel;
+mod messages;
 mod metadata;
 mod notation;
 mod number;
@@ -48,9 +49,12 @@ pub use detail::bytes_of_raw;
 pub use dialect::first_line_end;
 pub use header::{HeaderError, Written, bind_header};
 pub use json::{Elements, Found, blanks};
+pub(crate) use metadata::messages_of_rows;
 pub use operator::decode;
 pub(crate) use pattern::{plain, swapped};
-pub use quarantine::{lines_and_bytes, raw_and_place, raw_bytes, raws_and_places, text_columns};
+pub use quarantine::{
+    lines_and_bytes, raw_and_place, raw_bytes, raw_texts, raws_and_places, text_columns,
+};
 pub(crate) use table::root_of;
 pub use table::{Bound, bind_schema};
 pub(crate) use time::read_bound;
@@ -80,6 +84,8 @@ pub struct Decoder {
     last: (usize, usize),
     /// Where the format is Debezium's: what reads envelopes, and what the rows of the last draft do.
     envelopes: Option<debezium::Envelopes>,
+    /// Where the format is Avro's messages: what reads them.
+    framed: avro::framed::Framed,
     changes: Vec<debezium::Change>,
 }
 
@@ -106,6 +112,7 @@ impl Decoder {
             json,
             last: (0, 0),
             envelopes: matches!(format, Format::Debezium).then(debezium::Envelopes::new),
+            framed: messages::framed(columns),
             changes: Vec::new(),
         }
     }
@@ -136,6 +143,12 @@ impl Decoder {
             (None, Format::Csv(options)) => {
                 let options = options.clone();
                 self.delimited(&chunk, &options, &mut draft)
+            }
+            (None, Format::AvroMessages { .. }) => {
+                let starts = self.avro_messages(&chunk, &mut draft);
+                draft.origin = Some(Origin::Text { chunk, starts });
+                metadata::fill(&mut draft, &self.columns);
+                return draft;
             }
             (None, Format::Debezium) => self.envelopes(&chunk, &mut draft),
             (None, _) => self.json(&chunk, &mut draft),

@@ -5,6 +5,7 @@
 //! when the last epoch is complete: worker 0 gathers the notes of all workers, [`decide`] judges them, a pure function, and
 //! only then is anything published.
 
+mod behind;
 mod bind;
 mod binding;
 mod clock;
@@ -14,21 +15,26 @@ mod coordinate;
 pub(crate) mod durable;
 mod gather;
 mod journal;
+mod references;
 pub mod state;
 mod totals;
 mod verdicts;
 
-pub use bind::{Binder, micros};
-pub use binding::{Binding, Checkpoint, Moved, Partition, StateFile};
+pub use behind::Behind;
+pub use bind::{Binder, Holder, micros};
+pub use binding::{
+    Binding, Checkpoint, FileMark, Moved, Partition, ReferenceChange, ReferenceRows, StateFile,
+};
 pub use clock::wall_time;
 pub use commit::{Decision, decide};
-pub use control::{Answer, Assigned, Control, Local, Opening};
+pub use control::{Answer, Assigned, Control, FilePlace, Found, Local, Opening};
 pub use coordinate::{Coordinated, bind, clock};
 pub use gather::gather;
 pub use journal::{
     Claim, Drained, History, Journal, JournalError, LocalStore, Opened, PlanText, Record, Store,
     look_at_journal, probe,
 };
+pub use references::{Given, References};
 pub use totals::Totals;
 pub use verdicts::verdict_notes;
 

@@ -18,8 +18,9 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
         let clock = epoch::clock(scope, run, &passed);
         let control = &clock.control;
 
-        // Queue: pieces of input, each in its epoch.
-        let read = sources::read(scope, run, &passed, control, &local);
+        // Queue: pieces of input, each in its epoch; in a continuous job also rows that waited for their reference row.
+        let parking = validate::Parking::new(run, scope.index(), scope.peers());
+        let read = sources::read(scope, run, &passed, control, &local, parking.as_ref());
         let mut decoded = decode::decode(read, run);
 
         // Arrival: rows that come too late for their windows are refused; what an epoch held is bound.
@@ -29,8 +30,8 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
             decoded = arrived.drafts;
         }
 
-        // Reference tables: whole on every worker, complete before the rows that meet them.
-        let reference = lookup::collections(scope, run);
+        // Reference tables: whole on every worker, complete before the rows that meet them; what changes acts from the next epoch on.
+        let reference = lookup::collections(scope, run, clock.references.as_ref());
 
         // Enrichment and transforms, in the order in which they need each other; then validation. Each step notes faults.
         let mut rows = decoded;
@@ -40,6 +41,7 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
             rows = transform::derive(rows, &run.plan, number, move |epoch| now.now_of(epoch));
         }
         let split = validate::split(validate::rules(rows, run), run);
+        let parked = validate::park(split.parked, control, run, parking.as_ref());
 
         // Rows that repeat another: those equal in a key meet, and the first of them counts.
         let distinct = validate::duplicates(split.clean, run);
@@ -63,8 +65,14 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
         );
 
         // What every worker has to tell, at the end or at a checkpoint.
-        let notes =
-            scope.concatenate([split.notes, distinct.notes, verdicts, judged.notes, staged]);
+        let notes = scope.concatenate([
+            split.notes,
+            parked,
+            distinct.notes,
+            verdicts,
+            judged.notes,
+            staged,
+        ]);
         epoch::gather(notes, control, run);
     });
 }

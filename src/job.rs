@@ -7,6 +7,7 @@
 //!
 //! Nothing here reads data or starts anything.
 
+pub mod change;
 pub mod document;
 pub mod path;
 pub mod plan;

@@ -25,4 +25,6 @@ pub mod cluster;
 
 pub mod observe;
 
+pub mod fault;
+
 pub mod cli;

@@ -22,8 +22,8 @@
 //! **How it is read.** Several wrong ways exist. Joining the two collections differentially would keep every sale for ever
 //! and correct old output; sharding by `arrange_by_key` alone would make each worker miss what the others hold (rows don't visit);
 //! seeking a cursor for each row costs 50–100 ns a row. Here the arrangement is the truth, and of it there is a columnar
-//! [`snapshot`] as of the newest epoch asked for: an index from key to row and the reference columns as Arrow arrays. It
-//! is made anew when, and only when, the arrangement has changed between two epochs asked for ([`view`]); of a replicated look-up
+//! snapshot as of the newest epoch asked for: an index from key to row and the reference [`columns`] as Arrow arrays. It
+//! is patched ([`patch`]), or made anew, when, and only when, the arrangement has changed between two epochs asked for ([`view`]); of a replicated look-up
 //! the workers of a process hold one together, and the [`block`]s of encoded rows, too. A batch evaluates its key
 //! expression, probes the index (once for each distinct value where the key is dictionary-coded) and gathers by row number.
 //!
@@ -31,21 +31,28 @@
 
 mod block;
 mod collection;
+mod columns;
 mod distinct;
 mod enrich;
 mod fold;
+mod follow;
 mod layout;
 mod load;
 mod missing;
+mod object;
+mod patch;
 mod placement;
-mod snapshot;
+mod rows;
+mod topic;
 mod view;
 mod visit;
 
 pub use collection::{Reference, collections};
 pub use enrich::enrich;
+pub use follow::{Follower, Offer, Prepared, first, restored};
 pub use load::{Loaded, LookupError, load};
 pub use placement::partitioned;
+pub use rows::Change;
 pub use view::{EnrichError, Shared};
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub mod status;
 mod frontier;
 mod observer;
 mod segments;
+mod standing;
 
 pub use frontier::Upper;
 pub use observer::{Observer, SplitTeller};
+pub use standing::{Begun, Standing, Step};

@@ -19,7 +19,9 @@ mod note;
 mod shown;
 
 pub use batch::{Batch, by_id, by_place};
-pub use chunk::{Chunk, Framing, HeaderBinding, MessageParts, Messages, Piece, Place, RecordPlace};
+pub use chunk::{
+    Chunk, Framing, HeaderBinding, MessageParts, Messages, Piece, Place, RecordPlace, SchemaText,
+};
 pub use draft::{Draft, Dropped, Origin};
 pub use encoding::{Encoding, Transcoder};
 pub use fault::{Fault, Site};

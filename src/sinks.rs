@@ -22,6 +22,7 @@
 //! Nothing here knows the dataflow: these are plain, synchronous types that an operator owns.
 
 pub mod chain;
+pub mod delta;
 mod dictionary;
 mod error;
 mod fixed;
@@ -43,6 +44,8 @@ mod writer;
 pub use error::SinkError;
 pub use lines::LineWriter;
 pub use output::{OutputRoot, Run, staged_run};
-pub use publish::{Manifest, ManifestFile, ManifestSink, QUARANTINE, kept_files, published, shape};
+pub use publish::{
+    Added, Manifest, ManifestFile, ManifestSink, QUARANTINE, Said, kept_files, published, shape,
+};
 pub use stage::{add_empty, output_schema, stage};
 pub use writer::{SinkWriter, StagedFile, write_empty};

@@ -18,9 +18,11 @@
 //! Cutting is serial for each process: a block is read and scanned for its last record end at several GB/s, which is a small
 //! part of what decoding it costs, and in return a chunk begins and ends with a record, whatever is quoted in it.
 
+mod discover;
 mod elements;
 mod feed;
 mod files;
+mod follow;
 pub mod generate;
 mod input;
 mod kafka;
@@ -33,9 +35,12 @@ mod stream;
 mod table;
 mod text;
 
+pub use discover::Discovery;
 pub use feed::Feed;
 pub use files::{SourceError, expand};
-pub use kafka::{Discovery, Found, KafkaError};
+pub use follow::{Changes, DeliveredError, Delivery, Folders, FollowError};
+pub use kafka::{KafkaError, Topics};
+pub(crate) use kafka::{ReferenceReader, Updates};
 pub use open::open_text;
 pub use read::read;
 pub use table::{TableError, TableFile};

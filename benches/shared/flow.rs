@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use caudal::cluster::Run;
 use caudal::cluster::outcome::RunOptions;
@@ -46,7 +47,8 @@ pub(crate) fn run(plan: &Arc<Plan>) -> Arc<Run> {
 /// The rows of the plan's look-ups; a clone holds the same rows.
 pub(crate) fn loaded(plan: &Plan) -> Vec<Loaded> {
     let load = |plan| {
-        let loaded = lookup::load(plan, &|| false).expect("the bench's look-ups can be read");
+        let loaded = lookup::load(plan, Duration::ZERO, &|| false)
+            .expect("the bench's look-ups can be read");
         loaded.expect("nobody gives up")
     };
     plan.lookups.iter().map(load).collect()

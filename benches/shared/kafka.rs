@@ -138,7 +138,8 @@ fn put(
     Ok(())
 }
 
-fn make_topic(client: &ClientConfig, topic: &str) -> KafkaResult<()> {
+/// Makes the topic, where it is not there.
+pub(crate) fn make_topic(client: &ClientConfig, topic: &str) -> KafkaResult<()> {
     let admin: AdminClient<DefaultClientContext> = client.create()?;
     let made = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(-1));
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));

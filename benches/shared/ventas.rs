@@ -66,7 +66,7 @@ impl Ventas {
     pub(crate) fn enriched(&self) -> Vec<Draft> {
         let run = run(&self.plan);
         collect(|scope| {
-            let reference = lookup::collections(scope, &run);
+            let reference = lookup::collections(scope, &run, None);
             let all: Vec<usize> = (0..self.plan.lookups.len()).collect();
             lookup::enrich(decoded(scope, &run), &reference, &run, &all)
         })
@@ -76,7 +76,7 @@ impl Ventas {
     pub(crate) fn clean(&self) -> Vec<Batch> {
         let run = run(&self.plan);
         collect(|scope| {
-            let reference = lookup::collections(scope, &run);
+            let reference = lookup::collections(scope, &run, None);
             let mut rows = decoded(scope, &run);
             let now = run.now;
             for (number, stage) in self.plan.stages.iter().enumerate() {
@@ -92,6 +92,6 @@ fn decoded<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Stream<'scope
     let passed = probe::Handle::new();
     let clock = epoch::clock(scope, run, &passed);
     let local = epoch::Local::new();
-    let read = sources::read(scope, run, &passed, &clock.control, &local);
+    let read = sources::read(scope, run, &passed, &clock.control, &local, None);
     decode::decode(read, run)
 }

@@ -4,11 +4,14 @@
 //! rows, which is always kept; the completeness of a column needs its number of values, which may be there already. The
 //! layout is fixed by the plan, so partials carry no description of themselves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use std::fmt::Write;
 
 use arrow_schema::DataType;
 
 use crate::job::plan::{AggregateFunction, Measure, Plan};
+use crate::transform::expr::words::type_name;
 
 use super::completeness::Completeness;
 pub use super::inputs::Input;
@@ -28,6 +31,8 @@ pub struct Layout {
     pub windows: Windows,
     /// What the accumulators read, each once.
     pub(crate) inputs: Vec<Input>,
+    /// The names of columns among the inputs, by id: what state is known by, since ids change as columns are added.
+    pub(crate) names: BTreeMap<usize, String>,
     /// What is kept.
     pub(crate) accumulators: Vec<AccumulatorPlan>,
     /// The job's statistics, in file order.
@@ -128,6 +133,7 @@ impl Layout {
             event_time,
             windows,
             inputs: Vec::new(),
+            names: BTreeMap::new(),
             accumulators: Vec::new(),
             statistics: Vec::new(),
             checks: Vec::new(),
@@ -209,6 +215,7 @@ impl Layout {
                 measure,
             });
         }
+        layout.name_inputs(plan);
         layout
     }
 
@@ -222,13 +229,42 @@ impl Layout {
             filter: None,
             data_type,
         };
-        Self::new(
-            name.into(),
-            segment_columns(plan, per),
-            event_time,
-            Windows::Whole,
-            &[newest],
-        )
+        let segment = segment_columns(plan, per);
+        let mut layout = Self::new(name.into(), segment, event_time, Windows::Whole, &[newest]);
+        layout.name_inputs(plan);
+        layout
+    }
+
+    /// What an accumulator gathers, in words that stay the same as long as it does: two of a layout never have the same.
+    pub(crate) fn words(&self, accumulator: &AccumulatorPlan) -> String {
+        let input = |index: usize| match &self.inputs[index] {
+            Input::Column(id) => {
+                (self.names.get(id)).map_or_else(|| format!("column {id}"), String::clone)
+            }
+            Input::Expression(expression) => expression.text().to_owned(),
+        };
+        let mut words = format!("{:?}", accumulator.kind);
+        if let Some(data_type) = &accumulator.data_type {
+            write!(words, " of {}", type_name(data_type)).expect("a String takes everything");
+        }
+        if let Some(argument) = accumulator.argument {
+            write!(words, " {}", input(argument)).expect("a String takes everything");
+        }
+        if let Some(filter) = accumulator.filter {
+            write!(words, " where {}", input(filter)).expect("a String takes everything");
+        }
+        words
+    }
+
+    fn name_inputs(&mut self, plan: &Plan) {
+        for input in &self.inputs {
+            if let Input::Column(id) = input {
+                let column = &plan.columns[*id];
+                let relations = column.relations.join("+");
+                let name = format!("{relations}.{}", column.name);
+                self.names.insert(*id, name);
+            }
+        }
     }
 
     /// Ids of the columns that a batch must have.

@@ -71,6 +71,8 @@ pub struct Tally {
     open_from: i64,
     /// Of a layout of the newest event.
     ages: Option<Ages>,
+    /// For each check the start up to which windows are not judged by it: rows of them came before it was there, and were not counted.
+    held_back: Box<[i64]>,
 }
 
 /// What closing gives.
@@ -88,6 +90,7 @@ impl Tally {
         let ages = matches!(layout.windows, Windows::Whole).then(Ages::default);
         Self {
             schema: window_schema(&layout),
+            held_back: vec![i64::MIN; layout.checks.len()].into(),
             layout,
             segments: Segments::default(),
             windows: 0,
@@ -205,7 +208,13 @@ impl Tally {
                 }
                 let mut values = Vec::new();
                 let mut baselines = kept.baselines.iter_mut();
-                for check in &self.layout.checks {
+                for (check, held_back) in self.layout.checks.iter().zip(&self.held_back) {
+                    if start <= *held_back {
+                        if check.value.is_some() {
+                            values.push(None);
+                        }
+                        continue;
+                    }
                     let judged = judge(
                         check,
                         &self.layout,

@@ -310,7 +310,7 @@ pub(super) struct QuarantineTyped {
     /// List every row, not only the first 20
     #[arg(long, requires = "reason")]
     pub(super) all: bool,
-    /// Show all of one row: its number in the lists, or `FILE:LINE`
+    /// Show all of one row: its number in the lists, `FILE:LINE`, or `TOPIC/PARTITION:OFFSET`
     #[arg(long, value_name = "ROW")]
     pub(super) row: Option<String>,
     /// Show the row's bytes in hexadecimal digits, too

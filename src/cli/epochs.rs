@@ -1,17 +1,15 @@
-//! `caudal epochs`: what a continuous job has decided and committed, from its state and output folders.
+//! `caudal epochs`: what a continuous job has decided and committed, and how much is left to read.
 
-use std::fmt::Write;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::life::KnownLife;
 use super::stop::{FINE, Stop};
-use super::{load, numbers, print};
-use crate::epoch::{Totals, look_at_journal};
-use crate::record::shown_time;
-use crate::sinks::chain;
+use super::{load, print};
 
-/// Prints the newest epochs of each kind, where each partition stands, and the commits.
+/// Prints the newest epochs of each kind, where each partition stands, and what waits. From state and output folders, and from the
+/// job itself where it runs.
 ///
 /// # Errors
 /// Where the job is wrong or bounded, or its journal can't be read.
@@ -23,50 +21,32 @@ pub(super) fn epochs(job: &Path, json: bool) -> Result<u8, Stop> {
             plan.name
         )));
     };
-    let history = look_at_journal(&continuous.state).map_err(|error| Stop::Run(error.into()))?;
-    let newest = chain::newest(&plan.output).map_err(|error| Stop::Run(error.into()))?;
-    let committed = newest.as_ref().and_then(|manifest| manifest.to);
-    let checkpoint = history.checkpoints.first();
-    let totals: Totals = checkpoint
-        .and_then(|checkpoint| serde_json::from_value(checkpoint.totals.clone()).ok())
-        .unwrap_or_default();
-    let bound = history.newest_epoch();
-    let watermark = history
-        .bindings
-        .back()
-        .map(|binding| binding.watermark)
-        .or_else(|| checkpoint.map(|checkpoint| checkpoint.watermark))
-        .flatten();
-    let partitions = checkpoint.map(|checkpoint| checkpoint.partitions.clone());
-    let partitions = partitions.unwrap_or_default();
-    if json {
-        let line = json!({
-            "job": plan.name, "generation": history.generation, "bound": bound, "checkpoint": checkpoint.map(|kept| kept.epoch),
-            "committed": committed, "watermark": watermark, "drained": history.drained.is_some(),
-            "rows": { "in": totals.rows_in, "clean": totals.clean, "refused": totals.refused, "dropped": totals.dropped },
-            "partitions": partitions,
-        });
-        print::to_output(format!("{line}\n").as_bytes())?;
-        return Ok(FINE);
-    }
-    let shown = |epoch: Option<u64>| epoch.map_or_else(|| "none".to_owned(), numbers::grouped);
-    let mut text = format!("{}: generation {}\n", plan.name, history.generation);
-    let mut line = |name: &str, value: String| {
-        writeln!(text, "  {name:<11} {value}").expect("a String takes everything");
+    let known = KnownLife::find(&plan, continuous)?;
+    let text = if json {
+        format!("{}\n", for_machines(&plan.name, &known))
+    } else {
+        known.for_people(&plan)
     };
-    line("bound", shown(bound));
-    line("checkpoint", shown(checkpoint.map(|kept| kept.epoch)));
-    line("committed", shown(committed));
-    let time = watermark.map_or_else(|| "none".to_owned(), shown_time);
-    line("watermark", time);
-    line("rows in", numbers::grouped(totals.rows_in));
-    for moved in &partitions {
-        let name = format!("{}/{}", moved.partition.topic, moved.partition.partition);
-        line("partition", format!("{name} is read up to {}", moved.to));
-    }
-    if history.drained.is_some() {
-        line("stopped", "in good order".to_owned());
-    }
     print::to_output(text.as_bytes())?;
     Ok(FINE)
+}
+
+/// One line: what journal and output say, `partitions` as of the newest checkpoint; and under `now` where the job stands.
+pub(super) fn for_machines(job: &str, known: &KnownLife) -> Value {
+    let KnownLife {
+        history,
+        totals,
+        life,
+        ..
+    } = known;
+    let checkpoint = history.checkpoints.first();
+    let partitions = checkpoint.map_or(&[][..], |kept| &kept.partitions);
+    json!({
+        "job": job, "generation": history.generation, "word": known.word(), "bound": history.newest_epoch(),
+        "checkpoint": checkpoint.map(|kept| kept.epoch), "committed": life.targets.first().and_then(|target| target.committed),
+        "watermark": life.watermark, "drained": history.drained.is_some(),
+        "rows": { "in": totals.rows_in, "clean": totals.clean, "refused": totals.refused, "dropped": totals.dropped },
+        "partitions": partitions,
+        "now": life,
+    })
 }

@@ -3,7 +3,7 @@
 pub(super) mod continuous;
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::job::plan::{
     Format, Keep, LookupPlan, Measure, Missing, Placement, Plan, Records, SinkFormat, SinkFrom,
     SinkPlan, SinkTo, SourceColumn, Then, Transport, WindowLength, WindowPlan,
 };
+use crate::job::resolve::duration_text;
 use crate::job::resolve::type_text;
 
 /// How the plan is printed.
@@ -112,8 +113,10 @@ fn document(plan: &Plan) -> Value {
         let from = transport(&source.transport, &source.format);
         body.insert("from".to_owned(), json!(from));
         body.insert("event_time".to_owned(), json!(event_time));
-        if let Transport::Kafka(kafka) = &source.transport {
-            body.extend(continuous::source(source, kafka));
+        match &source.transport {
+            Transport::Kafka(kafka) => body.extend(continuous::source(source, kafka)),
+            Transport::Follow(files) => body.extend(continuous::followed(source, files)),
+            Transport::Files { .. } | Transport::Generate { .. } => {}
         }
         let columns: Vec<Value> = source.columns.iter().map(column).collect();
         body.insert("columns".to_owned(), json!(columns));
@@ -218,21 +221,30 @@ fn transport(transport: &Transport, format: &Format) -> String {
         },
         Format::Parquet => "parquet",
         Format::Arrow => "arrow",
-        Format::Avro => "avro",
+        Format::Avro | Format::AvroMessages { .. } => "avro",
         Format::Debezium => "debezium",
     };
     match transport {
+        Transport::Follow(files) => {
+            format!("{format} files that go on {}", shown_paths(&files.paths))
+        }
         Transport::Files { paths, per_process } => {
-            let paths: Vec<String> = paths
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect();
+            let paths = shown_paths(paths);
             let whose = if *per_process { " of each process" } else { "" };
-            format!("{format} files{whose} {}", paths.join(", "))
+            format!("{format} files{whose} {paths}")
         }
         Transport::Generate { rows, seed } => format!("{rows} generated rows, seed {seed}"),
         Transport::Kafka(kafka) => format!("{} messages of Kafka at {}", format, kafka.brokers),
     }
+}
+
+/// Paths and patterns in one line.
+fn shown_paths(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    paths.join(", ")
 }
 
 fn column(column: &SourceColumn) -> Value {
@@ -262,6 +274,12 @@ fn explained(lookup: &LookupPlan) -> Value {
     let missing = match &lookup.missing {
         Missing::Refuse(reason) => format!("refuse as {reason}"),
         Missing::Null => "null".to_owned(),
+        Missing::Wait { reason, patience } => {
+            format!(
+                "wait for {}, then refuse as {reason}",
+                duration_text(*patience)
+            )
+        }
     };
     let validity = lookup.validity.as_ref().map(|validity| {
         let to = validity

@@ -1,21 +1,25 @@
-//! `caudal quarantine`: the rows that the last run refused, for people: reasons, rows, one row whole, an export.
+//! `caudal quarantine`: the rows that a job refused, for people: reasons, rows, one row whole, an export.
 //!
 //! It reads what caudal keeps of them itself ([`crate::record::Kept`]), so that neither columns nor format of the job's own sink
-//! matter. Rows are numbered in the order of sources, files and bytes. All are held in memory while it prints.
+//! matter. Rows of the last bounded run are numbered in the order of sources, files and bytes, and all are held in memory for that.
+//! Those of a continuous job are numbered in the order of its commits, so that a row keeps its number as more come, and are
+//! gone through one by one, however many there are.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::arguments::QuarantineTyped;
 use super::stop::{FINE, Stop};
 use super::{load, numbers, print};
-use crate::job::plan::Plan;
+use crate::job::plan::{Plan, Transport};
 use crate::job::problems::{nearest, quoted};
 use crate::record::{Kept, KeptHeader, KeptLines, Kind, shown};
-use crate::sinks::{kept_files, published};
+use crate::sinks::chain::{self, CommittedFile};
+use crate::sinks::{QUARANTINE, SinkError, kept_files, published};
 
 /// Rows that `--reason` lists without `--all`: a screen of them.
 const LISTED: usize = 20;
@@ -23,10 +27,27 @@ const LISTED: usize = 20;
 /// Characters of a row's text that lists show.
 const SHOWN: usize = 96;
 
+/// Bytes of a list that are gathered before they are printed.
+const PRINTED: usize = 1 << 16;
+
+/// How often a file is looked for that a commit is just making visible, and how long between.
+const LOOKS: (u32, Duration) = (20, Duration::from_millis(50));
+
 /// A refused row and the header of its file.
 struct Row {
+    /// From 1.
+    number: usize,
     kept: Kept,
     header: KeptHeader,
+    /// Whether it was a message: its place is then a partition and an offset.
+    is_message: bool,
+}
+
+/// What was kept.
+struct Quarantine {
+    /// Who refused it, in words.
+    by: String,
+    rows: Box<dyn Iterator<Item = Result<Row, Stop>>>,
 }
 
 /// Prints or exports what was kept.
@@ -35,60 +56,69 @@ struct Row {
 /// Where the job is wrong, nothing was kept, no row is meant, or files can't be read or written.
 pub(super) fn quarantine(typed: &QuarantineTyped) -> Result<u8, Stop> {
     let plan = load::job(&typed.job)?;
-    let (run, rows) = read(&plan)?;
-    let chosen = match &typed.reason {
-        Some(reason) => with_reason(&rows, reason)?,
-        None => (1..).zip(&rows).collect(),
+    let kept = if plan.continuous.is_some() {
+        of_commits(&plan)?
+    } else {
+        of_last_run(&plan)?
     };
+    let reason = typed.reason.as_deref();
     if let Some(path) = &typed.export {
-        export(path, &chosen, typed.exact).map_err(|error| {
-            Stop::Kept(format!(
-                "{}: it could not be written: {error}",
-                path.display()
-            ))
-        })?;
-        let rows = u64::try_from(chosen.len()).unwrap_or(u64::MAX);
+        let rows = export(path, kept.rows, reason, typed.exact)?;
         print::to_people(&format!("{}: {}", path.display(), numbers::rows(rows)));
         return Ok(FINE);
     }
-    let text = match (&typed.row, &typed.reason) {
-        (Some(row), _) => one(&rows, row, typed.hex)?,
-        (None, Some(_)) => list(&chosen, if typed.all { usize::MAX } else { LISTED }),
-        (None, None) => reasons(&plan, &run, &rows),
-    };
-    print::to_output(text.as_bytes())?;
+    match (&typed.row, reason) {
+        (Some(row), _) => print::to_output(one(kept.rows, row, typed.hex)?.as_bytes())?,
+        (None, Some(reason)) => {
+            let most = if typed.all { usize::MAX } else { LISTED };
+            list(kept.rows, reason, most)?;
+        }
+        (None, None) => print::to_output(reasons(&plan, kept)?.as_bytes())?,
+    }
     Ok(FINE)
 }
 
-/// The name of the last run, and the rows that it refused, in order.
-fn read(plan: &Plan) -> Result<(String, Vec<Row>), Stop> {
-    let failed = |error: &dyn std::fmt::Display| Stop::Kept(error.to_string());
-    let none = |what: &str, hint: &str| {
-        Stop::Kept(format!(
-            "{}: {what}\n  expected: refused rows below {}\n  now: there is nothing to show\n  hint: {hint}",
-            plan.name,
-            plan.output.display()
-        ))
-    };
+/// That there is nothing to show.
+fn none(plan: &Plan, what: &str, hint: &str) -> Stop {
+    Stop::Kept(format!(
+        "{}: {what}\n  expected: refused rows below {}\n  now: there is nothing to show\n  hint: {hint}",
+        plan.name,
+        plan.output.display()
+    ))
+}
+
+/// That the job has nobody to keep them.
+fn keeps_none(plan: &Plan) -> Stop {
+    none(
+        plan,
+        "the job keeps no refused rows, it only counts them",
+        "a sink of them keeps them: [sinks.quarantine] with from = \"refused\", files = { path = \"quarantine\" } and csv = {}",
+    )
+}
+
+fn failed(error: &SinkError) -> Stop {
+    Stop::Kept(error.to_string())
+}
+
+/// The rows that the last run refused, in order.
+fn of_last_run(plan: &Plan) -> Result<Quarantine, Stop> {
     let run = || format!("caudal run {}", plan.file.display());
     let manifest = published(&plan.output).map_err(|error| failed(&error))?;
-    let manifest = manifest.ok_or_else(|| none("no run of this job was published", &run()))?;
+    let manifest =
+        manifest.ok_or_else(|| none(plan, "no run of this job was published", &run()))?;
     let files = kept_files(&plan.output, &manifest).map_err(|error| failed(&error))?;
     let files = files.ok_or_else(|| {
         if plan.keeps_quarantine() {
-            none("its last run kept no refused rows", &run())
+            none(plan, "its last run kept no refused rows", &run())
         } else {
-            none(
-                "the job keeps no refused rows, it only counts them",
-                "a sink of them keeps them: [sinks.quarantine] with from = \"refused\", files = { path = \"quarantine\" } and csv = {}",
-            )
+            keeps_none(plan)
         }
     })?;
     let mut rows = Vec::new();
     for path in files {
-        read_file(&path, &mut rows).map_err(|error| {
-            Stop::Kept(format!("{}: it could not be read: {error}", path.display()))
-        })?;
+        for row in Rows::of(File::open(&path), path, plan) {
+            rows.push(row?);
+        }
     }
     let order = |row: &Row| {
         let source = plan
@@ -102,129 +132,273 @@ fn read(plan: &Plan) -> Result<(String, Vec<Row>), Stop> {
         )
     };
     rows.sort_by_cached_key(order);
-    Ok((manifest.run, rows))
+    Ok(Quarantine {
+        by: manifest.run,
+        rows: Box::new(numbered(rows.into_iter().map(Ok))),
+    })
 }
 
-fn read_file(path: &Path, rows: &mut Vec<Row>) -> io::Result<()> {
-    let mut lines = KeptLines::new(BufReader::new(File::open(path)?));
-    while let Some(kept) = lines.next_row()? {
-        let header = lines.header().clone();
-        rows.push(Row { kept, header });
+/// The rows that all commits of a continuous job have, in their order.
+fn of_commits(plan: &Plan) -> Result<Quarantine, Stop> {
+    if !plan.keeps_quarantine() {
+        return Err(keeps_none(plan));
     }
-    Ok(())
+    let newest = chain::newest(&plan.output).map_err(|error| failed(&error))?;
+    let to = newest.and_then(|newest| newest.to).ok_or_else(|| {
+        let run = format!("caudal run {}", plan.file.display());
+        none(plan, "nothing of this job is committed", &run)
+    })?;
+    let files = chain::files(&plan.output).map_err(|error| failed(&error))?;
+    let (plan, mut gone) = (plan.clone(), 0_u64);
+    let files = files.filter(|file| match file {
+        Ok(file) => file.sink == QUARANTINE,
+        Err(_) => true,
+    });
+    let rows = files.flat_map(move |file| -> Box<dyn Iterator<Item = _>> {
+        let file = match file {
+            Ok(file) => file,
+            Err(error) => return Box::new(std::iter::once(Err(failed(&error)))),
+        };
+        let path = plan.output.join(&file.path);
+        match open(&path, &file, to) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                gone += file.rows;
+                print::warning(&format!(
+                    "{}: it was taken away with {}; {} in all are not among those told",
+                    path.display(),
+                    numbers::rows(file.rows),
+                    numbers::grouped(gone)
+                ));
+                Box::new(std::iter::empty())
+            }
+            opened => Box::new(Rows::of(opened, path, &plan)),
+        }
+    });
+    Ok(Quarantine {
+        by: format!("all commits up to epoch {}", numbers::grouped(to)),
+        rows: Box::new(numbered(rows)),
+    })
 }
 
-/// The rows with this reason, first or not, each with its number.
-fn with_reason<'a>(rows: &'a [Row], reason: &str) -> Result<Vec<(usize, &'a Row)>, Stop> {
-    let has = |row: &&Row| {
-        row.kept.reason == reason || row.kept.reasons.iter().any(|one| one.reason == reason)
-    };
-    let found: Vec<_> = (1..).zip(rows).filter(|(_, row)| has(row)).collect();
-    if !found.is_empty() {
-        return Ok(found);
+/// Opens a file of a commit. Those of the newest may not be visible for a moment.
+fn open(path: &Path, file: &CommittedFile, newest: u64) -> io::Result<File> {
+    let (looks, rest) = LOOKS;
+    for _ in 0..looks {
+        match File::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && file.to >= newest => {
+                std::thread::sleep(rest);
+            }
+            opened => return opened,
+        }
     }
-    let known = by_reason(rows);
+    File::open(path)
+}
+
+fn numbered(
+    rows: impl Iterator<Item = Result<Row, Stop>>,
+) -> impl Iterator<Item = Result<Row, Stop>> {
+    rows.zip(1..)
+        .map(|(row, number)| row.map(|row| Row { number, ..row }))
+}
+
+/// The rows of one file; it ends after an error.
+struct Rows {
+    path: PathBuf,
+    lines: Option<io::Result<KeptLines<BufReader<File>>>>,
+    /// Sources whose rows are messages.
+    topics: Vec<String>,
+}
+
+impl Rows {
+    fn of(file: io::Result<File>, path: PathBuf, plan: &Plan) -> Self {
+        let topics = plan.sources.iter();
+        let topics = topics.filter(|source| matches!(source.transport, Transport::Kafka(_)));
+        Self {
+            path,
+            lines: Some(file.map(|file| KeptLines::new(BufReader::new(file)))),
+            topics: topics.map(|source| source.name.clone()).collect(),
+        }
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Row, Stop>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let read = match self.lines.take()? {
+            Ok(mut lines) => lines.next_row().map(|row| row.map(|row| (row, lines))),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(None) => None,
+            Ok(Some((kept, lines))) => {
+                let header = lines.header().clone();
+                self.lines = Some(Ok(lines));
+                Some(Ok(Row {
+                    number: 0,
+                    is_message: self.topics.contains(&kept.source),
+                    kept,
+                    header,
+                }))
+            }
+            Err(error) => Some(Err(Stop::Kept(format!(
+                "{}: it could not be read: {error}",
+                self.path.display()
+            )))),
+        }
+    }
+}
+
+impl Row {
+    /// Whether it has this reason, first or not.
+    fn has(&self, reason: &str) -> bool {
+        self.kept.reason == reason || self.kept.reasons.iter().any(|one| one.reason == reason)
+    }
+}
+
+/// That no row has this reason, where those are known.
+fn no_such(reason: &str, known: &BTreeMap<String, u64>) -> Stop {
+    let known = || known.keys().map(String::as_str);
     let mut message = format!(
         "--reason: no row was refused as {}\n  expected: {}\n  now: nothing is shown",
         quoted(reason),
-        known.keys().copied().collect::<Vec<_>>().join(", ")
+        known().collect::<Vec<_>>().join(", ")
     );
-    if let Some(near) = nearest(reason, known.keys().copied()) {
+    if let Some(near) = nearest(reason, known()) {
         write!(message, "\n  hint: did you mean {}?", quoted(near))
             .expect("a String takes everything");
     }
-    Err(Stop::Words(message))
+    Stop::Words(message)
 }
 
-/// The rows by the reason that comes first, each with its number.
-fn by_reason(rows: &[Row]) -> BTreeMap<&str, Vec<(usize, &Row)>> {
-    let mut by_reason: BTreeMap<&str, Vec<(usize, &Row)>> = BTreeMap::new();
-    for (number, row) in (1..).zip(rows) {
-        by_reason
-            .entry(&row.kept.reason)
-            .or_default()
-            .push((number, row));
+/// How many rows have each reason as the first, and the first of them in a line.
+fn reasons(plan: &Plan, kept: Quarantine) -> Result<String, Stop> {
+    let mut all = 0;
+    let mut by_reason: BTreeMap<String, (u64, String)> = BTreeMap::new();
+    for row in kept.rows {
+        let row = row?;
+        all += 1;
+        let of_reason = by_reason.entry(row.kept.reason.clone());
+        of_reason.or_insert_with(|| (0, in_line(&row))).0 += 1;
     }
-    by_reason
-}
-
-fn reasons(plan: &Plan, run: &str, rows: &[Row]) -> String {
-    let all = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-    let mut text = format!("{}: {} refused by {run}\n", plan.name, numbers::rows(all));
-    let mut reasons: Vec<_> = by_reason(rows).into_iter().collect();
-    reasons.sort_by_key(|(_, of_reason)| std::cmp::Reverse(of_reason.len()));
-    for (reason, of_reason) in reasons {
-        let count = u64::try_from(of_reason.len()).unwrap_or(u64::MAX);
-        let (number, first) = of_reason[0];
+    let (rows, by) = (numbers::rows(all), kept.by);
+    let mut text = format!("{}: {rows} refused by {by}\n", plan.name);
+    let mut reasons: Vec<_> = by_reason.into_iter().collect();
+    reasons.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+    for (reason, (count, first)) in reasons {
         writeln!(text, "  {:>9}  {reason}", numbers::grouped(count))
-            .and_then(|()| writeln!(text, "             {}", in_line(number, first)))
+            .and_then(|()| writeln!(text, "             {first}"))
             .expect("a String takes everything");
     }
-    text
+    Ok(text)
 }
 
-fn list(rows: &[(usize, &Row)], most: usize) -> String {
-    let mut text: String = rows
-        .iter()
-        .take(most)
-        .map(|(number, row)| in_line(*number, row) + "\n")
-        .collect();
-    if rows.len() > most {
-        writeln!(text, "and {} more (--all lists them)", rows.len() - most)
+/// Prints the rows with a reason, up to so many.
+fn list(
+    rows: impl Iterator<Item = Result<Row, Stop>>,
+    reason: &str,
+    most: usize,
+) -> Result<(), Stop> {
+    let (mut text, mut found) = (String::new(), 0);
+    let mut known: BTreeMap<String, u64> = BTreeMap::new();
+    for row in rows {
+        let row = row?;
+        if row.has(reason) {
+            found += 1;
+            if found <= most {
+                text.push_str(&in_line(&row));
+                text.push('\n');
+            }
+            if text.len() > PRINTED {
+                print::to_output(text.as_bytes())?;
+                text.clear();
+            }
+        } else {
+            *known.entry(row.kept.reason).or_default() += 1;
+        }
+    }
+    if found == 0 {
+        return Err(no_such(reason, &known));
+    }
+    if found > most {
+        writeln!(text, "and {} more (--all lists them)", found - most)
             .expect("a String takes everything");
     }
-    text
+    print::to_output(text.as_bytes())
 }
 
 /// A row in one line: number, place, beginning.
-fn in_line(number: usize, row: &Row) -> String {
+fn in_line(row: &Row) -> String {
     format!(
-        "#{number}  {}: {}",
-        place(&row.kept),
+        "#{}  {}: {}",
+        row.number,
+        place(row),
         shown(&row.kept.raw.0, SHOWN)
     )
 }
 
-fn place(kept: &Kept) -> String {
+fn place(row: &Row) -> String {
     let Kept {
         file, line, byte, ..
-    } = kept;
-    match kept.kind {
+    } = &row.kept;
+    match row.kept.kind {
         Kind::File => format!("{file} (the whole file)"),
         Kind::Table => format!("{file} row {byte}"),
+        Kind::Record | Kind::Part if row.is_message => format!("{file} offset {byte}"),
         Kind::Record | Kind::Part => format!("{file} line {line} (byte {byte})"),
     }
 }
 
 /// All of one row.
-fn one(rows: &[Row], wanted: &str, hex: bool) -> Result<String, Stop> {
-    let by_number = wanted
-        .parse()
-        .ok()
-        .and_then(|number: usize| number.checked_sub(1));
-    let at = match (by_number, wanted.rsplit_once(':')) {
-        (Some(at), _) => (at < rows.len()).then_some(at),
-        (None, Some((file, line))) => rows.iter().position(|row| {
+fn one(
+    rows: impl Iterator<Item = Result<Row, Stop>>,
+    wanted: &str,
+    hex: bool,
+) -> Result<String, Stop> {
+    let number: Option<usize> = wanted.parse().ok();
+    let place_of = wanted.rsplit_once(':');
+    let is_wanted = |row: &Row| match (number, place_of) {
+        (Some(number), _) => row.number == number,
+        (None, Some((file, at))) => {
             let is_file = Path::new(&row.kept.file).ends_with(file) || row.kept.file == file;
-            is_file && row.kept.line.to_string() == line
-        }),
-        (None, None) => None,
+            let line = if row.is_message {
+                row.kept.byte
+            } else {
+                row.kept.line
+            };
+            is_file && line.to_string() == at
+        }
+        (None, None) => false,
     };
-    let Some(at) = at else {
+    let (mut all, mut found) = (0, None);
+    for row in rows {
+        let row = row?;
+        all += 1;
+        if found.is_none() && is_wanted(&row) {
+            found = Some(row);
+        }
+    }
+    let Some(row) = found else {
         return Err(Stop::Words(format!(
-            "--row: {} is no refused row\n  expected: a number from 1 to {}, or a file and a line, such as part-0.csv:12\n  now: nothing is shown",
+            "--row: {} is no refused row\n  expected: a number from 1 to {all}, a file and a line, such as part-0.csv:12, or a partition and an offset, such as ventas/3:1204\n  now: nothing is shown",
             quoted(wanted),
-            rows.len()
         )));
     };
-    let Row { kept, header } = &rows[at];
+    Ok(whole(&row, all, hex))
+}
+
+fn whole(row: &Row, of: usize, hex: bool) -> String {
+    let Row {
+        number,
+        kept,
+        header,
+        ..
+    } = row;
     let all = |bytes: &[u8]| shown(bytes, 10 * bytes.len());
     let mut text = format!(
-        "row {} of {}\n  source   {}\n  place    {}\n  reason   {}\n",
-        at + 1,
-        rows.len(),
+        "row {number} of {of}\n  source   {}\n  place    {}\n  reason   {}\n",
         kept.source,
-        place(kept),
+        place(row),
         kept.reason
     );
     let mut line = |words: &str| writeln!(text, "{words}").expect("a String takes everything");
@@ -259,34 +433,76 @@ fn one(rows: &[Row], wanted: &str, hex: bool) -> Result<String, Stop> {
             ));
         }
     }
-    Ok(text)
+    text
 }
 
-/// Writes rows as CSV: number, place, reasons, raw text.
-fn export(path: &PathBuf, rows: &[(usize, &Row)], exact: bool) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    file.write_all(b"row,source,file,line,byte,reason,reasons,raw\n")?;
-    for (number, Row { kept, .. }) in rows {
-        let reasons: Vec<String> = kept
-            .reasons
-            .iter()
-            .map(|one| format!("{}: {}: {}", one.at, one.reason, one.detail))
-            .collect();
-        let raw = lossless(&kept.raw.0);
-        let cell = |text: &str| cell(text, exact);
-        writeln!(
-            file,
-            "{number},{},{},{},{},{},{},{}",
-            cell(&kept.source),
-            cell(&kept.file),
-            kept.line,
-            kept.byte,
-            cell(&kept.reason),
-            cell(&reasons.join("; ")),
-            cell(&raw)
-        )?;
+/// Writes rows as CSV: number, place, reasons, raw text. Says how many.
+fn export(
+    path: &Path,
+    rows: impl Iterator<Item = Result<Row, Stop>>,
+    reason: Option<&str>,
+    exact: bool,
+) -> Result<u64, Stop> {
+    let failed = |error: io::Error| {
+        Stop::Kept(format!(
+            "{}: it could not be written: {error}",
+            path.display()
+        ))
+    };
+    // The file is made with the first row: a wrong reason leaves what stands there as it was.
+    let begin = || -> io::Result<BufWriter<File>> {
+        let mut file = BufWriter::new(File::create(path)?);
+        file.write_all(b"row,source,file,line,byte,reason,reasons,raw\n")?;
+        Ok(file)
+    };
+    let mut file: Option<BufWriter<File>> = None;
+    let mut written = 0;
+    let mut known: BTreeMap<String, u64> = BTreeMap::new();
+    for row in rows {
+        let row = row?;
+        if reason.is_some_and(|reason| !row.has(reason)) {
+            *known.entry(row.kept.reason).or_default() += 1;
+            continue;
+        }
+        let out = match &mut file {
+            Some(file) => file,
+            None => file.insert(begin().map_err(failed)?),
+        };
+        write_row(out, &row, exact).map_err(failed)?;
+        written += 1;
     }
-    file.into_inner()?.sync_all()
+    let file = match (file, reason) {
+        (Some(file), _) => file,
+        (None, Some(reason)) => return Err(no_such(reason, &known)),
+        (None, None) => begin().map_err(failed)?,
+    };
+    let file = file
+        .into_inner()
+        .map_err(|error| failed(error.into_error()))?;
+    file.sync_all().map_err(failed)?;
+    Ok(written)
+}
+
+fn write_row(file: &mut impl Write, row: &Row, exact: bool) -> io::Result<()> {
+    let Row { number, kept, .. } = row;
+    let reasons: Vec<String> = kept
+        .reasons
+        .iter()
+        .map(|one| format!("{}: {}: {}", one.at, one.reason, one.detail))
+        .collect();
+    let raw = lossless(&kept.raw.0);
+    let cell = |text: &str| cell(text, exact);
+    writeln!(
+        file,
+        "{number},{},{},{},{},{},{},{}",
+        cell(&kept.source),
+        cell(&kept.file),
+        kept.line,
+        kept.byte,
+        cell(&kept.reason),
+        cell(&reasons.join("; ")),
+        cell(&raw)
+    )
 }
 
 /// All of a text, bytes that are no UTF-8 as `\xNN`.

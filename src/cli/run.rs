@@ -9,7 +9,8 @@ use super::stop::{FAILED, FINE, INTERRUPTED, Stop};
 use super::{convert, load, print, progress, signals, summary};
 use crate::cluster::outcome::{Outcome, Progress, RunOptions};
 use crate::cluster::{Ended, Interrupt, spawn};
-use crate::job::plan::{Plan, SinkTo};
+use crate::fault;
+use crate::job::plan::{Plan, Rerun, SinkTo};
 use crate::observe::http::Server;
 use crate::observe::log::Shape;
 use crate::observe::{Observer, http, log};
@@ -20,6 +21,7 @@ use crate::observe::{Observer, http, log};
 /// Where the job is wrong, the world failed, or the run was interrupted.
 pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
     log::install(command.log);
+    fault::arm().map_err(Stop::Words)?;
     let plan = load::job(&command.job)?;
     refuse_ends(&plan, command)?;
     let prints = plan.sinks.iter().find(|sink| sink.to == SinkTo::Stdout);
@@ -86,6 +88,13 @@ pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
 /// A continuous job has no end that could be set or judged, and its refused rows are not fed again as a run of their own.
 fn refuse_ends(plan: &Plan, command: &RunCommand) -> Result<(), Stop> {
     if plan.continuous.is_none() {
+        if plan.rerun == Rerun::NewFiles && command.limit.is_some() {
+            return Err(Stop::Words(format!(
+                "--limit: job {} remembers which files it has read (rerun = \"new_files\")\n  expected: files that are read to their end\n  \
+                 now: nothing was started\n  hint: leave it out, or try with rerun = \"replace\" and another output",
+                plan.name
+            )));
+        }
         return Ok(());
     }
     for (option, given, instead) in [
@@ -102,12 +111,13 @@ fn refuse_ends(plan: &Plan, command: &RunCommand) -> Result<(), Stop> {
         (
             "--replay",
             command.replay,
-            "leave it out; rows refused by a continuous job are not fed again yet",
+            "send them to the topic again, mended or as they are (`caudal quarantine` shows and exports them): an epoch holds what its \
+             partitions hold, so that rows from elsewhere would not be there when it is read again, and their windows may be closed",
         ),
     ] {
         if given {
             return Err(Stop::Words(format!(
-                "{option}: job {} is continuous (a source is `kafka`)\n  expected: a job with an end\n  \
+                "{option}: job {} is continuous (a source has no end)\n  expected: a job with an end\n  \
                  now: nothing was started\n  hint: {instead}",
                 plan.name
             )));

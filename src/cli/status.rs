@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use super::life::{self, KnownLife};
 use super::stop::{FINE, Stop};
-use super::{convert, load, numbers, print};
+use super::{convert, epochs, load, numbers, print};
 use crate::job::plan::Plan;
 use crate::observe::address::{self, Address};
 use crate::observe::client;
@@ -26,11 +27,19 @@ pub(super) fn status(job: &Path, json: bool) -> Result<u8, Stop> {
         .filter(|address| address.job == plan.name)
         .collect();
     if found.is_empty() {
-        return Err(none_alive(&plan, "no address of one is written there"));
+        return Err(none_alive(
+            &plan,
+            "no address of one is written there",
+            json,
+        )?);
     }
     let mut text = String::new();
     for address in &found {
-        let (answer, status) = ask(&plan, address, token.as_deref())?;
+        let (answer, status) = match ask(&plan, address, token.as_deref()) {
+            Ok(told) => told,
+            Err(Nobody::There(why)) => return Err(none_alive(&plan, &why, json)?),
+            Err(Nobody::For(stop)) => return Err(*stop),
+        };
         if json {
             text.push_str(&answer);
         } else {
@@ -42,15 +51,15 @@ pub(super) fn status(job: &Path, json: bool) -> Result<u8, Stop> {
 }
 
 /// What the process at this address says, as it came and as it was understood.
-fn ask(plan: &Plan, address: &Address, token: Option<&str>) -> Result<(String, Status), Stop> {
-    let nobody = |why: &str| none_alive(plan, &format!("{}: {why}", address.address));
+fn ask(plan: &Plan, address: &Address, token: Option<&str>) -> Result<(String, Status), Nobody> {
+    let nobody = |why: &str| Nobody::There(format!("{}: {why}", address.address));
     let at = (address.address.parse()).map_err(|_| nobody("this is no address"))?;
     let answer = client::get(at, "/status", token).map_err(|error| match error.kind() {
         ErrorKind::ConnectionRefused => nobody("nobody listens there, so that the run was killed"),
         _ => nobody(&error.to_string()),
     })?;
     if answer.code == 401 {
-        return Err(Stop::NoRun(format!(
+        return Err(Nobody::For(Box::new(Stop::NoRun(format!(
             "{}: process {} of the run asks for a token{}\n  expected: the token that the run was started with, in {}\n  \
              now: nothing is known of the run",
             plan.name,
@@ -61,7 +70,7 @@ fn ask(plan: &Plan, address: &Address, token: Option<&str>) -> Result<(String, S
                 ""
             },
             convert::TOKEN,
-        )));
+        )))));
     }
     let status = serde_json::from_str::<Status>(&answer.body).ok();
     // Another program may listen at the port of a run that was killed.
@@ -73,14 +82,37 @@ fn ask(plan: &Plan, address: &Address, token: Option<&str>) -> Result<(String, S
     }
 }
 
-fn none_alive(plan: &Plan, why: &str) -> Stop {
-    Stop::NoRun(format!(
+/// Why a process says nothing.
+enum Nobody {
+    /// None of the job answers, in words.
+    There(String),
+    /// One does, and not to us.
+    For(Box<Stop>),
+}
+
+/// That no run answers; of a continuous job what its journal says was told before.
+fn none_alive(plan: &Plan, why: &str, json: bool) -> Result<Stop, Stop> {
+    if let Some(continuous) = &plan.continuous {
+        let known = KnownLife::find(plan, continuous)?;
+        let text = if json {
+            format!("{}\n", epochs::for_machines(&plan.name, &known))
+        } else {
+            known.for_people(plan)
+        };
+        print::to_output(text.as_bytes())?;
+        return Ok(Stop::NoRun(format!(
+            "{}: no life of it answers: {why}\n  now: what its journal and its output say was told\n  hint: caudal run {}",
+            plan.name,
+            plan.file.display()
+        )));
+    }
+    Ok(Stop::NoRun(format!(
         "{}: no run is alive that can be asked\n  expected: one that was started with --status; its address stands in {}: {why}\n  \
          now: nothing is known\n  hint: caudal run {} --status 127.0.0.1:0",
         plan.name,
         address::file(&plan.output, 0).display(),
         plan.file.display()
-    ))
+    )))
 }
 
 /// What one process says, in words.
@@ -93,8 +125,18 @@ fn for_people(status: &Status, processes: usize) -> String {
         String::new()
     };
     let workers = numbers::counted(count(status.workers.len()), "worker", "workers");
+    let generation = match &status.life {
+        Some(told) => format!(
+            "generation {}, {}, ",
+            status.generation,
+            told.replays_to.map_or("live".to_owned(), |to| format!(
+                "reads again up to epoch {to}"
+            ))
+        ),
+        None => String::new(),
+    };
     line(format!(
-        "{}: {} for {:.1} s, {process}{workers} (pid {})",
+        "{}: {} for {:.1} s, {generation}{process}{workers} (pid {})",
         status.job, status.phase, status.seconds, status.pid
     ));
     let (rows, bytes) = (&status.rows, &status.bytes);
@@ -194,6 +236,9 @@ fn for_people(status: &Status, processes: usize) -> String {
         ),
         None => "  holds    nothing: all epochs have passed".to_owned(),
     });
+    if let Some(life) = &status.life {
+        text.push_str(&life::lines(life));
+    }
     text
 }
 

@@ -12,35 +12,44 @@
 //! its rows visible, so that whatever is visible can be gone on from; and it is used only where the manifest followed. Between the
 //! two a crash costs a replay, and no row.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::frame::{Begin, Resumed};
-use super::life::{Life, Resume, Told, lock};
+use super::life::{Kept, Life, Looked, Resume, Told, lock};
 use super::outcome::{Outcome, Phase, RunOptions};
+use super::partitions::Partitions;
+use super::references::{self, References};
 use super::run::{Input, interval};
-use super::start::{Ended, MARK, Others, execute, load, staged_files};
+use super::start::{Ended, MARK, Others, execute, staged_files};
 use super::{Fate, Run, RunError};
 use crate::epoch::{
-    self, Binding, Checkpoint, Claim, Drained, History, Journal, LocalStore, Moved, Partition,
-    PlanText, Record, StateFile, Totals, state,
+    self, Binding, Checkpoint, Claim, Drained, History, Journal, LocalStore, PlanText, Record,
+    ReferenceRows, StateFile, Totals, state,
 };
-use crate::job::plan::{Continuous, Plan, Transport};
-use crate::lookup::{self, Loaded};
-use crate::observe::client;
+use crate::fault;
+use crate::job::change::{self, Change, Fit};
+use crate::job::plan::{Continuous, Plan};
+use crate::lookup::{self, Follower};
+use crate::observe::address::Announced;
+use crate::observe::{Begun, Step, client};
 use crate::record::{Budget, Epoch, Note};
 use crate::sinks::chain::{Chain, Commit};
 use crate::sinks::{SinkError, staged_run};
-use crate::sources::{Discovery, Feed, Found};
-
-/// How often brokers are asked for partitions that are new.
-const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(10);
+use crate::sources::{Discovery, Feed, Folders, SourceError};
 
 /// How long a life that is at work may take to say so.
 const ALIVE: Duration = Duration::from_secs(1);
+
+/// How long folders of followed files are left alone after a look at them, at least.
+const LOOK_AT_FOLDERS: Duration = Duration::from_millis(100);
+
+/// Looks at folders take at most the tenth part of one processor.
+const FOLDERS_SHARE: u32 = 10;
 
 /// How often it is looked whether someone asks for the end.
 const LOOK: Duration = Duration::from_millis(20);
@@ -66,8 +75,8 @@ pub(super) fn lead(
     let store: Arc<dyn epoch::Store> = Arc::new(LocalStore::open(&continuous.state)?);
     epoch::probe(&*store)?;
     let opened = open_journal(plan, &store)?;
-    fits(plan, &opened.history)?;
     let chain = Chain::open(&plan.output, &plan.name, &plan.sinks)?;
+    fits(plan, continuous, &opened.history, chain.committed())?;
     if opened.history.is_new() && chain.committed().is_some() {
         return Err(RunError::StateLost {
             state: continuous.state.clone(),
@@ -82,33 +91,61 @@ pub(super) fn lead(
     })?;
     let generation = journal.generation();
     let chain = chain.take_over(generation)?;
-    let announced = options.observer.announce(&plan.output);
+    // Again: another life may have written before the claim.
+    fits(plan, continuous, &history, chain.committed())?;
+    let announced = options.observer.announce(&plan.output).map(Arc::new);
     options.observer.generation(generation);
+    fault::at("choose a checkpoint");
     let chosen = choose(continuous, &history, chain.committed());
     let (resume, resumed, totals) = resume(plan, &history, chosen, generation, chain.committed());
+    fault::at("look for partitions");
     let mut discoveries = discoveries(plan, &resume)?;
-    let (resume, found) = look(plan, options, resume, &mut discoveries, fate)?;
-    let references = plan
-        .lookups
-        .iter()
-        .map(|lookup| load(lookup, fate))
-        .collect::<Result<Vec<Loaded>, _>>()?;
-    let warnings: Vec<String> = references
-        .iter()
-        .flat_map(|loaded| loaded.warnings.iter().cloned())
-        .collect();
+    let (mut resume, found) = look(plan, options, resume, &mut discoveries, fate)?;
+    let identities = identities(plan, &history, &discoveries)?;
+    fault::at("load look-ups");
+    let mut references =
+        references::take_up(plan, continuous, &resume.references, &resume.replay, fate)?;
     let kept = history.checkpoints.iter().rev();
-    let kept = kept.map(|checkpoint| (checkpoint.epoch, checkpoint.generation));
-    let kept: VecDeque<(Epoch, u64)> = kept.collect();
+    let kept = kept.map(|checkpoint| KeptCheckpoint {
+        epoch: checkpoint.epoch,
+        generation: checkpoint.generation,
+        references: checkpoint.references.clone(),
+    });
+    let kept: VecDeque<KeptCheckpoint> = kept.collect();
+    options.observer.standing().begin(Begun {
+        workers: options.processes() * options.workers,
+        of_process: options.workers,
+        checkpoint: resume.epoch,
+        replay_to: resume.replay.last().map_or(resume.epoch, |last| last.epoch),
+        committed: chain.committed(),
+        watermark: resume.watermark,
+        partitions: &resume.partitions,
+        target: plan.output.display().to_string(),
+    });
     let journal = Arc::new(Mutex::new(journal));
-    begin_journal(plan, &journal, &history, &resume)?;
+    begin_journal(
+        plan,
+        continuous,
+        &journal,
+        &history,
+        &mut resume,
+        identities,
+        &mut references.followers,
+    )?;
+    let References {
+        loaded,
+        replayed,
+        followers,
+        warnings,
+        bytes: _,
+    } = references;
     let begin = Begin {
         now: epoch::wall_time(),
         as_of: None,
         replay: false,
         stage: Some(format!("life-{generation:08}")),
         mark: format!("{generation} {}", std::process::id()),
-        partitioned: lookup::partitioned(plan, &references, options.processes()),
+        partitioned: lookup::partitioned(plan, &loaded, options.processes()),
         resumed: Some(resumed),
     };
     if let Some(others) = &others {
@@ -117,13 +154,14 @@ pub(super) fn lead(
         std::fs::create_dir_all(folder)
             .and_then(|()| std::fs::write(&path, &begin.mark))
             .map_err(|error| SinkError::io(&path, "writing a file", error))?;
+        fault::at("tell the others to begin");
         others.peers.begin(&begin);
     }
     let (told, hears) = channel();
-    let life = Arc::new(Life::new(generation, resume, found, told));
+    let life = Arc::new(Life::new(generation, resume, found, replayed, told));
     let input = Input {
         feed: Feed::new(plan, &budget, None, |_| false)?,
-        references,
+        references: loaded,
     };
     let mut run = Run::new(plan, options, fate, &budget, &begin, Some(input), None);
     run.life = Some(Arc::clone(&life));
@@ -138,7 +176,17 @@ pub(super) fn lead(
         hears,
         discoveries,
         kept,
+        announced.clone(),
     )?;
+    for (lookup, follower) in followers.into_iter().enumerate() {
+        let (run, life) = (Arc::clone(&run), Arc::clone(&life));
+        super::spawn(format!("lookup-{lookup}"), move || {
+            follower.follow(&run, &life);
+        })
+        .map_err(|error| RunError::Start {
+            message: error.to_string(),
+        })?;
+    }
     options.progress.set_phase(Phase::Running);
     let peers = others.as_ref().map(|others| Arc::clone(&others.peers));
     let busy = execute(&run, options.workers, others);
@@ -191,14 +239,44 @@ fn nonce(options: &RunOptions) -> String {
     }
 }
 
-/// Whether the journal is one of this job as it stands now.
-fn fits(plan: &Plan, history: &History) -> Result<(), RunError> {
-    match &history.plan {
-        Some(known) if known.text != *plan.text => Err(RunError::OtherPlan {
+/// Whether the journal is one of this job as it stands now, or one whose state goes on under it: then nothing may be left that
+/// is to be read again, since it was read by the text before.
+fn fits(
+    plan: &Plan,
+    continuous: &Continuous,
+    history: &History,
+    committed: Option<Epoch>,
+) -> Result<(), RunError> {
+    let Some(known) = &history.plan else {
+        return Ok(());
+    };
+    let told = |changes: &[Change]| {
+        let words: Vec<String> = changes.iter().map(Change::to_string).collect();
+        words.join("; ")
+    };
+    match change::compare(&known.text, &plan.text) {
+        Fit::Same => Ok(()),
+        Fit::Other(changes) => Err(RunError::OtherPlan {
             job: plan.name.clone(),
-            difference: difference(&known.text, &plan.text),
+            difference: told(&changes),
         }),
-        _ => Ok(()),
+        Fit::Compatible(changes) => {
+            let chosen = choose(continuous, history, committed).map(|chosen| chosen.epoch);
+            if history.drained.is_some() && chosen == history.newest_epoch() {
+                tracing::info!(
+                    action = "plan-changed",
+                    changes = told(&changes),
+                    "the job file was changed; its state goes on"
+                );
+                return Ok(());
+            }
+            Err(RunError::NotDrained {
+                job: plan.name.clone(),
+                difference: told(&changes),
+                checkpoint: chosen.unwrap_or(0),
+                bound: history.newest_epoch().unwrap_or(0),
+            })
+        }
     }
 }
 
@@ -234,15 +312,6 @@ fn open_journal(plan: &Plan, store: &Arc<dyn epoch::Store>) -> Result<epoch::Ope
     }
 }
 
-/// The first line in which two texts differ.
-fn difference(before: &str, now: &str) -> String {
-    let mut lines = before.lines().zip(now.lines()).enumerate();
-    match lines.find(|(_, (before, now))| before != now) {
-        Some((line, (before, now))) => format!("line {} was `{before}` and is `{now}`", line + 1),
-        None => "lines were added or taken away at the end".to_owned(),
-    }
-}
-
 /// The newest checkpoint that what is visible covers and whose state is whole.
 fn choose<'a>(
     continuous: &Continuous,
@@ -253,7 +322,11 @@ fn choose<'a>(
         if committed.is_none_or(|committed| checkpoint.epoch > committed) {
             return false;
         }
-        match state::verify(&continuous.state, &checkpoint.state) {
+        let references = checkpoint.references.iter();
+        let mut objects = references.flat_map(|rows| &rows.objects);
+        let verified = state::verify(&continuous.state, &checkpoint.state)
+            .and_then(|()| objects.try_for_each(|file| state::verify_one(&continuous.state, file)));
+        match verified {
             Ok(()) => true,
             Err(problem) => {
                 tracing::warn!(
@@ -291,6 +364,9 @@ fn resume(
                 now: checkpoint.now,
                 watermark: checkpoint.watermark,
                 partitions: checkpoint.partitions.clone(),
+                references: checkpoint.references.clone(),
+                changed: checkpoint.changed.clone(),
+                parked: checkpoint.parked,
                 replay: replay(checkpoint.epoch),
             },
             checkpoint.state.clone(),
@@ -303,6 +379,15 @@ fn resume(
             now: first.map_or_else(epoch::wall_time, |first| first.now),
             watermark: None,
             partitions: first.map_or_else(Vec::new, |first| first.moved.clone()),
+            changed: Vec::new(),
+            parked: 0,
+            references: first.map_or_else(Vec::new, |first| {
+                let mut rows = Vec::new();
+                for change in &first.references {
+                    ReferenceRows::take(&mut rows, change);
+                }
+                rows
+            }),
             replay: replay(0),
         };
         (resume, Vec::new(), Totals::default())
@@ -325,44 +410,35 @@ fn resume(
     (resume, resumed, totals)
 }
 
-/// What asks for partitions of each source.
+/// What looks for partitions of each source.
 fn discoveries(plan: &Plan, resume: &Resume) -> Result<Vec<Discovery>, RunError> {
-    let replayed = resume.replay.iter().flat_map(|binding| &binding.moved);
-    let known = resume.partitions.iter().chain(replayed);
-    let known: BTreeSet<&Partition> = known.map(|moved| &moved.partition).collect();
-    let mut discoveries = Vec::new();
-    for source in &plan.sources {
-        if let Transport::Kafka(kafka) = &source.transport {
-            let known = known.iter().filter(|known| known.source == source.name);
-            let known = known.map(|known| Partition::clone(known)).collect();
-            let made = Discovery::new(&source.name, kafka, known);
-            discoveries.push(made.map_err(crate::sources::SourceError::from)?);
-        }
-    }
-    Ok(discoveries)
+    let each = |source| Discovery::new(source, &resume.partitions, &resume.replay);
+    let found: Result<Vec<_>, _> = plan.sources.iter().map(each).collect();
+    Ok(found?.into_iter().flatten().collect())
 }
 
-/// Finds new partitions, and holds the known ones against what the brokers have.
+/// Finds new partitions, and holds the known ones against what is there.
 fn look(
     plan: &Plan,
     options: &RunOptions,
     mut resume: Resume,
     discoveries: &mut [Discovery],
     fate: &Fate,
-) -> Result<(Resume, Vec<Found>), RunError> {
+) -> Result<(Resume, Looked), RunError> {
     let over = || fate.is_over();
     let patience = plan.join_timeout;
     let is_first = resume.epoch == 0 && resume.replay.is_empty();
-    let mut found = Vec::new();
+    let mut looked = Looked::default();
     for discovery in discoveries.iter_mut() {
-        let new = discovery.look(patience, is_first, &over);
-        found.extend(new.map_err(crate::sources::SourceError::from)?);
+        let changes = discovery.begin(patience, is_first, &over)?;
+        options.observer.lost(discovery.name(), changes.lost);
+        looked.found.extend(changes.found);
+        looked.places.extend(discovery.places());
         for known in &mut resume.partitions {
             if known.partition.source != discovery.name() {
                 continue;
             }
-            let checked = discovery.check(&known.partition, known.to, patience, &over);
-            let (at, lost) = checked.map_err(crate::sources::SourceError::from)?;
+            let (at, lost) = discovery.check(known, patience, &over)?;
             if at != known.to {
                 options.observer.lost(&known.partition.source, lost);
                 tracing::warn!(
@@ -377,34 +453,73 @@ fn look(
         }
     }
     fate.check()?;
-    Ok((resume, found))
+    Ok((resume, looked))
 }
 
-/// Writes down what the job is and, for its first life, epoch 0.
+/// What the sources are by their own word. Errors: one is another than the journal knows, where its positions mean nothing.
+fn identities(
+    plan: &Plan,
+    history: &History,
+    discoveries: &[Discovery],
+) -> Result<BTreeMap<String, String>, RunError> {
+    let known = history.plan.as_ref().map(|plan| &plan.identities);
+    let mut identities = known.cloned().unwrap_or_default();
+    for discovery in discoveries {
+        let Some(found) = discovery.cluster() else {
+            continue;
+        };
+        let source = format!("sources.{}", discovery.name());
+        match identities.insert(source.clone(), found.clone()) {
+            Some(known) if known != found => {
+                return Err(RunError::OtherCluster {
+                    job: plan.name.clone(),
+                    source_name: source,
+                    known,
+                    found,
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(identities)
+}
+
+/// Writes down what the job is, where the journal knows it otherwise or not at all; and for its first life epoch 0 with
+/// the rows of look-ups.
 fn begin_journal(
     plan: &Plan,
+    continuous: &Continuous,
     journal: &Mutex<Journal>,
     history: &History,
-    resume: &Resume,
+    resume: &mut Resume,
+    identities: BTreeMap<String, String>,
+    followers: &mut [Follower],
 ) -> Result<(), RunError> {
     let mut journal = lock(journal);
-    if history.plan.is_none() {
+    let known = history.plan.as_ref();
+    if known.is_none_or(|known| known.text != *plan.text) {
         journal.append(Record::Plan(PlanText {
             text: plan.text.to_string(),
             hash: crate::cluster::exchange::hash_bytes(plan.text.as_bytes()),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             replay: epoch::REPLAY,
-            identities: BTreeMap::new(),
+            identities,
         }))?;
     }
     if history.newest_epoch().is_none() {
         let generation = journal.generation();
+        let changes = references::bind_first(plan, &continuous.state, generation, followers)?;
+        for change in &changes {
+            ReferenceRows::take(&mut resume.references, change);
+        }
         journal.append(Record::Bindings(vec![Binding {
             epoch: 0,
             generation,
             now: resume.now,
             watermark: None,
             moved: Vec::new(),
+            references: changes,
+            parked: 0,
         }]))?;
     }
     Ok(())
@@ -413,7 +528,7 @@ fn begin_journal(
 /// The threads behind the dataflow.
 struct Behind {
     journal: JoinHandle<()>,
-    commits: JoinHandle<Committed>,
+    commits: JoinHandle<(Committed, Partitions)>,
 }
 
 /// What was committed when all has ended.
@@ -437,18 +552,27 @@ impl Behind {
         totals: Totals,
         hears: Receiver<Told>,
         discoveries: Vec<Discovery>,
-        kept: VecDeque<(Epoch, u64)>,
+        kept: VecDeque<KeptCheckpoint>,
+        announced: Option<Arc<Announced>>,
     ) -> Result<Self, RunError> {
         let failed = |error: std::io::Error| RunError::Start {
             message: error.to_string(),
         };
+        let (mut topics, mut folders) = (Vec::new(), Vec::new());
+        for discovery in discoveries {
+            match discovery {
+                Discovery::Kafka(of_source) => topics.push(*of_source),
+                Discovery::Files(of_source) => folders.push(of_source),
+            }
+        }
         let (commit, commits) = channel();
         let (of_journal, shared) = (Arc::clone(run), Arc::clone(&journal));
-        let of_life = Arc::clone(life);
+        let (of_life, state) = (Arc::clone(life), continuous.state.clone());
         let journal_thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || {
-                if let Err(error) = keep_journal(&of_journal, &of_life, &shared, &hears, &commit) {
+                let kept = keep_journal(&of_journal, &of_life, &state, &shared, &hears, &commit);
+                if let Err(error) = kept {
                     of_journal.fail(error);
                 }
             })
@@ -462,11 +586,22 @@ impl Behind {
             totals,
             staged_from: life.resume.epoch,
             kept,
+            announced,
         };
+        let partitions = Partitions::start(run, life, topics)?;
         let commit_thread = std::thread::Builder::new()
             .name("commit".to_owned())
-            .spawn(move || committer.commit_all(&commits, discoveries))
+            .spawn(move || (committer.commit_all(&commits, &partitions), partitions))
             .map_err(failed)?;
+        if !folders.is_empty() {
+            let (of_folders, life) = (Arc::clone(run), Arc::clone(life));
+            super::spawn("folders".to_owned(), move || {
+                if let Err(error) = look_at_folders(&of_folders, &life, folders) {
+                    of_folders.fail(error.into());
+                }
+            })
+            .map_err(failed)?;
+        }
         let (of_watch, life) = (Arc::clone(run), Arc::clone(life));
         super::spawn("watch".to_owned(), move || watch(&of_watch, &life)).map_err(failed)?;
         Ok(Self {
@@ -478,7 +613,9 @@ impl Behind {
     fn join(self) -> Committed {
         let panicked = "a thread that panicked has said why";
         self.journal.join().expect(panicked);
-        self.commits.join().expect(panicked)
+        let (committed, partitions) = self.commits.join().expect(panicked);
+        partitions.end();
+        committed
     }
 }
 
@@ -496,17 +633,41 @@ fn watch(run: &Run, life: &Life) {
     }
 }
 
+/// Looks for new files, and for what became of known ones, until the run is over.
+fn look_at_folders(run: &Run, life: &Life, mut folders: Vec<Folders>) -> Result<(), SourceError> {
+    while !run.is_over() && !life.is_to_stop() {
+        let began = Instant::now();
+        let stands = life.take_stands();
+        for of_source in &mut folders {
+            of_source.hear(&stands);
+            let changes = of_source.look()?;
+            run.observer.lost(of_source.name(), changes.lost);
+            life.add_found(changes.found);
+            life.add_renamed(changes.renamed);
+        }
+        std::thread::sleep(LOOK_AT_FOLDERS.max(began.elapsed() * FOLDERS_SHARE));
+    }
+    Ok(())
+}
+
 /// A checkpoint that can be committed: its bindings are durable.
 struct ToCommit {
-    binding: Binding,
-    partitions: Vec<Moved>,
+    kept: Kept,
     notes: Vec<Note>,
+}
+
+/// A checkpoint whose state is kept.
+struct KeptCheckpoint {
+    epoch: Epoch,
+    generation: u64,
+    references: Vec<ReferenceRows>,
 }
 
 /// Makes bindings durable, in as few records as come together; hands commits on when those they need are.
 fn keep_journal(
     run: &Run,
     life: &Life,
+    folder: &Path,
     journal: &Mutex<Journal>,
     hears: &Receiver<Told>,
     commits: &Sender<ToCommit>,
@@ -528,7 +689,10 @@ fn keep_journal(
         let mut is_end = false;
         for told in told {
             match told {
-                Told::Bound(binding) => {
+                Told::Bound(binding, objects) => {
+                    for (file, bytes) in &objects {
+                        state::put(folder, file, bytes)?;
+                    }
                     is_due |= !binding.is_empty();
                     run.observer.bound(binding.epoch);
                     since.get_or_insert_with(Instant::now);
@@ -541,16 +705,17 @@ fn keep_journal(
         is_due |= is_end || !staged.is_empty();
         if is_due && !waiting.is_empty() {
             let bindings = std::mem::take(&mut waiting);
+            let newest = bindings.last().expect("some wait").epoch;
+            let standing = run.observer.standing();
+            standing.appending();
             lock(journal).append(Record::Bindings(bindings))?;
+            standing.durable(newest);
             since = None;
         }
         for (epoch, notes) in staged {
-            let (binding, partitions) = life.take_checkpoint(epoch).expect("it was bound before");
-            drop(commits.send(ToCommit {
-                binding,
-                partitions,
-                notes,
-            }));
+            run.observer.standing().staged(epoch);
+            let kept = life.take_checkpoint(epoch).expect("it was bound before");
+            drop(commits.send(ToCommit { kept, notes }));
         }
         if is_end {
             return Ok(());
@@ -568,75 +733,43 @@ struct Committer {
     totals: Totals,
     /// The epoch after which the next commit's files were staged.
     staged_from: Epoch,
-    /// Epochs and generations of the checkpoints whose state is kept, the oldest first.
-    kept: VecDeque<(Epoch, u64)>,
+    /// The checkpoints whose state is kept, the oldest first.
+    kept: VecDeque<KeptCheckpoint>,
+    /// Where this life can be asked to end.
+    announced: Option<Arc<Announced>>,
 }
 
 impl Committer {
-    fn commit_all(
-        mut self,
-        commits: &Receiver<ToCommit>,
-        mut discoveries: Vec<Discovery>,
-    ) -> Committed {
+    fn commit_all(mut self, commits: &Receiver<ToCommit>, partitions: &Partitions) -> Committed {
         let mut epoch = self.life.resume.epoch;
-        let mut looked = Instant::now();
-        loop {
-            match commits.recv_timeout(Duration::from_millis(500)) {
-                Ok(commit) => {
-                    let to = commit.binding.epoch;
-                    if self.run.fate.is_over() {
-                        continue;
-                    }
-                    let partitions = commit.partitions.clone();
-                    if let Err(error) = self.commit(commit) {
-                        self.run.fail(error);
-                        continue;
-                    }
-                    epoch = to;
-                    for discovery in &discoveries {
-                        let at = partitions.iter();
-                        discovery.tell_group(at.map(|moved| (moved.partition.clone(), moved.to)));
-                    }
-                }
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
-                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
-                    return Committed {
-                        journal: self.journal,
-                        totals: self.totals,
-                        epoch,
-                    };
-                }
+        for commit in commits {
+            let to = commit.kept.binding.epoch;
+            if self.run.fate.is_over() {
+                continue;
             }
-            if looked.elapsed() >= LOOK_FOR_PARTITIONS {
-                looked = Instant::now();
-                self.look_for_partitions(&mut discoveries);
+            let moved = commit.kept.partitions.clone();
+            if let Err(error) = self.commit(commit) {
+                self.run.fail(error);
+                continue;
             }
+            epoch = to;
+            partitions.committed(moved);
         }
-    }
-
-    /// Partitions that were added; what can't be known now is asked again later.
-    fn look_for_partitions(&self, discoveries: &mut [Discovery]) {
-        for discovery in discoveries {
-            match discovery.look(Duration::ZERO, false, &|| true) {
-                Ok(found) => self.life.add_found(found),
-                Err(error) => {
-                    let error = error.to_string();
-                    tracing::warn!(
-                        action = "kafka-discovery",
-                        error,
-                        "new partitions could not be looked for"
-                    );
-                }
-            }
+        Committed {
+            journal: self.journal,
+            totals: self.totals,
+            epoch,
         }
     }
 
     fn commit(&mut self, commit: ToCommit) -> Result<(), RunError> {
-        let ToCommit {
+        let ToCommit { kept, notes } = commit;
+        let Kept {
             binding,
             partitions,
-            notes,
-        } = commit;
+            references,
+        } = kept;
+        fault::at("commit");
         let plan = &self.run.plan;
         let mut state: Vec<StateFile> = notes
             .iter()
@@ -656,6 +789,11 @@ impl Committer {
         self.totals.add(&outcome);
         let to = binding.epoch;
         let totals = serde_json::to_value(&self.totals).expect("totals are JSON");
+        let changed = binding.references.iter();
+        let changed = changed.map(|change| change.lookup.clone());
+        let run = Arc::clone(&self.run);
+        let standing = run.observer.standing();
+        standing.committing(to, Step::Checkpoint);
         lock(&self.journal).append(Record::Checkpoint(Checkpoint {
             epoch: to,
             generation: self.life.generation,
@@ -663,8 +801,12 @@ impl Committer {
             watermark: binding.watermark,
             partitions,
             state,
+            references: references.clone(),
+            changed: changed.collect(),
+            parked: binding.parked,
             totals: totals.clone(),
         }))?;
+        standing.committing(to, Step::Publish);
         self.chain.commit(Commit {
             interval: interval(self.staged_from),
             to,
@@ -673,6 +815,11 @@ impl Committer {
             checkpoint: serde_json::json!({ "epoch": to }),
         })?;
         self.staged_from = to;
+        // Who commits is the one to be asked. What can't be written now is at the next commit.
+        if let Some(announced) = &self.announced {
+            drop(announced.renew());
+        }
+        standing.committed(to);
         self.run.observer.committed(to, epoch::wall_time());
         tracing::info!(
             action = "epoch-committed",
@@ -680,17 +827,33 @@ impl Committer {
             rows_in = self.totals.rows_in,
             "everything up to this epoch is visible"
         );
+        fault::at("compact");
         lock(&self.journal).compact(to)?;
-        self.kept.push_back((to, self.life.generation));
+        self.kept.push_back(KeptCheckpoint {
+            epoch: to,
+            generation: self.life.generation,
+            references,
+        });
         if self.kept.len() > KEPT_CHECKPOINTS {
             self.kept.pop_front();
         }
+        fault::at("tidy up state");
+        let kept = self.kept.iter();
         state::tidy(
             &self.continuous.state,
             self.life.generation,
             to,
-            &self.kept.iter().copied().collect(),
+            &kept.map(|kept| (kept.epoch, kept.generation)).collect(),
         )?;
+        if let Some(oldest) = self.kept.front().filter(|_| self.kept.len() > 1) {
+            let rows = self.kept.iter().flat_map(|kept| &kept.references);
+            let objects = rows.flat_map(|rows| &rows.objects);
+            state::tidy_references(
+                &self.continuous.state,
+                oldest.epoch,
+                &objects.map(|object| object.path.as_str()).collect(),
+            )?;
+        }
         Ok(())
     }
 }

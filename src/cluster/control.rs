@@ -18,9 +18,13 @@ use super::fate::Fate;
 use super::frame::{self, Begin, Message, Usage};
 use super::outcome::Progress;
 use super::{Cluster, RunError, spawn};
+use crate::observe::Observer;
 
 /// Life signs in each `peer_timeout`: one or two may come late on a loaded machine.
 const SIGNS: u32 = 5;
+
+/// Longest pause between two: what is told of a process that stands still is as old.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a process that ends waits for the others to hear of it.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -31,6 +35,7 @@ pub(super) struct Peers {
     addresses: Vec<String>,
     fate: Arc<Fate>,
     progress: Arc<Progress>,
+    observer: Arc<Observer>,
     /// The other ends of control connections: all others on process 0, process 0 on the others.
     writers: Vec<(usize, Mutex<TcpStream>)>,
     /// Set when the run has ended in order: sockets that close from now on are no loss.
@@ -50,6 +55,7 @@ impl Peers {
         control: Vec<(usize, TcpStream)>,
         fate: &Arc<Fate>,
         progress: &Arc<Progress>,
+        observer: &Arc<Observer>,
         timeout: Duration,
     ) -> std::io::Result<Arc<Self>> {
         let mut writers = Vec::with_capacity(control.len());
@@ -65,6 +71,7 @@ impl Peers {
             addresses: cluster.addresses.clone(),
             fate: Arc::clone(fate),
             progress: Arc::clone(progress),
+            observer: Arc::clone(observer),
             open: AtomicUsize::new(readers.len()),
             writers,
             ending: AtomicBool::new(false),
@@ -78,7 +85,7 @@ impl Peers {
         }
         let alive = Arc::clone(&peers);
         spawn("control-alive".to_owned(), move || {
-            alive.sign(timeout / SIGNS);
+            alive.sign((timeout / SIGNS).min(LONGEST_PAUSE));
         })?;
         Ok(peers)
     }
@@ -156,7 +163,11 @@ impl Peers {
                     clean,
                     refused,
                     bytes,
-                }) => self.progress.hear(peer, [rows_in, clean, refused, bytes]),
+                    readers,
+                }) => {
+                    self.progress.hear(peer, [rows_in, clean, refused, bytes]);
+                    self.observer.standing().heard(peer, readers);
+                }
                 Ok(Message::Done) => self.fate.peer_done(),
                 Ok(Message::Failed { exit_code, words }) => self.fate.fail(RunError::Peer {
                     process: peer,
@@ -196,6 +207,7 @@ impl Peers {
                 clean,
                 refused,
                 bytes,
+                readers: self.observer.readers(),
             });
             std::thread::sleep(pause);
         }

@@ -67,6 +67,8 @@ pub(super) enum Message {
         clean: u64,
         refused: u64,
         bytes: u64,
+        /// The epoch that the reader of each of its workers may still give rows for; none where it has ended.
+        readers: Vec<Option<Epoch>>,
     },
     /// All work of this process is done, and what it staged is whole.
     Done,

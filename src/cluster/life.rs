@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 
-use crate::epoch::{Binding, Moved};
+use crate::epoch::{Binding, FilePlace, Found, Moved, Partition, ReferenceRows, StateFile};
+use crate::lookup::{Change, Offer};
 use crate::record::{Epoch, Note};
-use crate::sources::Found;
 
 /// From where a life goes on; decided by process 0 when it has claimed it.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,15 +20,53 @@ pub struct Resume {
     pub watermark: Option<i64>,
     /// Partitions that were known then, and where they stood.
     pub partitions: Vec<Moved>,
+    /// The rows of look-ups then.
+    pub references: Vec<ReferenceRows>,
+    /// Look-ups that changed in that epoch.
+    pub changed: Vec<String>,
+    /// Rows that were parked before it.
+    pub parked: u64,
     /// Bindings after it, which are read again.
     pub replay: Vec<Binding>,
+}
+
+/// What a checkpoint holds of the coordinator.
+#[derive(Debug)]
+pub struct Kept {
+    /// The binding of its epoch.
+    pub binding: Binding,
+    /// Every partition, as it was then.
+    pub partitions: Vec<Moved>,
+    /// The rows of look-ups, as they were then.
+    pub references: Vec<ReferenceRows>,
+}
+
+/// For each epoch that is read again the changes of look-ups that it read.
+pub(super) type Replayed = BTreeMap<Epoch, Vec<(usize, Change)>>;
+
+/// Where followed files stand.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stands {
+    /// How many epochs were read and answered for in this life, those that were read again not counted.
+    pub answered: u64,
+    /// The files that have moved, or are read to their end now.
+    pub moved: Vec<Moved>,
+}
+
+/// What was found of partitions before a life began.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Looked {
+    /// New ones, and where they begin.
+    pub found: Vec<Found>,
+    /// Followed files that are elsewhere than they were.
+    pub places: BTreeMap<Partition, FilePlace>,
 }
 
 /// What a thread of the coordinator's process is told.
 #[derive(Debug)]
 pub enum Told {
-    /// An epoch was bound: to be made durable.
-    Bound(Binding),
+    /// An epoch was bound: to be made durable, behind the objects that it names.
+    Bound(Binding, Vec<(StateFile, Vec<u8>)>),
     /// Every worker has staged all of the epochs up to this one, and told these notes.
     Staged {
         /// The checkpoint epoch.
@@ -51,20 +89,43 @@ pub struct Life {
     found: Mutex<Vec<Found>>,
     stop: AtomicBool,
     told: Mutex<Sender<Told>>,
-    /// For each checkpoint epoch that is not committed its binding, and every partition as it was then.
-    checkpoints: Mutex<BTreeMap<Epoch, (Binding, Vec<Moved>)>>,
+    /// What each checkpoint that is not committed holds.
+    checkpoints: Mutex<BTreeMap<Epoch, Kept>>,
+    /// Whether a checkpoint of this life is complete.
+    is_settled: AtomicBool,
+    /// Changes of look-ups that are in no epoch yet.
+    offers: Mutex<Vec<Offer>>,
+    replayed: Mutex<Replayed>,
+    /// Followed files that were elsewhere than they had been when it began.
+    places: BTreeMap<Partition, FilePlace>,
+    /// Where followed files stand.
+    stands: Mutex<Stands>,
+    /// Followed files that are elsewhere than they were; not yet in an epoch.
+    renamed: Mutex<Vec<(Partition, FilePlace)>>,
 }
 
 impl Life {
     /// A life that goes on from `resume` and tells `told` what it decides.
-    pub fn new(generation: u64, resume: Resume, found: Vec<Found>, told: Sender<Told>) -> Self {
+    pub fn new(
+        generation: u64,
+        resume: Resume,
+        found: Looked,
+        replayed: Replayed,
+        told: Sender<Told>,
+    ) -> Self {
         Self {
             generation,
             resume,
-            found: Mutex::new(found),
+            found: Mutex::new(found.found),
             stop: AtomicBool::new(false),
             told: Mutex::new(told),
             checkpoints: Mutex::default(),
+            is_settled: AtomicBool::new(false),
+            offers: Mutex::default(),
+            replayed: Mutex::new(replayed),
+            places: found.places,
+            stands: Mutex::default(),
+            renamed: Mutex::default(),
         }
     }
 
@@ -74,14 +135,40 @@ impl Life {
     }
 
     /// Remembers what a checkpoint holds of the coordinator until it is committed.
-    pub fn keep_checkpoint(&self, binding: Binding, partitions: Vec<Moved>) {
-        let kept = (binding, partitions);
-        lock(&self.checkpoints).insert(kept.0.epoch, kept);
+    pub fn keep_checkpoint(&self, kept: Kept) {
+        lock(&self.checkpoints).insert(kept.binding.epoch, kept);
     }
 
     /// What a checkpoint holds of the coordinator; taken once.
-    pub fn take_checkpoint(&self, epoch: Epoch) -> Option<(Binding, Vec<Moved>)> {
+    pub fn take_checkpoint(&self, epoch: Epoch) -> Option<Kept> {
+        self.is_settled.store(true, Ordering::Release);
         lock(&self.checkpoints).remove(&epoch)
+    }
+
+    /// Whether a checkpoint of this life is complete: rows flow, and what can wait need not any more.
+    pub fn is_settled(&self) -> bool {
+        self.is_settled.load(Ordering::Acquire)
+    }
+
+    /// Offers a change of a look-up to the next epoch.
+    pub fn offer(&self, offer: Offer) {
+        lock(&self.offers).push(offer);
+    }
+
+    /// Whether a change of this look-up is in no epoch yet.
+    pub fn has_offer(&self, lookup: usize) -> bool {
+        let offers = lock(&self.offers);
+        offers.iter().any(|offer| offer.lookup == lookup)
+    }
+
+    /// The changes of look-ups that are in no epoch yet.
+    pub fn take_offers(&self) -> Vec<Offer> {
+        std::mem::take(&mut lock(&self.offers))
+    }
+
+    /// The changes of look-ups that an epoch read when it was read first; taken once.
+    pub fn take_replayed(&self, epoch: Epoch) -> Vec<(usize, Change)> {
+        lock(&self.replayed).remove(&epoch).unwrap_or_default()
     }
 
     /// Whether the end was asked for.
@@ -99,9 +186,40 @@ impl Life {
         std::mem::take(&mut lock(&self.found))
     }
 
-    /// Hands a binding to the journal's thread.
-    pub fn bound(&self, binding: Binding) {
-        self.tell(Told::Bound(binding));
+    /// Says where followed files stand that have moved in an epoch; whether it was read for the first time.
+    pub fn stand(&self, is_new: bool, moved: Vec<Moved>) {
+        let mut stands = lock(&self.stands);
+        stands.answered += u64::from(is_new);
+        stands.moved.extend(moved);
+    }
+
+    /// Where followed files stand that have moved since it was asked.
+    pub fn take_stands(&self) -> Stands {
+        let mut stands = lock(&self.stands);
+        Stands {
+            answered: stands.answered,
+            moved: std::mem::take(&mut stands.moved),
+        }
+    }
+
+    /// Says where followed files are that are elsewhere than they were.
+    pub fn add_renamed(&self, renamed: Vec<(Partition, FilePlace)>) {
+        lock(&self.renamed).extend(renamed);
+    }
+
+    /// The followed files that are elsewhere than they were, for the next epoch.
+    pub fn take_renamed(&self) -> Vec<(Partition, FilePlace)> {
+        std::mem::take(&mut lock(&self.renamed))
+    }
+
+    /// Where a followed file was when this life began, where that is not where it had been.
+    pub fn place_of(&self, partition: &Partition) -> Option<FilePlace> {
+        self.places.get(partition).cloned()
+    }
+
+    /// Hands a binding, and the objects it names, to the journal's thread.
+    pub fn bound(&self, binding: Binding, objects: Vec<(StateFile, Vec<u8>)>) {
+        self.tell(Told::Bound(binding, objects));
     }
 
     /// Hands to the threads behind the dataflow; when they have ended the run is over anyway.

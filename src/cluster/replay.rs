@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::RunError;
 use crate::job::path::{read_path, unnested};
-use crate::job::plan::{Format, Plan, SinkFrom, SinkTo, SourcePlan};
+use crate::job::plan::{Format, Plan, SinkFrom, SinkPlan, SinkTo, SourcePlan};
 use crate::sinks::{Manifest, OutputRoot, kept_files, shape};
 
 /// Why a job's refused rows can't be fed again. Nothing was started.
@@ -68,7 +68,10 @@ impl Replayed {
         let root = OutputRoot::open(&plan.output, &plan.name, &plan.sinks)?;
         let newest = root.newest().ok_or_else(nothing)?;
         let files = kept_files(root.path(), newest)?.ok_or_else(nothing)?;
-        check_shapes(plan, newest)?;
+        let clean = |sink: &SinkPlan| sink.from == SinkFrom::Rows;
+        if let Some(sink) = other_shape(plan, newest, clean) {
+            return Err(ReplayError::OtherShape { sink }.into());
+        }
         Ok(Self { root, files })
     }
 }
@@ -109,24 +112,27 @@ fn is_unnested(header: &str) -> bool {
     read_path(header).is_ok_and(|steps| unnested(&steps).is_some())
 }
 
-/// Checks that rows can be put beside those that are visible.
-fn check_shapes(plan: &Plan, newest: &Manifest) -> Result<(), ReplayError> {
-    for sink in &plan.sinks {
+/// Checks that the rows of new files can be put beside those that are visible.
+pub(super) fn check_shapes(plan: &Plan, newest: Option<&Manifest>) -> Result<(), RunError> {
+    let other = newest.and_then(|newest| other_shape(plan, newest, |_| true));
+    other.map_or(Ok(()), |sink| Err(RunError::OtherShape { sink }))
+}
+
+/// A sink whose rows can't be put beside those that are visible.
+fn other_shape(
+    plan: &Plan,
+    newest: &Manifest,
+    which: impl Fn(&SinkPlan) -> bool,
+) -> Option<String> {
+    let differs = |sink: &&SinkPlan| {
         let SinkTo::Files { path, .. } = &sink.to else {
-            continue;
+            return false;
         };
-        if sink.from != SinkFrom::Rows {
-            continue;
-        }
         let before = newest.sinks.iter().find(|before| before.sink == sink.name);
-        let fits = before.is_some_and(|before| {
+        !before.is_some_and(|before| {
             before.shape == shape(sink) && Path::new(&before.path) == path.as_path()
-        });
-        if !fits {
-            return Err(ReplayError::OtherShape {
-                sink: sink.name.clone(),
-            });
-        }
-    }
-    Ok(())
+        })
+    };
+    let mut sinks = plan.sinks.iter().filter(|sink| which(sink));
+    sinks.find(differs).map(|sink| sink.name.clone())
 }

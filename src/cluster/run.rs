@@ -68,6 +68,8 @@ pub struct Seen {
     pub now: i64,
     /// Event time before which rows are late, in microseconds since 1970.
     pub watermark: Option<i64>,
+    /// Whether rows may be parked.
+    pub may_park: bool,
 }
 
 /// Epochs that are remembered after they were opened: more than may be open at once.
@@ -102,15 +104,57 @@ pub enum RunError {
     /// The job file is not the one that the journal knows.
     #[error(
         "{job}: the job file is another one than the state was written with: {difference}
-  expected: the same text
+  expected: one that its state can go on with: rules, checks, windows, derived columns, sinks and columns that may be null can be added
   now: nothing was started
-  hint: run the job as it was, or give it another state and output"
+  hint: run the job as it was, or give it another state and output, where it begins anew"
     )]
     OtherPlan {
         /// The job.
         job: String,
-        /// The first difference.
+        /// What differs and is not allowed to.
         difference: String,
+    },
+    /// The job file was changed while there were epochs to be read again.
+    #[error(
+        "{job}: the job file was changed ({difference}), and epochs after {checkpoint} up to {bound} are to be read again as they were read before
+  expected: a job that was stopped in good order before its file is changed
+  now: nothing was started
+  hint: run it once with the former text, stop it (`caudal stop`), and start it with this one"
+    )]
+    NotDrained {
+        /// The job.
+        job: String,
+        /// What differs.
+        difference: String,
+        /// The epoch of the checkpoint that it goes on from.
+        checkpoint: Epoch,
+        /// The newest epoch that is bound.
+        bound: Epoch,
+    },
+    /// A source is another one than it was.
+    #[error(
+        "{job}: {source_name}: the brokers belong to cluster {found}, and the state is of cluster {known}
+  expected: the same cluster: positions in another one mean nothing
+  now: nothing was started
+  hint: mind `brokers`; for another cluster give the job another state and output"
+    )]
+    OtherCluster {
+        /// The job.
+        job: String,
+        /// The source.
+        source_name: String,
+        /// The cluster of the state, by its own id.
+        known: String,
+        /// That of the brokers.
+        found: String,
+    },
+    /// A sink was written otherwise than the rows beside which new ones would be put.
+    #[error(
+        "sinks.{sink} has other columns, another format or another folder than what is visible, and rows of new files would not fit beside it\n  expected: the sink as it was in the last run\n  now: nothing was read\n  hint: a run with rerun = \"replace\" reads all files and replaces what is visible"
+    )]
+    OtherShape {
+        /// The sink.
+        sink: String,
     },
     /// The job is running already.
     #[error(
@@ -237,7 +281,11 @@ impl RunError {
         match self {
             Self::Interrupted => 130,
             Self::Enrich(_) | Self::Split(_) | Self::Panicked => 101,
-            Self::Replay(_) | Self::OtherPlan { .. } => 2,
+            Self::Replay(_)
+            | Self::OtherPlan { .. }
+            | Self::NotDrained { .. }
+            | Self::OtherCluster { .. }
+            | Self::OtherShape { .. } => 2,
             Self::Stopped { .. } => 1,
             Self::Peer { exit_code, .. } | Self::Over { exit_code, .. } => *exit_code,
             _ => 3,

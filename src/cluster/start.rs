@@ -16,16 +16,19 @@ use super::control::Peers;
 use super::frame::Begin;
 use super::link::Link;
 use super::outcome::{Outcome, OutputSummary, Phase, RunOptions};
-use super::replay::Replayed;
+use super::replay::{Replayed, check_shapes};
 use super::run::{Input, OwnFeed};
 use super::{Cluster, Fate, Run, RunError, continuous};
 use crate::epoch::{self, Decision};
+use crate::fault;
 use crate::flow;
-use crate::job::plan::{LookupPlan, Plan, SinkTo, SourcePlan};
+use crate::job::plan::{LookupPlan, Plan, Rerun, SinkTo, SourcePlan};
 use crate::lookup::{self, Loaded};
 use crate::record::{Budget, Note};
-use crate::sinks::{OutputRoot, QUARANTINE, SinkError, StagedFile, add_empty, staged_run};
-use crate::sources::{Feed, SourceError};
+use crate::sinks::{
+    Added, OutputRoot, QUARANTINE, Said, SinkError, StagedFile, add_empty, staged_run,
+};
+use crate::sources::{Delivery, Feed, SourceError};
 
 /// How long a worker without work sleeps before it looks whether the run is over.
 const PARK: Duration = Duration::from_millis(20);
@@ -108,8 +111,15 @@ impl Others {
     ) -> Result<Self, JoinError> {
         let failed = |action| JoinError::io(cluster.index, action);
         let timeout = plan.peer_timeout;
-        let peers = Peers::start(cluster, joined.control, fate, &options.progress, timeout)
-            .map_err(failed("listening to the other processes"))?;
+        let peers = Peers::start(
+            cluster,
+            joined.control,
+            fate,
+            &options.progress,
+            &options.observer,
+            timeout,
+        )
+        .map_err(failed("listening to the other processes"))?;
         let mut links = Vec::with_capacity(joined.rows.len());
         for (peer, stream) in joined.rows.into_iter().enumerate() {
             let link = stream.map(|stream| Link::new(stream, peer, &peers, timeout));
@@ -137,9 +147,20 @@ fn lead(
         .any(|sink| matches!(sink.to, SinkTo::Files { .. }));
     let budget = Budget::new(plan.in_flight_bytes);
     options.observer.watch_budget(&budget);
+    let mut delivery = None;
     let (own, feed, root) = if options.replay {
         let Replayed { root, files } = Replayed::open(plan)?;
         (None, Feed::again(plan, &budget, files)?, Some(root))
+    } else if plan.rerun == Rerun::NewFiles {
+        let root = OutputRoot::open(&plan.output, &plan.name, &plan.sinks)?;
+        let said = root.newest().and_then(|newest| newest.delivered.as_ref());
+        if said.is_some() {
+            check_shapes(plan, root.newest())?;
+        }
+        let of_files = Delivery::new(said);
+        delivery = Some(Arc::clone(&of_files));
+        let feed = Feed::behind(plan, &budget, None, |_| true, Some(of_files))?;
+        (None, feed, Some(root))
     } else {
         let own = own_feed(plan, options, &budget)?;
         let feed = Feed::new(plan, &budget, options.limit, |source| {
@@ -155,7 +176,7 @@ fn lead(
     let references = plan
         .lookups
         .iter()
-        .map(|lookup| load(lookup, fate))
+        .map(|lookup| load(lookup, plan.join_timeout, fate))
         .collect::<Result<Vec<Loaded>, _>>()?;
     let input = (Input { feed, references }, own);
     let mut root = match root {
@@ -165,7 +186,17 @@ fn lead(
     let announced = root
         .as_ref()
         .and_then(|root| options.observer.announce(root.path()));
-    let outcome = attempt(plan, options, fate, &budget, input, root.as_mut(), others);
+    let delivery = delivery.as_deref();
+    let outcome = attempt(
+        plan,
+        options,
+        fate,
+        &budget,
+        input,
+        delivery,
+        root.as_mut(),
+        others,
+    );
     drop(announced);
     if let Some(root) = root {
         let cleaned = root.clean();
@@ -180,12 +211,17 @@ fn lead(
 }
 
 /// Steps 4 and 5, which may leave staged files.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what step 3 made, and who it is for"
+)]
 fn attempt(
     plan: &Arc<Plan>,
     options: &RunOptions,
     fate: &Arc<Fate>,
     budget: &Arc<Budget>,
     (input, own): (Input, Option<OwnFeed>),
+    delivery: Option<&Delivery>,
     root: Option<&mut OutputRoot>,
     others: Option<Others>,
 ) -> Result<Outcome, RunError> {
@@ -244,7 +280,9 @@ fn attempt(
     let notes = run.take_notes();
     let decision = epoch::decide(plan, &notes, options.replay, &mut outcome);
     let mut staged = staged_files(plan, notes, &mut outcome);
-    let changes_nothing = options.replay && outcome.replayed == 0;
+    let changes_nothing = options.replay && outcome.replayed == 0
+        || delivery.is_some_and(Delivery::is_idle)
+            && root.as_ref().is_some_and(|root| root.newest().is_some());
     if decision == Decision::Publish && !changes_nothing {
         // A signal that came with the last rows, here or elsewhere, still ends the run with nothing visible.
         fate.check()?;
@@ -253,11 +291,22 @@ fn attempt(
         }
         options.progress.set_phase(Phase::Publishing);
         if let (Some(root), Some(staging)) = (root, staging) {
+            let before = root.newest().and_then(|newest| newest.delivered.clone());
+            let delivered = match delivery {
+                Some(delivery) => Some(delivery.after()?),
+                None => before.clone().filter(|_| options.replay),
+            };
             if options.replay {
-                root.add_published(&staging, &plan.sinks, &mut staged)?;
+                root.add_published(&staging, &plan.sinks, Added::Clean, &mut staged)?;
+            } else if delivery.is_some() && before.is_some() {
+                root.add_published(&staging, &plan.sinks, Added::All, &mut staged)?;
             }
             add_empty(&plan.sinks, &staging.folder, &mut staged)?;
-            root.publish(&staging, &plan.sinks, staged, summary(&outcome))?;
+            let said = Said {
+                summary: summary(&outcome),
+                delivered,
+            };
+            root.publish(&staging, &plan.sinks, staged, said)?;
         }
     }
     Ok(outcome)
@@ -271,6 +320,7 @@ fn follow(
     others: Others,
 ) -> Result<Ended, RunError> {
     let begin = fate.wait_begin()?;
+    fault::at("follow");
     if let Some(stage) = &begin.stage {
         let path = staged_run(&plan.output, stage).join(MARK);
         if std::fs::read(&path).ok().as_deref() != Some(begin.mark.as_bytes()) {
@@ -346,8 +396,8 @@ fn own_feed(
 }
 
 /// Loads a look-up, unless someone asks the run to end or another process is lost.
-pub(super) fn load(lookup: &LookupPlan, fate: &Fate) -> Result<Loaded, RunError> {
-    let loaded = lookup::load(lookup, &|| fate.is_over())?;
+fn load(lookup: &LookupPlan, patience: Duration, fate: &Fate) -> Result<Loaded, RunError> {
+    let loaded = lookup::load(lookup, patience, &|| fate.is_over())?;
     loaded.ok_or_else(|| fate.take_failure().unwrap_or(RunError::Interrupted))
 }
 

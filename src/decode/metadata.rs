@@ -92,7 +92,7 @@ fn texts(of_rows: &[usize], values: &[Option<String>]) -> ArrayRef {
 }
 
 /// For each row the place in its chunk of the message that it came in.
-fn messages_of_rows(draft: &Draft) -> Vec<usize> {
+pub(crate) fn messages_of_rows(draft: &Draft) -> Vec<usize> {
     let Some(Origin::Text { chunk, starts }) = &draft.origin else {
         return vec![0; draft.rows];
     };

@@ -15,6 +15,7 @@ use super::cut::{Cutter, count_lines, without_line_end};
 use super::detail::lossless;
 use super::dialect::Dialect;
 use super::json;
+use super::messages;
 use super::scan::wide;
 use super::table;
 use crate::job::plan::{CsvOptions, Format, JsonOptions, SourceColumn};
@@ -36,6 +37,9 @@ pub fn text_columns(
         }
         (Some(Origin::Text { chunk, starts }), Format::Json(options)) => {
             json_columns(chunk, starts, rows, columns, options)
+        }
+        (Some(Origin::Text { chunk, starts }), Format::AvroMessages { .. }) => {
+            messages::text_columns(chunk, starts, rows, columns)
         }
         (Some(Origin::Table { batch, .. }), _) => {
             let rows: UInt64Array = rows
@@ -137,6 +141,7 @@ fn record<'a>(
     match format {
         _ if chunk.broken.is_some() => without_line_end(to_end),
         _ if chunk.header.framing == Framing::Whole => to_end,
+        Format::AvroMessages { .. } => &chunk.bytes[start..wide(starts[row + 1])],
         Format::Json(options) => {
             let records = json::records(&chunk.header, options);
             json::record_of(&chunk.bytes, start, records)
@@ -217,6 +222,17 @@ pub fn raw_bytes(
             })
             .collect(),
     }
+}
+
+/// The text of rows of a text format, without their line ends, as it stands in their chunk.
+pub fn raw_texts(draft: &Draft, rows: &[usize], format: &Format) -> Vec<Vec<u8>> {
+    let Some(Origin::Text { chunk, starts }) = &draft.origin else {
+        return Vec::new();
+    };
+    let mut cutter = Cutter::new(format);
+    rows.iter()
+        .map(|&row| record(chunk, starts, row, format, &mut cutter).to_vec())
+        .collect()
 }
 
 fn csv_columns(

@@ -70,7 +70,7 @@ impl Decoder {
 
 /// The values of a column: by a cast where its type holds every value of the file's, else one by one from their text,
 /// so that nothing is cut off or rounded that would be a fault in a text file.
-fn values(
+pub(super) fn values(
     column: &SourceColumn,
     read: &ArrayRef,
     collector: &mut dyn Collect,
@@ -101,7 +101,11 @@ fn values(
     (values, collector.adjusted())
 }
 
-fn absent(rows: usize, collector: &mut dyn Collect, faults: &mut Vec<Fault>) -> ArrayRef {
+pub(super) fn absent(
+    rows: usize,
+    collector: &mut dyn Collect,
+    faults: &mut Vec<Fault>,
+) -> ArrayRef {
     (0..rows).for_each(|row| collector.absent(row, false, faults));
     collector.finish()
 }

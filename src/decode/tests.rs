@@ -30,6 +30,7 @@ fn options() -> CsvOptions {
 fn chunk(bytes: &[u8], fields: usize) -> Arc<Chunk> {
     Arc::new(Chunk {
         places: Vec::new(),
+        followed: None,
         messages: None,
         number: 0,
         source: 0,
@@ -47,6 +48,7 @@ fn chunk(bytes: &[u8], fields: usize) -> Arc<Chunk> {
         epoch: 1,
         broken: None,
         dropped: Dropped::default(),
+        until: None,
         lease: None,
     })
 }

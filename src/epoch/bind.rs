@@ -9,10 +9,21 @@
 
 use std::collections::BTreeMap;
 
-use super::binding::{Binding, Moved, Partition};
+use super::binding::{Binding, FileMark, Moved, Partition, ReferenceChange, ReferenceRows};
 use super::control::{Answer, Assigned};
 use crate::job::plan::Arrival;
 use crate::record::Epoch;
+
+/// What keeps the watermark where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The partition that has come least far, of those that are not idle.
+    pub partition: Partition,
+    /// Its own mark; none where it has given no event.
+    pub mark: Option<i64>,
+    /// Whether another is further.
+    pub is_behind: bool,
+}
 
 /// What is bound so far.
 #[derive(Debug, Clone)]
@@ -24,6 +35,11 @@ pub struct Binder {
     now: i64,
     watermark: Option<i64>,
     partitions: BTreeMap<Partition, Known>,
+    references: Vec<ReferenceRows>,
+    /// Look-ups that changed in the last epoch.
+    changed: Vec<String>,
+    /// Rows that were parked before it.
+    parked: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -33,6 +49,7 @@ struct Known {
     caught_up: bool,
     /// Bound wall time at which it last gave a row, or became known.
     moved_at: i64,
+    file: Option<FileMark>,
 }
 
 impl Binder {
@@ -42,6 +59,8 @@ impl Binder {
         arrival: BTreeMap<String, Arrival>,
         (epoch, now, watermark): (Epoch, i64, Option<i64>),
         partitions: &[Moved],
+        references: &[ReferenceRows],
+        (changed, parked): (&[String], u64),
     ) -> Self {
         let mut binder = Self {
             generation,
@@ -50,6 +69,9 @@ impl Binder {
             now,
             watermark,
             partitions: BTreeMap::new(),
+            references: references.to_vec(),
+            changed: changed.to_vec(),
+            parked,
         };
         binder.take(partitions);
         binder
@@ -78,8 +100,33 @@ impl Binder {
             to: known.at,
             newest: known.newest,
             caught_up: known.caught_up,
+            file: known.file.clone(),
         };
         self.partitions.iter().map(each).collect()
+    }
+
+    /// The rows of look-ups.
+    pub fn references(&self) -> &[ReferenceRows] {
+        &self.references
+    }
+
+    /// The look-ups that changed in the last epoch that is bound.
+    pub fn changed(&self) -> &[String] {
+        &self.changed
+    }
+
+    /// How many rows were parked before it.
+    pub fn parked(&self) -> u64 {
+        self.parked
+    }
+
+    /// Whether nothing is new of a followed file.
+    pub fn knows_all_of(&self, moved: &Moved) -> bool {
+        let known = self.partitions.get(&moved.partition);
+        known.is_some_and(|known| {
+            let known = (known.at, known.caught_up, &known.file);
+            known == (moved.to, moved.caught_up, &moved.file)
+        })
     }
 
     /// Whether a partition is known.
@@ -87,11 +134,18 @@ impl Binder {
         self.partitions.contains_key(partition)
     }
 
-    /// Binds the next epoch by the answers of all workers. `found` are the partitions that it made known; `wall` is the clock's
-    /// reading.
-    pub fn decide(&mut self, found: &[Assigned], answers: Vec<Answer>, wall: i64) -> Binding {
+    /// Binds the next epoch by the answers of all workers. `found` are the partitions that it made known, `references` the changes of
+    /// look-ups that were read; `wall` is the clock's reading.
+    pub fn decide(
+        &mut self,
+        found: &[Assigned],
+        answers: Vec<Answer>,
+        references: Vec<ReferenceChange>,
+        wall: i64,
+    ) -> Binding {
         self.epoch += 1;
         self.now = self.now.max(wall);
+        self.parked = answers.iter().map(|answer| answer.parked).sum();
         let mut moved: BTreeMap<Partition, Moved> = BTreeMap::new();
         for assigned in found {
             let known = Moved {
@@ -100,6 +154,7 @@ impl Binder {
                 to: assigned.at,
                 newest: assigned.newest,
                 caught_up: false,
+                file: assigned.file.clone(),
             };
             moved.insert(known.partition.clone(), known);
         }
@@ -113,6 +168,7 @@ impl Binder {
                 // That a partition has come to its end alone is no news that a replay needs.
                 if of_partition.from == of_partition.to && known.newest >= of_partition.newest {
                     known.caught_up = of_partition.caught_up;
+                    known.file = of_partition.file;
                     continue;
                 }
             }
@@ -121,12 +177,15 @@ impl Binder {
         let moved: Vec<Moved> = moved.into_values().collect();
         self.take(&moved);
         self.watermark = self.watermark.max(self.advance());
+        self.take_references(&references);
         Binding {
             epoch: self.epoch,
             generation: self.generation,
             now: self.now,
             watermark: self.watermark,
             moved,
+            references,
+            parked: self.parked,
         }
     }
 
@@ -137,6 +196,15 @@ impl Binder {
         self.now = binding.now;
         self.watermark = binding.watermark;
         self.take(&binding.moved);
+        self.take_references(&binding.references);
+        self.parked = binding.parked;
+    }
+
+    fn take_references(&mut self, changes: &[ReferenceChange]) {
+        for change in changes {
+            ReferenceRows::take(&mut self.references, change);
+        }
+        self.changed = changes.iter().map(|change| change.lookup.clone()).collect();
     }
 
     fn take(&mut self, moved: &[Moved]) {
@@ -146,6 +214,7 @@ impl Binder {
                 newest: of_partition.newest,
                 caught_up: of_partition.caught_up,
                 moved_at: self.now,
+                file: of_partition.file.clone(),
             };
             self.partitions
                 .insert(of_partition.partition.clone(), known);
@@ -157,18 +226,9 @@ impl Binder {
         let mut least: Option<i64> = None;
         let mut greatest: Option<i64> = None;
         let mut all_idle = true;
-        for (partition, known) in &self.partitions {
-            let arrival = self
-                .arrival
-                .get(&partition.source)
-                .copied()
-                .unwrap_or_default();
-            let mark = known
-                .newest
-                .map(|newest| newest.saturating_sub(micros(arrival.disorder)));
+        for (_, mark, is_idle) in self.marks() {
             greatest = greatest.max(mark);
-            let quiet = self.now.saturating_sub(known.moved_at);
-            if known.caught_up && quiet >= micros(arrival.idle_after) {
+            if is_idle {
                 continue;
             }
             // One that has not given an event yet holds all back.
@@ -177,6 +237,32 @@ impl Binder {
             all_idle = false;
         }
         if all_idle { greatest } else { least }
+    }
+
+    /// What keeps the watermark where it is; `None` where nothing is on its way.
+    pub fn holder(&self) -> Option<Holder> {
+        let active = self.marks().filter(|(_, _, is_idle)| !is_idle);
+        // None is less than any mark.
+        let (partition, mark, _) = active.min_by_key(|(_, mark, _)| *mark)?;
+        Some(Holder {
+            partition: partition.clone(),
+            mark,
+            is_behind: self.marks().any(|(_, other, _)| other > mark),
+        })
+    }
+
+    /// For each partition how far it is in event time, and whether it is idle.
+    fn marks(&self) -> impl Iterator<Item = (&Partition, Option<i64>, bool)> {
+        self.partitions.iter().map(|(partition, known)| {
+            let arrival = self.arrival.get(&partition.source);
+            let arrival = arrival.copied().unwrap_or_default();
+            let mark = known
+                .newest
+                .map(|newest| newest.saturating_sub(micros(arrival.disorder)));
+            let quiet = self.now.saturating_sub(known.moved_at);
+            let is_idle = known.caught_up && quiet >= micros(arrival.idle_after);
+            (partition, mark, is_idle)
+        })
     }
 }
 
@@ -208,6 +294,7 @@ mod tests {
             to,
             newest,
             caught_up,
+            file: None,
         }
     }
 
@@ -224,14 +311,19 @@ mod tests {
             BTreeMap::from([("sales".to_owned(), arrival)]),
             (0, 0, None),
             &known,
+            &[],
+            (&[], 0),
         )
     }
 
     fn answers(of_workers: &[Moved]) -> Vec<Answer> {
         of_workers
             .iter()
-            .map(|moved| Answer {
+            .enumerate()
+            .map(|(worker, moved)| Answer {
+                worker,
                 moved: vec![moved.clone()],
+                parked: 0,
             })
             .collect()
     }
@@ -240,18 +332,30 @@ mod tests {
     fn the_watermark_is_the_least_of_all_partitions_and_never_goes_back() {
         let mut binder = binder();
         let first = moved(0, 0, 5, Some(10 * SECOND), false);
-        let bound = binder.decide(&[], answers(&[first]), SECOND);
+        let bound = binder.decide(&[], answers(&[first]), Vec::new(), SECOND);
         assert_eq!(bound.watermark, None, "partition 1 has given nothing yet");
+        let holder = |number, mark, is_behind| {
+            let partition = partition(number);
+            Some(Holder {
+                partition,
+                mark,
+                is_behind,
+            })
+        };
+        assert_eq!(binder.holder(), holder(1, None, true));
         let second = moved(1, 0, 1, Some(7 * SECOND), false);
-        let bound = binder.decide(&[], answers(&[second]), 2 * SECOND);
+        let bound = binder.decide(&[], answers(&[second]), Vec::new(), 2 * SECOND);
         assert_eq!(bound.watermark, Some(5 * SECOND));
+        assert_eq!(binder.holder(), holder(1, Some(5 * SECOND), true));
         let found = Assigned {
             number: 2,
             partition: partition(2),
             at: 0,
             newest: Some(3 * SECOND),
+            file: None,
+            place: None,
         };
-        let bound = binder.decide(&[found], Vec::new(), 3 * SECOND);
+        let bound = binder.decide(&[found], Vec::new(), Vec::new(), 3 * SECOND);
         assert_eq!(bound.watermark, Some(5 * SECOND));
         assert_eq!(bound.moved.len(), 1);
     }
@@ -263,28 +367,31 @@ mod tests {
             moved(0, 0, 5, Some(10 * SECOND), true),
             moved(1, 0, 1, Some(4 * SECOND), true),
         ];
-        let bound = binder.decide(&[], answers(&both), SECOND);
+        let bound = binder.decide(&[], answers(&both), Vec::new(), SECOND);
         assert_eq!(bound.watermark, Some(2 * SECOND));
         let first = moved(0, 5, 6, Some(11 * SECOND), true);
-        let bound = binder.decide(&[], answers(&[first]), 5 * SECOND);
+        let bound = binder.decide(&[], answers(&[first]), Vec::new(), 5 * SECOND);
         assert_eq!(
             bound.watermark,
             Some(2 * SECOND),
             "not quiet for long enough"
         );
-        let bound = binder.decide(&[], Vec::new(), 6 * SECOND);
+        let bound = binder.decide(&[], Vec::new(), Vec::new(), 6 * SECOND);
         assert_eq!(bound.watermark, Some(9 * SECOND));
+        assert_eq!(binder.holder().unwrap().partition, partition(0));
+        assert!(!binder.holder().unwrap().is_behind);
         // Where nothing is on its way at all, the last event counts.
-        let bound = binder.decide(&[], Vec::new(), 60 * SECOND);
+        let bound = binder.decide(&[], Vec::new(), Vec::new(), 60 * SECOND);
         assert_eq!(bound.watermark, Some(9 * SECOND));
+        assert_eq!(binder.holder(), None);
         assert!(bound.is_empty());
     }
 
     #[test]
     fn the_clock_never_goes_back() {
         let mut binder = binder();
-        let bound = binder.decide(&[], Vec::new(), 5 * SECOND);
-        let jumped = binder.decide(&[], Vec::new(), -SECOND);
+        let bound = binder.decide(&[], Vec::new(), Vec::new(), 5 * SECOND);
+        let jumped = binder.decide(&[], Vec::new(), Vec::new(), -SECOND);
         assert_eq!((bound.now, jumped.now), (5 * SECOND, 5 * SECOND));
     }
 
@@ -298,7 +405,7 @@ mod tests {
                 moved(0, at, step, Some(step * 3 * SECOND), step % 2 == 0),
                 moved(1, at, step, Some(step * 2 * SECOND), true),
             ];
-            bindings.push(first.decide(&[], answers(&both), step * SECOND));
+            bindings.push(first.decide(&[], answers(&both), Vec::new(), step * SECOND));
         }
         let mut again = binder();
         for binding in &bindings {
@@ -306,8 +413,8 @@ mod tests {
         }
         let next = [moved(0, 5, 6, Some(60 * SECOND), false)];
         assert_eq!(
-            first.decide(&[], answers(&next), 9 * SECOND),
-            again.decide(&[], answers(&next), 9 * SECOND)
+            first.decide(&[], answers(&next), Vec::new(), 9 * SECOND),
+            again.decide(&[], answers(&next), Vec::new(), 9 * SECOND)
         );
     }
 }

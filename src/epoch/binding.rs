@@ -13,8 +13,30 @@ pub struct Partition {
     pub source: String,
     /// Topic, or the file's path.
     pub topic: String,
-    /// Number within the topic; 0 for files.
+    /// Number within the topic; of a file how many of this name were followed before it.
     pub partition: i32,
+}
+
+/// By what a followed file is known, whatever it is called: where its first bytes, up to some place, are these, it is this file.
+///
+/// The samples say so cheaply where the file system says the same; the sum says so of a file that was copied or compressed, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileMark {
+    /// The inode that it had; where it has another one now, the bytes decide.
+    pub inode: u64,
+    /// When it was made, in microseconds since 1970, where the file system says so: an inode is used again.
+    pub created: Option<i64>,
+    /// Bytes that were seen in it, unpacked.
+    pub size: u64,
+    /// Line number of the place.
+    pub line: u64,
+    /// Hash of the first kibibyte before the place, or of all bytes where there are fewer; of a file of which nothing was read of those
+    /// that were seen.
+    pub head: u64,
+    /// Hash of the last kibibyte before the place.
+    pub seam: u64,
+    /// CRC-32 of all bytes before the place.
+    pub crc: u32,
 }
 
 /// What an epoch holds of a partition.
@@ -30,6 +52,9 @@ pub struct Moved {
     pub newest: Option<i64>,
     /// Whether it held no event that was not read when the epoch closed.
     pub caught_up: bool,
+    /// Of a followed file: by what it is known at `to`.
+    #[serde(default)]
+    pub file: Option<FileMark>,
 }
 
 /// Everything that an epoch was: read again with it, the epoch gives the same rows.
@@ -46,12 +71,61 @@ pub struct Binding {
     pub watermark: Option<i64>,
     /// Partitions with rows in it, or made known by it, in their order.
     pub moved: Vec<Moved>,
+    /// Changes of look-ups that were read in it: rows of the next epoch are the first to meet them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<ReferenceChange>,
+    /// Rows that were parked before it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parked: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A change of a look-up's rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferenceChange {
+    /// The look-up.
+    pub lookup: String,
+    /// Whether the object holds all rows; else it holds those that went and came.
+    pub whole: bool,
+    /// Where they are, below the state folder.
+    pub object: StateFile,
+}
+
+/// The rows of a look-up, as objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferenceRows {
+    /// The look-up.
+    pub lookup: String,
+    /// All rows as they once were, and how they changed since, in that order.
+    pub objects: Vec<StateFile>,
+}
+
+impl ReferenceRows {
+    /// Takes a change that was bound.
+    pub fn take(all: &mut Vec<Self>, change: &ReferenceChange) {
+        let known = all.iter().position(|rows| rows.lookup == change.lookup);
+        let known = known.unwrap_or_else(|| {
+            all.push(Self {
+                lookup: change.lookup.clone(),
+                objects: Vec::new(),
+            });
+            all.len() - 1
+        });
+        if change.whole {
+            all[known].objects.clear();
+        }
+        all[known].objects.push(change.object.clone());
+    }
 }
 
 impl Binding {
-    /// Whether it holds no input and makes nothing known.
+    /// Whether it holds no input, makes nothing known and changes no look-up.
     pub fn is_empty(&self) -> bool {
-        self.moved.is_empty()
+        self.moved.is_empty() && self.references.is_empty()
     }
 }
 
@@ -70,6 +144,15 @@ pub struct Checkpoint {
     pub partitions: Vec<Moved>,
     /// Files with the state of operators, below the state folder.
     pub state: Vec<StateFile>,
+    /// The rows of look-ups.
+    #[serde(default)]
+    pub references: Vec<ReferenceRows>,
+    /// Look-ups that changed in its epoch.
+    #[serde(default)]
+    pub changed: Vec<String>,
+    /// As in the epoch's binding.
+    #[serde(default)]
+    pub parked: u64,
     /// What was counted since the job first began, as its summary says it.
     pub totals: serde_json::Value,
 }

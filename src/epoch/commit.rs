@@ -49,8 +49,8 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
         }
     }
     assert_eq!(
-        rows.rows_in,
-        rows.clean + rows.refused + rows.dropped,
+        rows.rows_in + rows.released,
+        rows.clean + rows.refused + rows.dropped + rows.parked,
         "rows were lost or doubled: {rows:?}"
     );
     outcome.duplicates = take_repeated(plan, repeated, &mut rows);
@@ -93,6 +93,8 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
     outcome.clean = rows.clean;
     outcome.refused = rows.refused;
     outcome.dropped = rows.dropped;
+    // Those that were read again may have been parked in an earlier commit.
+    outcome.parked = rows.parked.wrapping_sub(rows.released);
     outcome.refused_by_reason = rows.refused_by_reason;
     outcome.dropped_by_rule = rows.dropped_by_rule;
     outcome.warned_by_rule = rows.warned_by_rule;

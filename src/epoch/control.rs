@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::binding::{Moved, Partition};
+use super::binding::{FileMark, Moved, Partition};
 use crate::cluster::Seen;
 use crate::record::Epoch;
 
@@ -28,10 +28,16 @@ pub struct Opening {
     pub now: i64,
     /// Event time before which rows are late, in microseconds since 1970.
     pub watermark: Option<i64>,
+    /// Look-ups that changed in the epoch before: rows that wait for them are read again.
+    pub changed: Vec<String>,
+    /// Whether rows may be parked.
+    pub may_park: bool,
     /// Whether state is written and files are finished when it has passed.
     pub checkpoint: bool,
     /// Partitions that readers hear of for the first time.
     pub known: Vec<Assigned>,
+    /// Followed files that are elsewhere than they were.
+    pub renamed: Vec<(Partition, FilePlace)>,
     /// Where to stop in each partition, where the epoch is read again; partitions not named have no rows in it.
     pub replay: Option<Vec<Moved>>,
 }
@@ -42,6 +48,7 @@ impl Opening {
         Seen {
             now: self.now,
             watermark: self.watermark,
+            may_park: self.may_park,
         }
     }
 }
@@ -57,18 +64,48 @@ pub struct Assigned {
     pub at: i64,
     /// Largest event time that was read of it before.
     pub newest: Option<i64>,
+    /// Of a followed file: by what it is known there.
+    pub file: Option<FileMark>,
+    /// Where that file is by now, where that is not where it was.
+    pub place: Option<FilePlace>,
+}
+
+/// Where a followed file is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePlace {
+    /// Its path.
+    pub path: String,
+    /// Its inode there.
+    pub inode: u64,
+    /// When that was made, in microseconds since 1970.
+    pub created: Option<i64>,
+}
+
+/// A partition that was found, and where it is begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Which.
+    pub partition: Partition,
+    /// The offset to begin at.
+    pub at: i64,
+    /// Of a followed file: by what it is known there.
+    pub file: Option<FileMark>,
 }
 
 /// A worker's answer for an epoch: each worker gives one, with partitions or without.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
+    /// Its index among all workers.
+    pub worker: usize,
     /// The partitions it reads, moved or not.
     pub moved: Vec<Moved>,
+    /// Rows that were parked before the epoch.
+    pub parked: u64,
 }
 
 /// What the readers of one worker gave in epochs that are not answered for yet; who answers takes it.
 #[derive(Debug, Default)]
-pub struct Local(RefCell<BTreeMap<Epoch, Vec<Moved>>>);
+pub struct Local(RefCell<BTreeMap<Epoch, Answer>>);
 
 impl Local {
     /// Nothing was given.
@@ -76,13 +113,16 @@ impl Local {
         Rc::default()
     }
 
-    /// Says what readers gave in an epoch.
-    pub fn gave(&self, epoch: Epoch, moved: Vec<Moved>) {
-        self.0.borrow_mut().entry(epoch).or_default().extend(moved);
+    /// Says what readers gave in an epoch, and how many rows were parked before it.
+    pub fn gave(&self, epoch: Epoch, moved: Vec<Moved>, parked: usize) {
+        let mut answers = self.0.borrow_mut();
+        let answer = answers.entry(epoch).or_default();
+        answer.moved.extend(moved);
+        answer.parked += u64::try_from(parked).expect("a number of rows fits");
     }
 
     /// What readers gave in an epoch; taken once.
-    pub fn take(&self, epoch: Epoch) -> Vec<Moved> {
+    pub fn take(&self, epoch: Epoch) -> Answer {
         self.0.borrow_mut().remove(&epoch).unwrap_or_default()
     }
 }

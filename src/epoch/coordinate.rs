@@ -27,12 +27,15 @@ use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::{Scope, StreamVec};
 use timely::scheduling::Activator;
 
-use super::Binding;
 use super::bind::Binder;
-use super::control::{Answer, Assigned, Control, Opening};
-use crate::cluster::{Life, Run};
+use super::control::{Answer, Assigned, Control, Found, Opening};
+use super::references::References;
+use super::{Binding, ReferenceChange, StateFile, state};
+use crate::cluster::{Kept, Life, Run};
+use crate::fault;
+use crate::job::plan::Continuous;
+use crate::lookup::Prepared;
 use crate::record::Epoch;
-use crate::sources::Found;
 
 /// Epochs that may be open beyond the one that all rows have passed.
 const EPOCHS_AHEAD: u64 = 3;
@@ -56,6 +59,7 @@ enum State {
 
 /// What both operators share.
 struct Coordinator {
+    run: Arc<Run>,
     life: Arc<Life>,
     binder: Binder,
     state: State,
@@ -78,10 +82,11 @@ struct Coordinator {
     /// Whether the open epoch is the last of this life.
     is_last: bool,
     clock: Option<Activator>,
+    references: Rc<References>,
 }
 
 impl Coordinator {
-    fn new(run: &Run, life: &Arc<Life>) -> Self {
+    fn new(run: &Arc<Run>, life: &Arc<Life>) -> Self {
         let arrival = run.plan.sources.iter();
         let arrival = arrival.map(|source| (source.name.clone(), source.arrival));
         let resume = &life.resume;
@@ -91,6 +96,8 @@ impl Coordinator {
             arrival.collect(),
             bound,
             &resume.partitions,
+            &resume.references,
+            (&resume.changed, resume.parked),
         );
         let found = resume.partitions.iter().enumerate();
         let found = found.map(|(number, known)| Assigned {
@@ -98,9 +105,12 @@ impl Coordinator {
             partition: known.partition.clone(),
             at: known.to,
             newest: known.newest,
+            file: known.file.clone(),
+            place: life.place_of(&known.partition),
         });
         let found: Vec<Assigned> = found.collect();
         Self {
+            run: Arc::clone(run),
             life: Arc::clone(life),
             binder,
             state: State::Ready,
@@ -115,11 +125,13 @@ impl Coordinator {
             is_checkpoint: false,
             is_last: false,
             clock: None,
+            references: References::new(run.plan.lookups.len(), resume.epoch),
         }
     }
 
     /// What the next epoch is opened with.
-    fn open(&mut self, checkpoint: Duration) -> Opening {
+    fn open(&mut self, continuous: &Continuous) -> Opening {
+        let checkpoint = continuous.checkpoint;
         let epoch = self.binder.epoch() + 1;
         self.again = self.replay.pop_front();
         // Those known at the start of this life are in its first opening already.
@@ -129,18 +141,29 @@ impl Coordinator {
             Some(binding) => {
                 let moved = binding.moved.iter();
                 moved
-                    .map(|moved| (moved.partition.clone(), moved.from))
+                    .map(|moved| Found {
+                        partition: moved.partition.clone(),
+                        at: moved.from,
+                        file: moved.file.clone(),
+                    })
                     .collect()
             }
             None => self.life.take_found(),
         };
-        for (partition, at) in found {
+        for Found {
+            partition,
+            at,
+            file,
+        } in found
+        {
             if !self.binder.knows(&partition) {
                 known.push(Assigned {
                     number: self.numbered,
+                    place: self.life.place_of(&partition),
                     partition,
                     at,
                     newest: None,
+                    file,
                 });
                 self.numbered += 1;
             }
@@ -162,34 +185,98 @@ impl Coordinator {
             epoch,
             now: self.binder.now(),
             watermark: self.binder.watermark(),
+            changed: self.binder.changed().to_vec(),
+            may_park: self.binder.parked() < continuous.max_parked,
             checkpoint,
             known,
+            renamed: self.life.take_renamed(),
             replay,
         }
+    }
+
+    /// Tells who looks that an epoch is bound.
+    fn tell_bound(&self, binding: &Binding) {
+        let at = (binding.epoch, binding.watermark);
+        let standing = self.run.observer.standing();
+        standing.bound(at, &binding.moved, self.binder.holder());
+    }
+
+    /// Tells where followed files stand that have moved, or are read to their end now.
+    fn tell_files(&self, answers: &[Answer]) {
+        let moved = answers.iter().flat_map(|answer| &answer.moved);
+        let files = moved.filter(|moved| moved.file.is_some() && !self.binder.knows_all_of(moved));
+        self.life.stand(true, files.cloned().collect());
     }
 
     /// Binds the epoch by all answers.
     fn bind(&mut self, answers: Vec<Answer>) {
         let found = std::mem::take(&mut self.found);
+        let standing = self.run.observer.standing();
         if let Some(binding) = self.again.take() {
             self.binder.replay(&binding);
+            self.life.stand(false, binding.moved.clone());
             self.is_dirty = true;
+            for (lookup, change) in self.life.take_replayed(binding.epoch) {
+                self.references.add(binding.epoch, lookup, change);
+            }
+            self.tell_bound(&binding);
         } else {
+            fault::at("bind an epoch");
             let before = self.binder.watermark();
             let elapsed = i64::try_from(self.began.1.elapsed().as_micros()).unwrap_or(i64::MAX);
             let wall = self.began.0.saturating_add(elapsed);
-            let binding = self.binder.decide(&found, answers, wall);
-            self.is_dirty |= !binding.is_empty() || binding.watermark != before;
+            self.tell_files(&answers);
+            let (changes, objects) = self.take_references();
+            let binding = self.binder.decide(&found, answers, changes, wall);
+            // Rows that are parked may be read again, and end, in any epoch.
+            self.is_dirty |=
+                !binding.is_empty() || binding.watermark != before || binding.parked > 0;
             if self.is_checkpoint {
-                self.life
-                    .keep_checkpoint(binding.clone(), self.binder.partitions());
+                self.life.keep_checkpoint(Kept {
+                    binding: binding.clone(),
+                    partitions: self.binder.partitions(),
+                    references: self.binder.references().to_vec(),
+                });
+                standing.checkpoint(binding.epoch);
             }
-            self.life.bound(binding);
+            self.tell_bound(&binding);
+            fault::at("tell of a bound epoch");
+            self.life.bound(binding, objects);
         }
+        self.references.passed(self.binder.epoch());
         self.state = State::Ready;
         if let Some(clock) = &self.clock {
             clock.activate();
         }
+    }
+
+    /// The changes of look-ups that the epoch read, and the objects that hold them.
+    fn take_references(&self) -> (Vec<ReferenceChange>, Vec<(StateFile, Vec<u8>)>) {
+        let epoch = self.binder.epoch() + 1;
+        let (mut changes, mut objects) = (Vec::new(), Vec::new());
+        for offer in self.life.take_offers() {
+            if let Some(Prepared {
+                name,
+                whole,
+                object,
+                change,
+            }) = offer.prepared
+            {
+                let at = (epoch, self.life.generation);
+                let file = state::reference(&name, at, objects.len(), &object);
+                changes.push(ReferenceChange {
+                    lookup: name,
+                    whole,
+                    object: file.clone(),
+                });
+                objects.push((file, object));
+                self.references.add(epoch, offer.lookup, change);
+            }
+            if offer.is_last {
+                self.references.end(offer.lookup);
+            }
+        }
+        (changes, objects)
     }
 }
 
@@ -197,6 +284,8 @@ impl Coordinator {
 pub struct Coordinated<'scope> {
     /// What every worker is told; each of them hears all of it.
     pub control: StreamVec<'scope, Epoch, Control>,
+    /// On the worker that gives reference rows of a continuous job, their changes.
+    pub references: Option<Rc<References>>,
     coordinator: Option<Rc<RefCell<Coordinator>>>,
 }
 
@@ -231,6 +320,7 @@ pub fn clock<'scope>(
                         let epoch = shared.binder.epoch() + 1;
                         match shared.state {
                             State::Ready if shared.is_last => {
+                                shared.references.end_all();
                                 capability = None;
                                 return;
                             }
@@ -241,7 +331,10 @@ pub fn clock<'scope>(
                                     activator.activate_after(REST);
                                     return;
                                 }
-                                let opening = shared.open(continuous.checkpoint);
+                                fault::at("open an epoch");
+                                let opening = shared.open(continuous);
+                                let standing = run.observer.standing();
+                                standing.opened(opening.replay.is_some());
                                 shared.state = if opening.replay.is_some() {
                                     State::Closed
                                 } else {
@@ -256,7 +349,9 @@ pub fn clock<'scope>(
                                     activator.activate_after(left.min(Duration::from_millis(20)));
                                     return;
                                 }
+                                fault::at("close an epoch");
                                 output.session(held).give(Control::Close(epoch));
+                                run.observer.standing().closed();
                                 shared.state = State::Closed;
                             }
                             State::Closed => {
@@ -268,8 +363,11 @@ pub fn clock<'scope>(
                 }
             },
         );
+    let references = coordinator.as_ref();
+    let references = references.map(|shared| Rc::clone(&shared.borrow().references));
     Coordinated {
         control: said.broadcast(),
+        references,
         coordinator,
     }
 }
@@ -289,6 +387,10 @@ pub fn bind<'scope>(answers: StreamVec<'scope, Epoch, Answer>, coordinated: &Coo
                 return;
             };
             let mut coordinator = coordinator.borrow_mut();
+            for answer in &of_epoch {
+                let standing = coordinator.run.observer.standing();
+                standing.answered(answer.worker);
+            }
             coordinator.answers.append(&mut of_epoch);
             if coordinator.answers.len() == peers {
                 let answers = std::mem::take(&mut coordinator.answers);

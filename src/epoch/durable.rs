@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
+use crate::fault;
+
 /// Tries of a put whose half-written file was taken for one that a killed process left, and removed. The remover does it once, when
 /// it starts, so that two are enough for one start and ten for a crowd.
 const TRIES: usize = 10;
@@ -65,6 +67,7 @@ pub(crate) fn put_if_absent(path: &Path, content: &[u8]) -> Result<bool, FileErr
     loop {
         tries += 1;
         let temporary = write_temporary(path, content)?;
+        fault::at("name a file");
         let put = match name_if_absent(&temporary, path) {
             Ok(()) => true,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -77,6 +80,7 @@ pub(crate) fn put_if_absent(path: &Path, content: &[u8]) -> Result<bool, FileErr
                 return Err(FileError::new(path, "putting a file", error));
             }
         };
+        fault::at("sync the name of a file");
         // Also where another one put it, who may not have come to this line.
         sync_folder(folder)?;
         return Ok(put);

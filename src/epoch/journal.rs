@@ -54,6 +54,7 @@ pub use store::{LocalStore, Store, probe};
 use history::Index;
 use record::{Entry, FORMAT, base_name, decode, encode, numbers, record_name};
 
+use crate::fault;
 use crate::record::Epoch;
 
 /// A journal that was read, and belongs to nobody yet.
@@ -155,7 +156,9 @@ impl Journal {
             generation: self.generation,
         })
         .expect("two numbers are JSON");
+        fault::at("raise the base");
         self.store.put_if_absent(&base_name(base), &says)?;
+        fault::at("delete below the base");
         self.delete_below(base, "base", base_name)?;
         self.delete_below(base, "journal", record_name)?;
         self.index.raise(base);
@@ -187,8 +190,11 @@ impl Journal {
         if let Err(problem) = self.index.fits(&entry) {
             panic!("a record that can't be appended: it {problem}");
         }
+        let (before, after) = points(&entry.record);
+        fault::at(before);
         match put_entry(&*self.store, &entry) {
             Ok(Put::Ours) => {
+                fault::at(after);
                 self.index.take(&entry).expect("it fits, as was asked");
                 if let Record::Plan(plan) = entry.record {
                     self.plan = Some(plan);
@@ -235,8 +241,10 @@ impl Opened {
                 generation: self.history.generation.saturating_add(1),
                 record: Record::Claim(claim.clone()),
             };
+            fault::at("claim");
             match put_entry(&*self.store, &entry)? {
                 Put::Ours => {
+                    fault::at("begin what was claimed");
                     fold(&*self.store, &mut self.history, entry)?;
                     self.history.trim();
                     let journal = Journal {
@@ -257,6 +265,17 @@ impl Opened {
                 Put::Below { .. } => self.history = read(&*self.store)?,
             }
         }
+    }
+}
+
+/// Fail points before and behind the put of a record.
+fn points(record: &Record) -> (&'static str, &'static str) {
+    match record {
+        Record::Claim(_) => ("claim", "begin what was claimed"),
+        Record::Plan(_) => ("write down the plan", "go on behind the plan"),
+        Record::Bindings(_) => ("write down bindings", "go on behind bindings"),
+        Record::Checkpoint(_) => ("write down a checkpoint", "go on behind a checkpoint"),
+        Record::Drained(_) => ("write down the end", "go on behind the end"),
     }
 }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use super::durable::{self, FileError};
 use super::{JournalError, StateFile};
 use crate::cluster::exchange::hash_bytes;
+use crate::fault;
 use crate::record::Epoch;
 
 /// Folder of all checkpoints, below the state folder.
@@ -39,8 +40,10 @@ pub fn write(
 ) -> Result<StateFile, JournalError> {
     let path = format!("{FOLDER}/{}/{name}.state", folder(epoch, generation));
     let whole = state.join(&path);
+    fault::at("write state");
     durable::ensure_folder(whole.parent().expect("a file has a folder"))?;
     durable::put_if_absent(&whole, bytes)?;
+    fault::at("tell of state");
     Ok(StateFile {
         path,
         bytes: u64::try_from(bytes.len()).expect("a length fits 64 bits"),
@@ -48,10 +51,56 @@ pub fn write(
     })
 }
 
+/// Folder of the rows of look-ups, below the state folder.
+const REFERENCES: &str = "references";
+
+/// Where an object of a look-up's rows goes that an epoch of a generation read; `number` tells it from others of both.
+pub fn reference(
+    lookup: &str,
+    (epoch, generation): (Epoch, u64),
+    number: usize,
+    bytes: &[u8],
+) -> StateFile {
+    let name = folder(epoch, generation);
+    StateFile {
+        path: format!("{REFERENCES}/{lookup}/{name}-{number}.arrow"),
+        bytes: u64::try_from(bytes.len()).expect("a length fits 64 bits"),
+        hash: hash_bytes(bytes),
+    }
+}
+
+/// Writes an object where [`reference()`] said. One that is there is the same.
+pub fn put(state: &Path, file: &StateFile, bytes: &[u8]) -> Result<(), JournalError> {
+    let whole = state.join(&file.path);
+    durable::ensure_folder(whole.parent().expect("a file has a folder"))?;
+    durable::put_if_absent(&whole, bytes)?;
+    Ok(())
+}
+
+/// Removes objects of look-ups that no checkpoint from `oldest` on needs: those of its epoch and before that are not `kept`.
+pub fn tidy_references(
+    state: &Path,
+    oldest: Epoch,
+    kept: &BTreeSet<&str>,
+) -> Result<(), JournalError> {
+    for lookup in durable::names(&state.join(REFERENCES))? {
+        let folder = format!("{REFERENCES}/{lookup}");
+        for name in durable::names(&state.join(&folder))? {
+            let epoch = name.split('-').next().and_then(|epoch| epoch.parse().ok());
+            let path = format!("{folder}/{name}");
+            if epoch.is_some_and(|epoch: Epoch| epoch <= oldest) && !kept.contains(path.as_str()) {
+                durable::remove_file(&state.join(&path))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Reads a file of state; what it holds is what was written.
 ///
 /// Errors: in words, where it is not there or not what was written.
 pub fn read(state: &Path, file: &StateFile) -> Result<Vec<u8>, String> {
+    fault::at("read state");
     let path = state.join(&file.path);
     let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     if u64::try_from(bytes.len()) != Ok(file.bytes) || hash_bytes(&bytes) != file.hash {
@@ -67,9 +116,12 @@ pub fn read(state: &Path, file: &StateFile) -> Result<Vec<u8>, String> {
 
 /// Whether all files of a checkpoint are there and whole.
 pub fn verify(state: &Path, files: &[StateFile]) -> Result<(), String> {
-    files
-        .iter()
-        .try_for_each(|file| read(state, file).map(drop))
+    files.iter().try_for_each(|file| verify_one(state, file))
+}
+
+/// Whether a file is there and whole.
+pub fn verify_one(state: &Path, file: &StateFile) -> Result<(), String> {
+    read(state, file).map(drop)
 }
 
 /// Removes the state of checkpoints that are not `kept`, as far as nobody of this generation may still be writing it: that of
@@ -84,6 +136,7 @@ pub fn tidy(
     for name in durable::names(&all)? {
         let Some(of) = parse(&name) else { continue };
         if !kept.contains(&of) && (of.1 < generation || of.0 < to) {
+            fault::at("remove old state");
             let path: PathBuf = all.join(&name);
             fs::remove_dir_all(&path)
                 .map_err(|error| FileError::new(&path, "removing old state", error))?;

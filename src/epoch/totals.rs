@@ -18,6 +18,8 @@ pub struct Totals {
     pub refused: u64,
     /// Rows dropped by a declared rule or option.
     pub dropped: u64,
+    /// Rows that wait for a reference row.
+    pub parked: u64,
     /// Refused rows by their reason.
     pub refused_by_reason: BTreeMap<String, u64>,
     /// Dropped rows by rule or option.
@@ -39,6 +41,7 @@ impl Totals {
         self.clean += outcome.clean;
         self.refused += outcome.refused;
         self.dropped += outcome.dropped;
+        self.parked = self.parked.wrapping_add(outcome.parked);
         add(&mut self.refused_by_reason, &outcome.refused_by_reason);
         add(&mut self.dropped_by_rule, &outcome.dropped_by_rule);
         add(&mut self.warned_by_rule, &outcome.warned_by_rule);
@@ -67,6 +70,7 @@ impl Totals {
         outcome.clean = self.clean;
         outcome.refused = self.refused;
         outcome.dropped = self.dropped;
+        outcome.parked = self.parked;
         outcome
             .refused_by_reason
             .clone_from(&self.refused_by_reason);

@@ -17,7 +17,9 @@ use super::secrets::JobText;
 use crate::record::Encoding;
 use crate::transform::Expression;
 
-pub use continuous::{Arrival, Continuous, KafkaSource, KafkaStart, Metadata, OnDataLoss, Topics};
+pub use continuous::{
+    Arrival, Continuous, FollowSource, KafkaSource, KafkaStart, Metadata, OnDataLoss, Topics,
+};
 pub use notation::{
     LocalTimes, Notation, NumberNotation, Range, Repeated, Rounding, Skipped, Words,
 };
@@ -101,6 +103,8 @@ pub fn keeps_quarantine(sinks: &[SinkPlan]) -> bool {
 pub enum Rerun {
     /// The outputs are replaced as a whole at the end.
     Replace,
+    /// Only files, or parts of files, are read that no run has read yet, and their rows are added.
+    NewFiles,
 }
 
 /// `on_bad_file`.
@@ -217,6 +221,8 @@ pub enum Transport {
     },
     /// Messages of Kafka topics.
     Kafka(Box<KafkaSource>),
+    /// Files that go on.
+    Follow(FollowSource),
 }
 
 /// What bytes are.
@@ -228,6 +234,11 @@ pub enum Format {
     Json(JsonOptions),
     /// Parquet.
     Parquet,
+    /// Avro messages under the schemas of a registry.
+    AvroMessages {
+        /// Its address.
+        registry: String,
+    },
     /// Arrow IPC, as file or stream.
     Arrow,
     /// Avro container files.
@@ -244,7 +255,7 @@ impl Format {
             Self::Json(_) => "JSON",
             Self::Parquet => "Parquet",
             Self::Arrow => "Arrow IPC",
-            Self::Avro => "Avro",
+            Self::Avro | Self::AvroMessages { .. } => "Avro",
             Self::Debezium => "Debezium JSON",
         }
     }
@@ -531,6 +542,8 @@ pub struct LookupPlan {
     pub aliases: Option<Aliases>,
     /// Where its rows are held.
     pub placement: Placement,
+    /// Whether its files are read again when they are replaced, while a continuous job runs; topics always are.
+    pub follow: bool,
 }
 
 /// What of the spelling of text keys does not count.
@@ -600,6 +613,13 @@ pub enum Missing {
     Refuse(Arc<str>),
     /// The reference columns are null.
     Null,
+    /// It waits so long for its reference row, by bound wall time; then it is refused with this reason.
+    Wait {
+        /// The reason.
+        reason: Arc<str>,
+        /// How long.
+        patience: Duration,
+    },
 }
 
 /// `duplicates`.
@@ -808,6 +828,8 @@ pub struct SinkPlan {
     pub to: SinkTo,
     /// How.
     pub format: SinkFormat,
+    /// Whether its folder is a Delta table, too.
+    pub delta: bool,
     /// Its columns, in order, those of `partition_by` included; expressions are over the table `from` (for rows: over
     /// `plan.columns`; else over the table's own columns by position, see [`SinkFrom`]).
     pub columns: Vec<OutputColumn>,

@@ -19,6 +19,7 @@ mod columns;
 mod continuous;
 mod derive;
 mod duplicates;
+mod follow;
 mod kafka;
 mod lookups;
 mod metadata;
@@ -103,10 +104,18 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
         columns: sources.columns,
         faulty: sources.faulty,
     };
+    follow::check_new_files(report, spec, is_continuous);
     lookups::check_relations(report, &spec.sources, &spec.lookups);
+    lookups::check_waits(report, &spec.sources, &spec.lookups);
     let mut drafts = Vec::with_capacity(spec.lookups.len());
     for (name, lookup) in spec.lookups.iter() {
-        let draft = lookups::read_lookup(report, name, lookup, folder, &mut known.columns);
+        let draft = lookups::read_lookup(
+            report,
+            name,
+            lookup,
+            (folder, is_continuous),
+            &mut known.columns,
+        );
         known.faulty.extend(draft.faulty.iter().cloned());
         drafts.push(draft);
     }
@@ -143,6 +152,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
     let checks = checks::resolve_checks(report, &spec.checks, context);
     let derived_ids: Vec<usize> = derived.iter().map(|derived| derived.id).collect();
     let tables = sinks::Tables {
+        is_continuous,
         rows: &scope,
         faulty: &known.faulty,
         source_columns,

@@ -78,6 +78,9 @@ pub struct JobSpec {
     pub rerun: Option<Rerun>,
     /// Bounded runs: share of refused rows above which the run fails. Default: `"50 %"`; `"100 %"` never fails.
     pub max_refused: Option<String>,
+    /// How many rows of a continuous job may wait for reference rows (`missing = { then = "wait" }`); while there are as many, rows that
+    /// would wait are refused. What an epoch parks counts two epochs later. Default: 100000.
+    pub max_parked: Option<u64>,
     /// What becomes of a file that can't be read to its end. Default: `"stop"`.
     pub on_bad_file: Option<OnBadFile>,
     /// Size of the pieces that files are cut into, whatever the number of workers. Default: `"512 KiB"`.
@@ -129,7 +132,7 @@ pub enum PartialsCodec {
 }
 
 /// `[sources.NAME]`: rows come in; exactly one transport (`files`, `generate`, `kafka`) and one format (`csv`, `json`, `parquet`,
-/// `arrow`, `avro`). A job with a source `kafka` is continuous: it runs until it is told to stop.
+/// `arrow`, `avro`). A job with a source `kafka`, or of files with `follow = true`, is continuous: it runs until it is told to stop.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("allOf" = [
@@ -161,7 +164,7 @@ pub struct SourceSpec {
     pub parquet: Option<ParquetSpec>,
     /// Format: Arrow IPC, as files (`.arrow`, Feather) or streams (`.arrows`).
     pub arrow: Option<ArrowSpec>,
-    /// Format: Avro container files.
+    /// Format: Avro, as container files or as messages.
     pub avro: Option<AvroSpec>,
     /// The columns in order: name, and a type or a table. Example: `sale_id = "bigint not null"`.
     #[serde(deserialize_with = "columns")]
@@ -180,6 +183,31 @@ pub struct FilesSpec {
     /// that process 0 finds on a disk they share. The place of a row then says whose file it is (`host:port:path`); `--limit`
     /// is that of each process. Makes no difference to a run of one process. Default: false.
     pub per_process: Option<bool>,
+    /// Sources: whether files go on. The job is continuous then: it reads what is appended to them, record by record as line ends
+    /// come, and files that are new. A file is known by what it holds, so that one that was renamed, or compressed, after it was
+    /// read is not read again. All processes see the same folders. CSV and JSON; names that end in `.tmp` are left alone.
+    /// Look-ups: whether they are read again while a continuous job runs, when they are replaced. Default: false.
+    pub follow: Option<bool>,
+    /// Followed files: after how long without a change a file counts as whole, so that a last record without a line end is read;
+    /// JSON that is no lines needs it. Compressed files are whole when they can be unpacked to their end. Default: never.
+    /// Example: `"10 minutes"`.
+    pub complete_after: Option<String>,
+    /// Followed files: what happens where bytes that the job has not read are gone, or those that it has read are others now.
+    /// Default: `"stop"`.
+    pub on_data_loss: Option<OnDataLoss>,
+    /// Followed files: what becomes of a file that holds the same, byte for byte, as one that was read and is still there.
+    /// Default: `"skip"`.
+    pub copies: Option<Copies>,
+}
+
+/// What becomes of a file that holds the same as another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Copies {
+    /// It is not read, and that is told.
+    Skip,
+    /// It is read like any other.
+    Read,
 }
 
 /// Rows of the built-in generator (the `ventas` sales stream).
@@ -251,13 +279,13 @@ pub enum KafkaStart {
     Offsets(Named<i64>),
 }
 
-/// What happens where messages that the job has not read are gone.
+/// What happens where messages or bytes that the job has not read are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDataLoss {
     /// The job stops and says how many.
     Stop,
-    /// It goes on with the first message there is, and counts those that are gone.
+    /// It goes on with the first message, or byte, there is, and counts those that are gone.
     Earliest,
 }
 
@@ -377,10 +405,15 @@ pub struct ParquetSpec {}
 #[serde(deny_unknown_fields)]
 pub struct ArrowSpec {}
 
-/// Options of Avro: none.
+/// Options of Avro that is read. Container files hold their schema; the messages of a topic hold the id of theirs, in the frame that
+/// serializers with a registry write.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AvroSpec {}
+pub struct AvroSpec {
+    /// Messages: the schema registry that gives the schema of an id (Confluent's, and those that speak like it), by its address. User and
+    /// password stand in the environment variable `CAUDAL_REGISTRY_USER_INFO`. Example: `"https://registry:8081"`.
+    pub registry: Option<String>,
+}
 
 /// Options of Debezium's changes: none.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
@@ -540,12 +573,12 @@ pub enum EpochUnit {
     Microseconds,
 }
 
-/// `[lookups.NAME]`: a reference table; exactly one transport (`files`, `generate`) and one format (`csv`, `json`,
+/// `[lookups.NAME]`: a reference table; exactly one transport (`files`, `kafka`) and one format (`csv`, `json`,
 /// `parquet`, `arrow`, `avro`, `debezium`).
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("allOf" = [
-    {"title": "transport", "oneOf": [{"required": ["files"]}, {"required": ["generate"]}]},
+    {"title": "transport", "oneOf": [{"required": ["files"]}, {"required": ["generate"]}, {"required": ["kafka"]}]},
     {"title": "format", "oneOf": [{"required": ["csv"]}, {"required": ["json"]}, {"required": ["parquet"]}, {"required": ["arrow"]}, {"required": ["avro"]}, {"required": ["debezium"]}]},
 ]))]
 pub struct LookupSpec {
@@ -575,6 +608,9 @@ pub struct LookupSpec {
     pub files: Option<FilesSpec>,
     /// Transport: rows of the built-in generator.
     pub generate: Option<GenerateSpec>,
+    /// Transport: a topic of Kafka, read whole; of each message key the newest message counts, and one without a value takes its
+    /// rows away. While a continuous job runs, what comes is taken in.
+    pub kafka: Option<KafkaSpec>,
     /// Format: delimited text.
     pub csv: Option<CsvSpec>,
     /// Format: JSON objects, one a line or otherwise.
@@ -599,8 +635,11 @@ pub struct LookupSpec {
 pub struct MissingSpec {
     /// What becomes of the row.
     pub then: MissingThen,
-    /// Reason of the refusal; goes with `then = "refuse"`. Default: `unknown_` and the look-up's name.
+    /// Reason of the refusal; goes with `then = "refuse"` and `"wait"`. Default: `unknown_` and the look-up's name.
     pub reason: Option<String>,
+    /// How long a row waits, by the job's clock; goes with `then = "wait"`. Example: `"1 hour"`.
+    #[serde(rename = "for")]
+    pub patience: Option<String>,
 }
 
 /// What becomes of a row that finds no reference row.
@@ -611,6 +650,9 @@ pub enum MissingThen {
     Refuse,
     /// The reference columns are null.
     Null,
+    /// In a continuous job: it is parked, and read again when the look-up has changed. After `for` it is refused. A row whose key is
+    /// null is refused at once.
+    Wait,
 }
 
 /// Where the reference rows of a look-up are held.
@@ -878,6 +920,8 @@ pub struct StdoutSpec {}
 pub struct ParquetSinkSpec {
     /// Compression of pages. Default: `"zstd"`.
     pub compression: Option<Compression>,
+    /// In a continuous job: whether the folder is a Delta table, too, whose readers see each commit whole. Default: false.
+    pub delta: Option<bool>,
 }
 
 /// Compression of Parquet pages.

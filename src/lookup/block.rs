@@ -130,6 +130,8 @@ impl Ord for Row {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Delivery {
     pub(super) worker: usize,
+    /// Whether the rows go, rather than come.
+    pub(super) gone: bool,
     pub(super) block: Block,
 }
 
@@ -145,10 +147,10 @@ impl timely::Accountable for Delivery {
     }
 }
 
-/// Bytes before the ends: worker, rows, bytes.
-const HEAD_BYTES: usize = 24;
+/// Bytes before the ends: worker, whether the rows go, rows, bytes.
+const HEAD_BYTES: usize = 32;
 
-/// `worker │ rows │ bytes │ ends │ bytes of the rows`, words of 64 bits and ends of 32, little-endian, filled up to whole words.
+/// `worker │ gone │ rows │ bytes │ ends │ bytes of the rows`, words of 64 bits and ends of 32, little-endian, filled up to whole words.
 ///
 /// Decoding copies, since a block outlives the run's other messages, and would hold all that was received with it.
 impl ContainerBytes for Delivery {
@@ -157,7 +159,7 @@ impl ContainerBytes for Delivery {
             let word = bytes[8 * at..8 * at + 8].try_into().expect("eight bytes");
             usize::try_from(u64::from_le_bytes(word)).expect("a message fits memory")
         };
-        let (worker, rows, length) = (word(0), word(1), word(2));
+        let (worker, gone, rows, length) = (word(0), word(1), word(2), word(3));
         let (ends, texts) = bytes[HEAD_BYTES..].split_at(4 * rows);
         let ends = ends.chunks_exact(4);
         let ends = ends.map(|end| u32::from_le_bytes(end.try_into().expect("four bytes")));
@@ -167,6 +169,7 @@ impl ContainerBytes for Delivery {
         };
         Self {
             worker,
+            gone: gone != 0,
             block: Block(Arc::new(encoded)),
         }
     }
@@ -178,7 +181,8 @@ impl ContainerBytes for Delivery {
     fn into_bytes<W: Write>(&self, writer: &mut W) {
         let encoded = &*self.block.0;
         let mut head = Vec::with_capacity(HEAD_BYTES + 4 * encoded.ends.len());
-        for word in [self.worker, encoded.ends.len(), encoded.bytes.len()] {
+        let gone = usize::from(self.gone);
+        for word in [self.worker, gone, encoded.ends.len(), encoded.bytes.len()] {
             let word = u64::try_from(word).expect("a length fits 64 bits");
             head.extend(word.to_le_bytes());
         }
@@ -219,6 +223,7 @@ mod tests {
             }
             let sent = Delivery {
                 worker: 7,
+                gone: rows.len() == 1,
                 block: builder.take().unwrap_or_default(),
             };
             let mut bytes = Vec::new();
@@ -226,7 +231,7 @@ mod tests {
             assert_eq!(bytes.len(), sent.length_in_bytes());
             assert_eq!(bytes.len() % 8, 0);
             let got = Delivery::from_bytes(BytesMut::from(bytes).freeze());
-            assert_eq!(got.worker, 7);
+            assert_eq!((got.worker, got.gone), (7, rows.len() == 1));
             let got: Vec<Row> = got.block.rows().collect();
             let got: Vec<&[u8]> = got.iter().map(Row::bytes).collect();
             let sent: Vec<&[u8]> = rows.iter().map(|row| row.as_bytes()).collect();

@@ -1,5 +1,6 @@
 //! Reference rows as a differential collection: whole on every worker, or each row on the worker that owns its key.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use differential_dataflow::operators::arrange::TraceAgent;
@@ -15,6 +16,7 @@ use super::block::{BlockBuilder, Delivery, Row};
 use super::load::Piece;
 use crate::cluster::Run;
 use crate::cluster::exchange::{table, to_worker};
+use crate::epoch::{Given, References};
 use crate::record::Epoch;
 
 /// A look-up's arrangement: rows, which sort by key.
@@ -28,14 +30,18 @@ pub struct Reference<'scope> {
 /// One update of a reference collection.
 type Update = ((Row, ()), Epoch, isize);
 
-/// Makes every look-up a collection: worker 0 gives its rows at epoch 0. All workers arrange all of them, or, of partitioned
-/// ones, each those whose keys it owns.
+/// Makes every look-up a collection: worker 0 gives its rows first, and then, in a continuous job, their `changes` at the epochs
+/// that read them. All workers arrange all rows, or, of partitioned look-ups, each those whose keys it owns.
 ///
 /// The pact of the arrangement is `Pipeline`: its rows have come to where they belong already.
-pub fn collections<'scope>(scope: Scope<'scope, Epoch>, run: &Arc<Run>) -> Reference<'scope> {
+pub fn collections<'scope>(
+    scope: Scope<'scope, Epoch>,
+    run: &Arc<Run>,
+    changes: Option<&Rc<References>>,
+) -> Reference<'scope> {
     let arranged = (0..run.plan.lookups.len())
         .map(|lookup| {
-            let loaded = load(scope, run, lookup);
+            let loaded = load(scope, run, lookup, changes);
             let here = if run.partitioned[lookup] {
                 loaded
             } else {
@@ -57,49 +63,96 @@ fn load<'scope>(
     scope: Scope<'scope, Epoch>,
     run: &Arc<Run>,
     lookup: usize,
+    changes: Option<&Rc<References>>,
 ) -> Stream<'scope, Epoch, Delivery> {
     let mut pieces = if scope.index() == 0 {
         run.take_reference(lookup).pieces.into_iter()
     } else {
         Vec::new().into_iter()
     };
-    let owners = run.partitioned[lookup].then(|| table(scope.peers()));
-    let of_process = scope.peers() / run.processes;
-    let firsts: Vec<usize> = (0..scope.peers()).step_by(of_process).collect();
+    let sender = Sender {
+        owners: run.partitioned[lookup].then(|| table(scope.peers())),
+        firsts: (0..scope.peers())
+            .step_by(scope.peers() / run.processes)
+            .collect(),
+    };
+    let changes = changes.cloned();
     source::<_, CapacityContainerBuilder<Delivery>, _, _>(
         scope,
         "lookup:load",
         move |capability, info| {
-            let activator = scope.activator_for(info.address);
+            let activator = scope.activator_for(Rc::clone(&info.address));
+            if let Some(changes) = &changes {
+                changes.wake(lookup, scope.activator_for(info.address));
+            }
             let mut capability = Some(capability);
             move |output| {
-                let Some(held) = &capability else { return };
-                let Some(piece) = pieces.next() else {
+                let Some(held) = &mut capability else { return };
+                if let Some(piece) = pieces.next() {
+                    let mut session = output.session(held);
+                    for mut delivery in sender.deliveries(&piece, false) {
+                        session.give_container(&mut delivery);
+                    }
+                    activator.activate();
+                    return;
+                }
+                let Some(changes) = &changes else {
                     capability = None;
                     return;
                 };
-                let deliveries = match &owners {
-                    Some(owners) => parts(&piece, owners),
-                    None => firsts
-                        .iter()
-                        .map(|worker| Delivery {
-                            worker: *worker,
-                            block: piece.block.clone(),
-                        })
-                        .collect(),
-                };
-                let mut session = output.session(held);
-                for mut delivery in deliveries {
-                    session.give_container(&mut delivery);
+                loop {
+                    match changes.next(lookup) {
+                        Given::Change(epoch, change) => {
+                            let read = held.delayed(&epoch);
+                            let mut session = output.session(&read);
+                            for (pieces, gone) in [(&change.gone, true), (&change.new, false)] {
+                                let deliveries = pieces.iter();
+                                let deliveries =
+                                    deliveries.flat_map(|piece| sender.deliveries(piece, gone));
+                                for mut delivery in deliveries {
+                                    session.give_container(&mut delivery);
+                                }
+                            }
+                        }
+                        Given::Through(epoch) => {
+                            held.downgrade(&(epoch + 1));
+                            return;
+                        }
+                        Given::End => {
+                            capability = None;
+                            return;
+                        }
+                    }
                 }
-                activator.activate();
             }
         },
     )
 }
 
+/// To whom rows go.
+struct Sender {
+    /// Who owns each bin; `None`: all rows go to every process.
+    owners: Option<Vec<usize>>,
+    /// The first worker of each process.
+    firsts: Vec<usize>,
+}
+
+impl Sender {
+    fn deliveries(&self, piece: &Piece, gone: bool) -> Vec<Delivery> {
+        if let Some(owners) = &self.owners {
+            return parts(piece, owners, gone);
+        }
+        let to = |worker: &usize| Delivery {
+            worker: *worker,
+            gone,
+            block: piece.block.clone(),
+        };
+        self.firsts.iter().map(to).collect()
+    }
+}
+
 /// The rows of a piece by their owners; workers without rows get none.
-fn parts(piece: &Piece, owners: &[usize]) -> Vec<Delivery> {
+fn parts(piece: &Piece, owners: &[usize], gone: bool) -> Vec<Delivery> {
     let workers = owners.last().map_or(0, |last| last + 1);
     let mut of_worker: Vec<BlockBuilder> = Vec::new();
     of_worker.resize_with(workers, BlockBuilder::default);
@@ -107,9 +160,14 @@ fn parts(piece: &Piece, owners: &[usize]) -> Vec<Delivery> {
         of_worker[owners[usize::from(*bin)]].push(piece.block.row(row));
     }
     let blocks = of_worker.iter_mut().map(BlockBuilder::take).enumerate();
-    blocks
-        .filter_map(|(worker, block)| block.map(|block| Delivery { worker, block }))
-        .collect()
+    let delivery = |(worker, block): (usize, Option<_>)| {
+        block.map(|block| Delivery {
+            worker,
+            gone,
+            block,
+        })
+    };
+    blocks.filter_map(delivery).collect()
 }
 
 /// Hands the blocks that came to a process to all of its workers, which hold them together.
@@ -131,8 +189,11 @@ fn share<'scope>(
                 input.for_each(|capability, delivery| {
                     let mut session = output.session(&capability);
                     for worker in first..first + of_process {
-                        let block = delivery.block.clone();
-                        session.give_container(&mut Delivery { worker, block });
+                        let mut own = Delivery {
+                            worker,
+                            ..delivery.clone()
+                        };
+                        session.give_container(&mut own);
                     }
                 });
             }
@@ -148,10 +209,12 @@ fn rows(here: Stream<'_, Epoch, Delivery>) -> Stream<'_, Epoch, Vec<Update>> {
         |_, _| {
             |input, output| {
                 input.for_each(|capability, delivery| {
+                    let time = *capability.least().expect("reference rows have a time");
                     let rows = delivery.block.rows();
+                    let difference = if delivery.gone { -1 } else { 1 };
                     output
                         .session(&capability)
-                        .give_iterator(rows.map(|row| ((row, ()), 0, 1)));
+                        .give_iterator(rows.map(|row| ((row, ()), time, difference)));
                 });
             }
         },
@@ -182,7 +245,7 @@ mod tests {
             let owners = table(peers);
             let piece = piece(1000);
             let mut seen = 0;
-            for delivery in parts(&piece, &owners) {
+            for delivery in parts(&piece, &owners, false) {
                 assert!(delivery.worker < peers);
                 for row in delivery.block.rows() {
                     let number: usize = std::str::from_utf8(row.bytes()).unwrap().parse().unwrap();
@@ -192,7 +255,7 @@ mod tests {
             }
             assert_eq!(seen, 1000, "{peers}");
         }
-        assert!(parts(&piece(0), &table(4)).is_empty());
+        assert!(parts(&piece(0), &table(4), false).is_empty());
         assert_eq!(Block::default().len(), 0);
     }
 }

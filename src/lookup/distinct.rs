@@ -9,8 +9,8 @@ use arrow_row::{RowConverter, SortField};
 use arrow_schema::ArrowError;
 use hashbrown::HashMap;
 
+use super::columns::{NONE, integers};
 use super::enrich::Keys;
-use super::snapshot::{NONE, integers};
 use crate::transform::text::{self, Text};
 
 /// The distinct keys of a batch's rows.

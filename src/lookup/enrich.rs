@@ -10,8 +10,8 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 
 use super::collection::Reference;
+use super::columns::NONE;
 use super::missing;
-use super::snapshot::NONE;
 use super::view::meet;
 use super::visit::visit;
 use crate::cluster::Run;
@@ -93,7 +93,9 @@ impl Meeting {
                 .flat_map(|validity| validity.at.inputs().iter().copied()),
         );
         // A row whose key fails has a fault here already, and is told that only.
-        let blame = Blame::new(&run.plan, &inputs).and(Site::Lookup(lookup));
+        let blame = Blame::new(&run.plan, &inputs)
+            .and(Site::Lookup(lookup))
+            .and(Site::Waits(lookup));
         Self { run, lookup, blame }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray};
@@ -15,11 +16,13 @@ use hashbrown::hash_map::Entry;
 
 use super::block::{Block, BlockBuilder};
 use super::layout::Layout;
+use super::rows::Rows;
+use super::topic::Topic;
 use crate::cluster::exchange;
 use crate::decode::debezium::{Change, Effect, Order};
 use crate::decode::{self, Decoder};
 use crate::job::plan::{Aliases, Duplicates, Fold, Format, LookupPlan, Transport, Unpivot};
-use crate::record::{Draft, Fault, Origin};
+use crate::record::{Chunk, Draft, Fault, Origin};
 use crate::sources::{SourceError, TableFile, TextFile, expand, told_missing};
 use crate::transform::text;
 
@@ -77,6 +80,26 @@ pub(super) struct Piece {
     pub(super) bins: Vec<u8>,
 }
 
+/// Cuts encoded rows into pieces; each comes with the hash of its key.
+pub(super) fn pieces<'a>(rows: impl Iterator<Item = (&'a [u8], u64)>) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let (mut block, mut bins) = (BlockBuilder::default(), Vec::new());
+    let mut cut = |block: &mut BlockBuilder, bins: &mut Vec<u8>| {
+        let bins = std::mem::take(bins);
+        pieces.extend(block.take().map(|block| Piece { block, bins }));
+    };
+    for (row, hash) in rows {
+        block.push(row);
+        let bin = u8::try_from(exchange::bin(hash));
+        bins.push(bin.expect("there are 256 bins"));
+        if block.is_full() {
+            cut(&mut block, &mut bins);
+        }
+    }
+    cut(&mut block, &mut bins);
+    pieces
+}
+
 impl Loaded {
     /// Number of rows.
     pub fn rows(&self) -> usize {
@@ -99,15 +122,74 @@ pub(super) fn schema(plan: &LookupPlan) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Reads the look-up's files.
+/// Reads the look-up's files, or its topics to their end.
 ///
 /// A reference row that can't be read, or has a null key or validity, is left out and told; two rows of one key end the run
 /// unless the look-up says which one counts. Of changes (`debezium`) the last one of each key counts. `None` where `over` said, between
 /// two pieces of a file, that nobody wants the rows any more. Cost: the whole table in memory, twice for a moment, and its text.
-pub fn load(plan: &LookupPlan, over: &dyn Fn() -> bool) -> Result<Option<Loaded>, LookupError> {
+pub fn load(
+    plan: &LookupPlan,
+    patience: Duration,
+    over: &dyn Fn() -> bool,
+) -> Result<Option<Loaded>, LookupError> {
+    if let Transport::Kafka(kafka) = &plan.transport {
+        let Some(mut topic) = Topic::open(plan, kafka, patience, over)? else {
+            return Ok(None);
+        };
+        let Some((rows, applied)) = topic.read_to_end(plan, patience, over)? else {
+            return Ok(None);
+        };
+        let mut loaded = rows.loaded(plan).map_err(|source| encode(plan, source))?;
+        loaded.warnings = applied.warnings(plan);
+        return Ok(Some(loaded));
+    }
+    let Some(table) = read_files(plan, over)? else {
+        return Ok(None);
+    };
+    Ok(Some(table.loaded()))
+}
+
+/// The rows of files, for look-ups that are held against later ones.
+pub(super) struct ReadRows {
+    pub(super) rows: Rows,
+    /// What is to be told.
+    pub(super) warnings: Vec<String>,
+    /// Rows that were left out.
+    pub(super) left_out: u64,
+}
+
+/// As [`load`], for look-ups of files in continuous jobs.
+pub(super) fn load_rows(
+    plan: &LookupPlan,
+    over: &dyn Fn() -> bool,
+) -> Result<Option<ReadRows>, LookupError> {
+    let Some(table) = read_files(plan, over)? else {
+        return Ok(None);
+    };
+    let chosen = table.chosen.iter();
+    let rows = chosen.map(|row| {
+        let [identity, bytes] = [&table.identities, &table.rows];
+        (identity.row(*row).data(), bytes.row(*row).data())
+    });
+    Ok(Some(ReadRows {
+        rows: rows.collect(),
+        warnings: table.warnings,
+        left_out: table.left_out,
+    }))
+}
+
+/// What is said where Arrow could not encode rows.
+pub(super) fn encode(plan: &LookupPlan, source: ArrowError) -> LookupError {
+    LookupError::Encode {
+        lookup: plan.name.clone(),
+        source,
+    }
+}
+
+fn read_files(plan: &LookupPlan, over: &dyn Fn() -> bool) -> Result<Option<Table>, LookupError> {
     let mut reading = Reading::new(plan);
     let Transport::Files { paths, .. } = &plan.transport else {
-        return Ok(Some(Loaded::default()));
+        return reading.finish().map(Some).map_err(|error| error.of(plan));
     };
     let owner = format!("lookups.{}", plan.name);
     for path in expand(&owner, paths, &mut reading.told_of_files)? {
@@ -115,7 +197,7 @@ pub fn load(plan: &LookupPlan, over: &dyn Fn() -> bool) -> Result<Option<Loaded>
             Format::Parquet | Format::Arrow | Format::Avro => {
                 reading.read_table(&owner, &path, over)?
             }
-            Format::Csv(_) | Format::Json(_) | Format::Debezium => {
+            Format::Csv(_) | Format::Json(_) | Format::Debezium | Format::AvroMessages { .. } => {
                 reading.read_text(&owner, &path, over)?
             }
         };
@@ -123,18 +205,35 @@ pub fn load(plan: &LookupPlan, over: &dyn Fn() -> bool) -> Result<Option<Loaded>
             return Ok(None);
         }
     }
-    reading.finish().map(Some).map_err(|error| match error {
-        Finish::Arrow(source) => LookupError::Encode {
-            lookup: plan.name.clone(),
-            source,
-        },
-        Finish::Duplicate { key, first, again } => LookupError::Duplicate {
-            lookup: plan.name.clone(),
-            key,
-            first,
-            again,
-        },
-    })
+    reading.finish().map(Some).map_err(|error| error.of(plan))
+}
+
+/// All rows that were read, and which of them count.
+struct Table {
+    /// The key's columns, as they are.
+    keys: Vec<ArrayRef>,
+    /// What tells rows apart.
+    identities: arrow_row::Rows,
+    rows: arrow_row::Rows,
+    chosen: Vec<usize>,
+    warnings: Vec<String>,
+    left_out: u64,
+}
+
+impl Table {
+    fn loaded(self) -> Loaded {
+        let Self {
+            keys,
+            rows,
+            chosen,
+            warnings,
+            ..
+        } = self;
+        let hashes = exchange::hash_rows(&keys, rows.num_rows());
+        let chosen = chosen.into_iter();
+        let pieces = pieces(chosen.map(|row| (rows.row(row).data(), hashes[row])));
+        Loaded { pieces, warnings }
+    }
 }
 
 enum Finish {
@@ -146,13 +245,44 @@ enum Finish {
     },
 }
 
+impl Finish {
+    fn of(self, plan: &LookupPlan) -> LookupError {
+        let lookup = plan.name.clone();
+        match self {
+            Self::Arrow(source) => LookupError::Encode { lookup, source },
+            Self::Duplicate { key, first, again } => LookupError::Duplicate {
+                lookup,
+                key,
+                first,
+                again,
+            },
+        }
+    }
+}
+
 impl From<ArrowError> for Finish {
     fn from(error: ArrowError) -> Self {
         Self::Arrow(error)
     }
 }
 
-struct Reading<'a> {
+/// Rows that were read from messages: each says itself whether it counts.
+pub(super) struct Read {
+    /// The rows.
+    pub(super) all: RecordBatch,
+    /// For each its chunk, and its row in that.
+    pub(super) from: Vec<(usize, usize)>,
+    /// What each of them does, where the format tells changes.
+    pub(super) changes: Vec<Change>,
+    /// Where all rows were deleted: chunk and row, and the order of that.
+    pub(super) truncated: Vec<((usize, usize), Order)>,
+    /// Rows that were left out.
+    pub(super) left_out: u64,
+    /// Some of them, for people.
+    pub(super) told: Vec<String>,
+}
+
+pub(super) struct Reading<'a> {
     plan: &'a LookupPlan,
     decoder: Decoder,
     drafts: Vec<Draft>,
@@ -172,7 +302,7 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(plan: &'a LookupPlan) -> Self {
+    pub(super) fn new(plan: &'a LookupPlan) -> Self {
         Self {
             plan,
             decoder: Decoder::new(&plan.columns, &plan.format, plan.columns.len()),
@@ -188,6 +318,30 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// Reads a chunk; gives what `of_rows` says of its rows.
+    pub(super) fn take_chunk<T>(
+        &mut self,
+        chunk: Arc<Chunk>,
+        of_rows: impl Fn(&Draft) -> T,
+    ) -> Result<T, ArrowError> {
+        let draft = self.decoder.decode(chunk);
+        let said = of_rows(&draft);
+        self.take(draft)?;
+        Ok(said)
+    }
+
+    /// All rows of the chunks that were taken.
+    pub(super) fn read(self) -> Result<Read, ArrowError> {
+        Ok(Read {
+            all: concat_batches(&schema(self.plan), &self.batches)?,
+            from: self.from,
+            changes: self.changes,
+            truncated: self.truncated,
+            left_out: u64::try_from(self.left_out).expect("a number of rows fits"),
+            told: self.told,
+        })
+    }
+
     /// Reads a file to its end; false where it was given up before.
     fn read_text(
         &mut self,
@@ -200,10 +354,8 @@ impl<'a> Reading<'a> {
         self.told_of_files.extend(file.lacks());
         while let Some(chunk) = file.next(CHUNK_BYTES, &mut None)? {
             let draft = self.decoder.decode(Arc::new(chunk));
-            self.take(draft).map_err(|source| LookupError::Encode {
-                lookup: self.plan.name.clone(),
-                source,
-            })?;
+            self.take(draft)
+                .map_err(|source| encode(self.plan, source))?;
             if over() {
                 return Ok(false);
             }
@@ -234,10 +386,7 @@ impl<'a> Reading<'a> {
                 let draft = self
                     .decoder
                     .decode_table(batch, Arc::clone(&file), first_row, 0, 0);
-                self.take(draft).map_err(|source| LookupError::Encode {
-                    lookup: plan.name.clone(),
-                    source,
-                })?;
+                self.take(draft).map_err(|source| encode(plan, source))?;
                 Ok(!over())
             },
         )
@@ -353,7 +502,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<Loaded, Finish> {
+    fn finish(mut self) -> Result<Table, Finish> {
         let all = concat_batches(&schema(self.plan), &self.batches)?;
         self.batches = Vec::new();
         let layout = Layout::new(self.plan)?;
@@ -416,22 +565,6 @@ impl<'a> Reading<'a> {
             .filter(|row| !rejected.contains(row) && !is_gone(row))
             .collect();
         chosen.sort_unstable();
-        let hashes = exchange::hash_rows(&keys, all.num_rows());
-        let mut pieces = Vec::new();
-        let (mut block, mut bins) = (BlockBuilder::default(), Vec::new());
-        let mut cut = |block: &mut BlockBuilder, bins: &mut Vec<u8>| {
-            let bins = std::mem::take(bins);
-            pieces.extend(block.take().map(|block| Piece { block, bins }));
-        };
-        for row in chosen {
-            block.push(rows.row(row).data());
-            let bin = u8::try_from(exchange::bin(hashes[row]));
-            bins.push(bin.expect("there are 256 bins"));
-            if block.is_full() {
-                cut(&mut block, &mut bins);
-            }
-        }
-        cut(&mut block, &mut bins);
         let mut warnings = std::mem::take(&mut self.told_of_files);
         let told = self.told.len();
         warnings.append(&mut self.told);
@@ -457,7 +590,14 @@ impl<'a> Reading<'a> {
                 self.plan.name, self.plan.columns[*column].name
             ));
         }
-        Ok(Loaded { pieces, warnings })
+        Ok(Table {
+            keys,
+            identities,
+            rows,
+            chosen,
+            warnings,
+            left_out: u64::try_from(self.left_out).expect("a number of rows fits"),
+        })
     }
 
     /// Whether all rows were deleted after this one.

@@ -17,8 +17,10 @@ pub(super) fn refuse(
     missing: &[usize],
     blame: &Blame,
 ) {
-    let Missing::Refuse(reason) = &plan.missing else {
-        return;
+    let (reason, waits) = match &plan.missing {
+        Missing::Refuse(reason) => (reason, false),
+        Missing::Wait { reason, .. } => (reason, true),
+        Missing::Null => return,
     };
     if missing.is_empty() {
         return;
@@ -40,7 +42,12 @@ pub(super) fn refuse(
         };
         faults.push(Fault {
             row,
-            site: Site::Lookup(lookup),
+            // Nothing ever equals null.
+            site: if waits && keys.iter().all(|key| !key.is_null(row)) {
+                Site::Waits(lookup)
+            } else {
+                Site::Lookup(lookup)
+            },
             reason: std::sync::Arc::clone(reason),
             detail,
         });

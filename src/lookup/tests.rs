@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arrow_array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use timely::dataflow::channels::pact::Pipeline;
@@ -145,7 +146,7 @@ fn enriched(plan: &Arc<Plan>, workers: usize) -> (Vec<String>, Vec<Vec<usize>>) 
     options.observer = Observer::new(plan, &options.progress, 0, workers);
     let feed = Feed::new(plan, &Budget::new(u64::MAX), None, |_| true).unwrap();
     let loaded = plan.lookups.iter();
-    let loaded = loaded.map(|lookup| load(lookup, &|| false).unwrap().unwrap());
+    let loaded = loaded.map(|lookup| load(lookup, Duration::ZERO, &|| false).unwrap().unwrap());
     let run = Arc::new(Run::alone(plan, feed, loaded.collect(), &options, 0));
     let out: Arc<Mutex<Vec<Draft>>> = Arc::default();
     let (shared, gathered) = (Arc::clone(&run), Arc::clone(&out));
@@ -153,7 +154,7 @@ fn enriched(plan: &Arc<Plan>, workers: usize) -> (Vec<String>, Vec<Vec<usize>>) 
         let (run, out) = (Arc::clone(&shared), Arc::clone(&gathered));
         let mut input = worker.dataflow::<Epoch, _, _>(|scope| {
             let (input, mut rows) = scope.new_input::<Draft>();
-            let reference = collections(scope, &run);
+            let reference = collections(scope, &run, None);
             for stage in &run.plan.stages {
                 rows = enrich(rows, &reference, &run, &stage.lookups);
             }

@@ -1,6 +1,6 @@
 //! A worker's look at a reference collection: the snapshot that containers of an epoch meet, and the operator in which they do.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,8 +17,9 @@ use timely::dataflow::operators::generic::Operator;
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
+use super::block::Row;
 use super::collection::{Reference, Trace};
-use super::snapshot::Snapshot;
+use super::patch::{Base, Snapshot, Version};
 use crate::cluster::Run;
 use crate::job::plan::LookupPlan;
 use crate::record::Epoch;
@@ -39,15 +40,10 @@ impl EnrichError {
     }
 }
 
-/// The newest change of a collection that a snapshot holds; `None`: it is empty.
-///
-/// Who knows all changes before an epoch knows the version that rows of the epoch meet, and versions are the same on all workers.
-type Version = Option<Epoch>;
-
 /// The newest snapshot of a look-up that is whole on every worker: made by the first worker of a process that needs it, and
 /// held by all of them.
 #[derive(Default)]
-pub struct Shared(Mutex<Option<(Version, Arc<Snapshot>)>>);
+pub struct Shared(Mutex<Option<Arc<Snapshot>>>);
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,32 +114,41 @@ struct View {
     lookup: usize,
     worker: usize,
     trace: Trace,
-    /// Epochs of all changes so far.
-    changes: BTreeSet<Epoch>,
-    made: Option<(Version, Arc<Snapshot>)>,
+    /// Whether changes are put over the rows there are; versions of a key in time stand together, and are made anew.
+    is_patched: bool,
+    /// Rows that came or went, by epoch, since the base of the snapshot that was made last; of the first change only its epoch.
+    changes: BTreeMap<Epoch, Vec<Row>>,
+    made: Option<Arc<Snapshot>>,
 }
 
 impl View {
     fn new(run: Arc<Run>, lookup: usize, worker: usize, mut trace: Trace) -> Self {
         // Batches may merge as they like; reading goes by time.
         trace.set_physical_compaction(AntichainRef::new(&[]));
+        let is_patched = run.plan.lookups[lookup].validity.is_none();
         Self {
+            is_patched,
             run,
             lookup,
             worker,
             trace,
-            changes: BTreeSet::new(),
+            changes: BTreeMap::new(),
             made: None,
         }
     }
 
-    /// Notes when the rows of new batches changed.
+    /// Notes when which rows of new batches changed.
     fn note(&mut self, spans: &[Span<Epoch, <Trace as TraceReader>::Batch>]) {
         for batch in spans.iter().filter_map(|span| span.inner.as_ref()) {
             let mut cursor = batch.cursor();
             while cursor.key_valid(batch) {
+                let row = cursor.key(batch);
                 cursor.map_times(batch, |time, _| {
-                    self.changes.insert(*time);
+                    let rows = self.changes.entry(*time).or_default();
+                    // The rows of the start are the first base.
+                    if self.is_patched && *time > 0 {
+                        rows.push(row.clone());
+                    }
                 });
                 cursor.step_key(batch);
             }
@@ -161,6 +166,16 @@ impl View {
             Some(epoch) => {
                 let since = Antichain::from_elem(epoch.saturating_sub(1));
                 self.trace.set_logical_compaction(since.borrow());
+                // What the base holds, and all are behind, is not asked for again; the newest tells versions apart.
+                let base = self.made.as_ref().and_then(|made| made.base.version);
+                let behind = self
+                    .changes
+                    .range(..epoch)
+                    .next_back()
+                    .map(|(last, _)| *last);
+                if let Some(first) = behind.min(base) {
+                    self.changes = self.changes.split_off(&first);
+                }
             }
             None => self.trace.set_logical_compaction(AntichainRef::new(&[])),
         }
@@ -168,14 +183,17 @@ impl View {
 
     /// The rows as those of `epoch` see them: with all changes before that epoch.
     fn snapshot(&mut self, epoch: Epoch) -> Result<Arc<Snapshot>, ArrowError> {
-        let version = self.changes.range(..epoch).next_back().copied();
-        if let Some((made, snapshot)) = &self.made
-            && *made == version
-        {
-            return Ok(Arc::clone(snapshot));
+        let version: Version = self
+            .changes
+            .range(..epoch)
+            .next_back()
+            .map(|(last, _)| *last);
+        if let Some(made) = self.made.as_ref().filter(|made| made.version == version) {
+            return Ok(Arc::clone(made));
         }
         let snapshot = if self.run.partitioned[self.lookup] {
-            self.make(epoch)?
+            let base = self.made.as_ref().map(|made| Arc::clone(&made.base));
+            self.make(epoch, version, base)?
         } else {
             let run = Arc::clone(&self.run);
             let mut shared = run.shared[self.lookup]
@@ -183,10 +201,11 @@ impl View {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             match &*shared {
-                Some((made, snapshot)) if *made == version => Arc::clone(snapshot),
-                _ => {
-                    let snapshot = self.make(epoch)?;
-                    *shared = Some((version, Arc::clone(&snapshot)));
+                Some(made) if made.version == version => Arc::clone(made),
+                made => {
+                    let base = made.as_ref().map(|made| Arc::clone(&made.base));
+                    let snapshot = self.make(epoch, version, base)?;
+                    *shared = Some(Arc::clone(&snapshot));
                     snapshot
                 }
             }
@@ -195,19 +214,76 @@ impl View {
         self.run
             .observer
             .reference_rows(self.lookup, self.worker, rows);
-        self.made = Some((version, Arc::clone(&snapshot)));
+        self.made = Some(Arc::clone(&snapshot));
         Ok(snapshot)
     }
 
-    fn make(&mut self, epoch: Epoch) -> Result<Arc<Snapshot>, ArrowError> {
+    /// Puts the rows that changed since `base` over it; where that is too old or would be too much, all rows are read.
+    fn make(
+        &mut self,
+        epoch: Epoch,
+        version: Version,
+        base: Option<Arc<Base>>,
+    ) -> Result<Arc<Snapshot>, ArrowError> {
         let plan = &self.run.plan.lookups[self.lookup];
-        let snapshot = Snapshot::new(plan, &rows_before(&mut self.trace, epoch))?;
-        Ok(Arc::new(snapshot))
+        let known = self.made.as_ref().and_then(|made| made.base.version);
+        // Rows are noted since the base of what this worker made last.
+        let base = base.filter(|base| {
+            self.is_patched
+                && base.version.is_some()
+                && known <= base.version
+                && base.version < version
+        });
+        if let Some(base) = base {
+            let since = base.version.map_or(0, |version| version + 1);
+            let mut touched: Vec<&Row> = self
+                .changes
+                .range(since..epoch)
+                .flat_map(|(_, rows)| rows)
+                .collect();
+            touched.sort_unstable();
+            touched.dedup();
+            if base.takes(touched.len()) {
+                let now = present(&mut self.trace, epoch, &touched);
+                return Snapshot::patched(plan, version, base, &touched, &now).map(Arc::new);
+            }
+        }
+        let rows = rows_before(&mut self.trace, epoch);
+        Snapshot::new(plan, version, &rows).map(Arc::new)
     }
 }
 
+/// Those of the rows, which are in order, that are in the arrangement as of the epoch before.
+fn present(trace: &mut Trace, epoch: Epoch, rows: &[&Row]) -> Vec<Row> {
+    let batches = trace
+        .batches_through(AntichainRef::new(&[]))
+        .expect("everything can be asked for with the empty frontier");
+    let cursors: Vec<BatchCursor<Trace>> = batches.iter().map(Navigable::cursor).collect();
+    let mut cursor = CursorList::new(cursors, &batches);
+    let mut found = Vec::new();
+    for row in rows {
+        cursor.seek_key(&batches, row);
+        if !cursor.key_valid(&batches) {
+            break;
+        }
+        if cursor.key(&batches) != *row {
+            continue;
+        }
+        let mut count = 0;
+        cursor.map_times(&batches, |time, difference| {
+            if *time < epoch {
+                count += *difference;
+            }
+        });
+        if count > 0 {
+            found.push(Row::clone(row));
+        }
+    }
+    found
+}
+
 /// The rows of the arrangement as of the epoch before, in order.
-fn rows_before(trace: &mut Trace, epoch: Epoch) -> Vec<super::block::Row> {
+fn rows_before(trace: &mut Trace, epoch: Epoch) -> Vec<Row> {
     let batches = trace
         .batches_through(AntichainRef::new(&[]))
         .expect("everything can be asked for with the empty frontier");

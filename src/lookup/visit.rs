@@ -37,10 +37,11 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{Operator, OutputBuilder};
 
 use super::collection::Reference;
+use super::columns::NONE;
 use super::distinct::Distinct;
 use super::enrich::{Keys, Meeting};
 use super::fold::folded;
-use super::snapshot::{NONE, Snapshot};
+use super::patch::Snapshot;
 use super::view::{EnrichError, meet};
 use crate::cluster::Run;
 use crate::cluster::exchange::{self, Addressed, to_worker};

@@ -1,8 +1,9 @@
 //! Where a running job can be asked: a file under its output root, there while the run is.
 //!
-//! `_caudal/status.json` is that of process 0, `_caudal/status-N.json` that of process N. Whoever writes it holds the root, so
-//! that two runs can't mix theirs. A killed run leaves its file; the address in it then answers nobody, and the next run
-//! replaces or removes it. The file holds no secret.
+//! `_caudal/status.json` is that of process 0, `_caudal/status-N.json` that of process N. A bounded run holds the
+//! root while it writes it. Two lives of a continuous job may be about for a moment, of which the older may write last: so each removes
+//! only its own, and the one that commits writes its own again where it is not there ([`Announced::renew`]). A killed run leaves its file;
+//! the address in it then answers nobody, and the next run replaces or removes it. The file holds no secret.
 
 use std::fs;
 use std::io;
@@ -28,31 +29,51 @@ pub struct Address {
     pub address: String,
 }
 
-/// An address that stands in its file; dropping it removes the file.
+/// An address that stands in its file; dropping it removes the file, unless another's stands there.
 #[derive(Debug)]
-pub struct Announced(PathBuf);
+pub struct Announced {
+    path: PathBuf,
+    text: String,
+}
 
 impl Address {
-    /// Writes the file as a whole, in place of what stands there.
+    /// What is to stand in the file, which [`Announced::renew`] writes.
+    pub(super) fn to_announce(&self, root: &Path) -> Announced {
+        let mut text = serde_json::to_string(self).expect("an address is JSON");
+        text.push('\n');
+        Announced {
+            path: file(root, self.process),
+            text,
+        }
+    }
+}
+
+impl Announced {
+    /// Writes the file as a whole, in place of what stands there, where it isn't this already.
     ///
     /// # Errors
     /// Where the folder can't be made or the file not be written.
-    pub(super) fn announce(&self, root: &Path) -> io::Result<Announced> {
-        let path = file(root, self.process);
-        fs::create_dir_all(path.parent().expect("a file stands in a folder"))?;
-        let new = path.with_extension("json.tmp");
-        let mut text = serde_json::to_string(self)?;
-        text.push('\n');
-        fs::write(&new, text)?;
-        fs::rename(&new, &path)?;
-        Ok(Announced(path))
+    pub fn renew(&self) -> io::Result<()> {
+        if self.is_there() {
+            return Ok(());
+        }
+        fs::create_dir_all(self.path.parent().expect("a file stands in a folder"))?;
+        let new = self.path.with_extension("json.tmp");
+        fs::write(&new, &self.text)?;
+        fs::rename(&new, &self.path)
+    }
+
+    fn is_there(&self) -> bool {
+        fs::read_to_string(&self.path).is_ok_and(|found| found == self.text)
     }
 }
 
 impl Drop for Announced {
     fn drop(&mut self) {
         // Where it is gone already, or the disk is, nothing is left to do: an address that answers nobody is known as such.
-        drop(fs::remove_file(&self.0));
+        if self.is_there() {
+            drop(fs::remove_file(&self.path));
+        }
     }
 }
 
@@ -105,14 +126,31 @@ mod tests {
             pid: 7,
             address: format!("127.0.0.1:{process}"),
         };
-        let second = address(1).announce(root.path()).unwrap();
-        let first = address(0).announce(root.path()).unwrap();
+        let announce = |address: Address| {
+            let announced = address.to_announce(root.path());
+            announced.renew().unwrap();
+            announced
+        };
+        let second = announce(address(1));
+        let first = announce(address(0));
         fs::write(root.path().join("_caudal/status-2.json"), "{").unwrap();
         assert_eq!(find(root.path()), [address(0), address(1)]);
         drop(first);
         assert_eq!(find(root.path()), [address(1)]);
         forget(root.path(), 1);
         drop(second);
+        assert_eq!(find(root.path()), []);
+
+        // An old life comes late, and ends.
+        let new = announce(address(0));
+        let mut old = address(0);
+        old.pid = 6;
+        let old = announce(old);
+        assert_eq!(find(root.path())[0].pid, 6);
+        new.renew().unwrap();
+        drop(old);
+        assert_eq!(find(root.path()), [address(0)]);
+        drop(new);
         assert_eq!(find(root.path()), []);
     }
 }

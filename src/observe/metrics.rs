@@ -15,6 +15,10 @@ use prometheus::{
 /// customer can't make a server's memory grow without end. Verdicts of the other segments are only counted.
 pub const SEGMENTS: usize = 200;
 
+/// Partitions that have series of their own: far more than a topic of sales has, and few enough that a pattern over all topics of a
+/// cluster can't make a server's memory grow without end.
+pub const PARTITIONS: usize = 1000;
+
 /// What is known of a metric without a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Declared {
@@ -90,6 +94,12 @@ metrics! {
     read_bytes: IntCounterVec = "caudal_sources_read_bytes_total" ["source"];
     /// Messages that were gone before they were read, where the job says to go on (`on_data_loss`).
     lost_messages: IntCounterVec = "caudal_sources_lost_messages_total" ["source"];
+    /// The offset after the last message that is bound to an epoch, in a continuous job; on process 0, of the first 1000 partitions.
+    bound_offset: IntGaugeVec = "caudal_sources_bound_offset" ["source", "topic", "partition"];
+    /// The offset after the last committed message that the broker has: less the bound one it is what is left to read; on process 0, of the first 1000 partitions.
+    end_offset: IntGaugeVec = "caudal_sources_end_offset" ["source", "topic", "partition"];
+    /// Largest event time that is bound, in seconds since 1970; on process 0, of the first 1000 partitions.
+    newest_event: GaugeVec = "caudal_sources_newest_event_timestamp_seconds" ["source", "topic", "partition"];
     /// Bytes of all input files as they lie on disk; 0 where they are not known.
     input_bytes: IntGauge = "caudal_sources_input_bytes" [];
     /// Bytes between readers and sinks.
@@ -104,6 +114,8 @@ metrics! {
     dropped_rows: IntCounterVec = "caudal_validate_dropped_rows_total" ["source", "rule"];
     /// Rows that failed a rule that only warns.
     warned_rows: IntCounterVec = "caudal_validate_warned_rows_total" ["source", "rule"];
+    /// Rows that wait for a reference row.
+    parked_rows: IntGaugeVec = "caudal_validate_parked_rows" ["worker"];
     /// Clean rows that repeat another, by what found them; `[duplicates]` says whether they go on.
     duplicate_rows: IntCounterVec = "caudal_validate_duplicate_rows_total" ["rule"];
     /// Rows of a reference collection that a worker has, as the newest rows meet it: all, or its share where it is partitioned.
@@ -114,6 +126,16 @@ metrics! {
     probed_rows: IntCounterVec = "caudal_lookup_probed_rows_total" ["lookup"];
     /// Rows that found no reference row, whatever else is wrong with them.
     missed_rows: IntCounterVec = "caudal_lookup_missed_rows_total" ["lookup"];
+    /// Rows of a look-up that came or went since this life began.
+    reference_changes: IntCounterVec = "caudal_lookup_reference_changes_total" ["lookup"];
+    /// Rows and messages of a look-up that were left out since this life began: unreadable, without a key, or of another one's key.
+    reference_left_out: IntCounterVec = "caudal_lookup_reference_left_out_total" ["lookup"];
+    /// Rows of a look-up's topic that were older than those that were there.
+    reference_stale: IntCounterVec = "caudal_lookup_reference_stale_total" ["lookup"];
+    /// Times that the files or the topic of a look-up could not be read; it keeps the rows it had.
+    reference_failures: IntCounterVec = "caudal_lookup_reference_failures_total" ["lookup"];
+    /// Seconds since a followed look-up was known to be as its files or its topic are.
+    reference_age: GaugeVec = "caudal_lookup_reference_age_seconds" ["lookup"];
     /// Worker threads of this process.
     workers: IntGauge = "caudal_cluster_workers" [];
     /// Life of the cluster with a fixed number of workers; a bounded run has one.
@@ -154,6 +176,16 @@ metrics! {
     epochs_passed: IntCounter = "caudal_epoch_passed_total" [];
     /// The newest epoch whose binding was decided, in a continuous job; on process 0.
     bound_epoch: IntGauge = "caudal_epoch_bound_epoch" [];
+    /// The newest epoch whose binding is in the journal, in a continuous job; on process 0.
+    durable_epoch: IntGauge = "caudal_epoch_durable_epoch" [];
+    /// The newest epoch at which all state was written, in a continuous job; on process 0.
+    checkpoint_epoch: IntGauge = "caudal_epoch_checkpoint_epoch" [];
+    /// Epochs that are still to be read again since an earlier life bound them, in a continuous job; on process 0.
+    replayed_epochs: IntGauge = "caudal_epoch_replay_left_epochs" [];
+    /// Event time before which nothing more is expected, in seconds since 1970, in a continuous job; on process 0.
+    watermark: Gauge = "caudal_epoch_watermark_timestamp_seconds" [];
+    /// How long something has waited for this, where it is more than a second, else 0, in a continuous job; on process 0.
+    held_seconds: GaugeVec = "caudal_epoch_held_seconds" ["by"];
     /// The epoch up to which everything is visible, in a continuous job; on process 0.
     committed_epoch: IntGauge = "caudal_epoch_committed_epoch" [];
     /// Wall time of the newest commit in seconds since 1970, in a continuous job; on process 0.
@@ -245,8 +277,25 @@ mod tests {
             assert!(metric.help.ends_with('.'), "{name}: {}", metric.help);
             for label in metric.labels {
                 let known = [
-                    "source", "sink", "lookup", "window", "check", "segment", "rule", "reason",
-                    "status", "worker", "operator", "phase", "version", "name", "path", "code",
+                    "source",
+                    "sink",
+                    "lookup",
+                    "window",
+                    "check",
+                    "segment",
+                    "rule",
+                    "reason",
+                    "status",
+                    "worker",
+                    "operator",
+                    "phase",
+                    "version",
+                    "name",
+                    "path",
+                    "code",
+                    "topic",
+                    "partition",
+                    "by",
                 ];
                 assert!(known.contains(label), "{name}: {label} is no known label");
             }
@@ -260,6 +309,11 @@ mod tests {
                 && SEGMENTS == 200,
             "the helps name the bound"
         );
+        let bounded = DECLARED
+            .iter()
+            .filter(|metric| metric.labels.contains(&"partition"));
+        let names_it = |metric: &Declared| metric.help.contains(&PARTITIONS.to_string());
+        assert!(bounded.clone().count() == 3 && bounded.clone().all(names_it));
     }
 
     #[test]

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use prometheus::{Counter, IntCounter};
+use prometheus::{Counter, IntCounter, IntCounterVec};
 
 use super::address::{Address, Announced};
 use super::frontier::Upper;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, PARTITIONS};
 use super::process;
 use super::segments::Segments;
+use super::standing::{HELD_BY, Standing, seconds_of};
+use super::status::Life;
 use crate::cluster::Interrupt;
 use crate::cluster::outcome::{Phase, Progress};
 use crate::job::plan::Plan;
@@ -39,6 +41,7 @@ pub struct Observer {
     /// The workers of this process, by their index within it.
     pub(super) workers: Vec<OfWorker>,
     segments: Mutex<Segments>,
+    pub(super) standing: Standing,
     served_at: OnceLock<String>,
     /// What ends the run, where it may be asked from here.
     pub(super) interrupt: OnceLock<Arc<Interrupt>>,
@@ -150,6 +153,7 @@ impl Observer {
             opened: AtomicU64::new(0),
             budget: OnceLock::new(),
             segments: Mutex::default(),
+            standing: Standing::default(),
             served_at: OnceLock::new(),
             interrupt: OnceLock::new(),
         })
@@ -212,6 +216,50 @@ impl Observer {
         let labels = [self.plan.lookups[lookup].name.clone(), worker.to_string()];
         let gauge = self.metrics.reference_rows.with_label_values(&labels);
         gauge.set(signed(rows));
+    }
+
+    /// So many rows of a look-up came or went.
+    pub fn reference_changed(&self, lookup: usize, rows: usize) {
+        self.of_lookup(&self.metrics.reference_changes, lookup)
+            .inc_by(count(rows));
+    }
+
+    /// So many rows or messages of a look-up were left out.
+    pub fn reference_left_out(&self, lookup: usize, rows: u64) {
+        self.of_lookup(&self.metrics.reference_left_out, lookup)
+            .inc_by(rows);
+    }
+
+    /// So many rows of a look-up's topic were older than those there were.
+    pub fn reference_stale(&self, lookup: usize, rows: u64) {
+        self.of_lookup(&self.metrics.reference_stale, lookup)
+            .inc_by(rows);
+    }
+
+    /// A look-up could not be read.
+    pub fn reference_failed(&self, lookup: usize) {
+        self.of_lookup(&self.metrics.reference_failures, lookup)
+            .inc();
+    }
+
+    /// For so long it is not known whether a look-up is as it was read.
+    pub fn reference_age(&self, lookup: usize, age: Duration) {
+        let labels = [self.plan.lookups[lookup].name.as_str()];
+        let gauge = self.metrics.reference_age.with_label_values(&labels);
+        gauge.set(age.as_secs_f64());
+    }
+
+    fn of_lookup(&self, counters: &IntCounterVec, lookup: usize) -> IntCounter {
+        counters.with_label_values(&[self.plan.lookups[lookup].name.as_str()])
+    }
+
+    /// So many rows wait on a worker for their reference rows.
+    pub fn parked(&self, worker: usize, rows: usize) {
+        let labels = [worker.to_string()];
+        self.metrics
+            .parked_rows
+            .with_label_values(&labels)
+            .set(signed(rows));
     }
 
     /// A worker received a batch as the owner of its rows' keys.
@@ -278,6 +326,22 @@ impl Observer {
         self.interrupt.get_or_init(|| Arc::clone(interrupt));
     }
 
+    /// Where the life of a continuous job stands: told on process 0.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Where the life of a continuous job stands now; `None` where none has begun in this process.
+    pub(super) fn life(&self) -> Option<Life> {
+        self.standing.life(self.readers())
+    }
+
+    /// The epoch that the reader of each worker here may still give rows for.
+    pub fn readers(&self) -> Vec<Option<Epoch>> {
+        let workers = self.workers.iter();
+        workers.map(|worker| worker.reader.get()).collect()
+    }
+
     /// Says which life of a continuous job this is.
     pub fn generation(&self, generation: u64) {
         let generation = i64::try_from(generation).unwrap_or(i64::MAX);
@@ -328,18 +392,17 @@ impl Observer {
             pid: std::process::id(),
             address: address.clone(),
         };
-        address
-            .announce(root)
-            .inspect_err(|error| {
-                let folder = root.display().to_string();
-                tracing::warn!(
-                    action = "status-not-announced",
-                    folder,
-                    error = error.to_string(),
-                    "the address of the status could not be written: `caudal status` will not find this run"
-                );
-            })
-            .ok()
+        let announced = address.to_announce(root);
+        if let Err(error) = announced.renew() {
+            let folder = root.display().to_string();
+            tracing::warn!(
+                action = "status-not-announced",
+                folder,
+                error = error.to_string(),
+                "the address of the status could not be written: `caudal status` will not find this run"
+            );
+        }
+        Some(announced)
     }
 
     /// The epochs opened here.
@@ -387,6 +450,9 @@ impl Observer {
             let gauge = metrics.phase.with_label_values(&[phase.word()]);
             gauge.set(i64::from(phase == now));
         }
+        if let Some(life) = self.life() {
+            tell_life(metrics, &life);
+        }
         metrics.uptime_seconds.set(self.seconds());
         let bytes = |bytes: Option<u64>| bytes.and_then(|bytes| i64::try_from(bytes).ok());
         if let Some(bytes) = bytes(process::resident_memory_bytes()) {
@@ -416,6 +482,37 @@ impl Observer {
     /// Seconds since the run was started.
     pub(super) fn seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
+    }
+}
+
+/// Brings the metrics of a continuous job's life up to date.
+fn tell_life(metrics: &Metrics, life: &Life) {
+    let number = |epoch: Epoch| i64::try_from(epoch).unwrap_or(i64::MAX);
+    metrics.durable_epoch.set(number(life.durable));
+    metrics.checkpoint_epoch.set(number(life.checkpoint));
+    let left = life.replays_to.map_or(0, |to| to - life.bound);
+    metrics.replayed_epochs.set(number(left));
+    if let Some(watermark) = life.watermark {
+        metrics.watermark.set(seconds_of(watermark));
+    }
+    for of_partition in life.partitions.iter().take(PARTITIONS) {
+        let partition = &of_partition.partition;
+        let number = partition.partition.to_string();
+        let labels = [&partition.source, &partition.topic, &number];
+        let bound = metrics.bound_offset.with_label_values(&labels);
+        bound.set(of_partition.bound);
+        if let Some(end) = of_partition.end {
+            metrics.end_offset.with_label_values(&labels).set(end);
+        }
+        if let Some(newest) = of_partition.newest {
+            let newest_event = metrics.newest_event.with_label_values(&labels);
+            newest_event.set(seconds_of(newest));
+        }
+    }
+    for by in HELD_BY {
+        let longest = life.held.iter().filter(|held| held.by == by);
+        let longest = longest.map(|held| held.seconds).fold(0.0, f64::max);
+        metrics.held_seconds.with_label_values(&[by]).set(longest);
     }
 }
 

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Observer;
 use super::observer::{OfWorker, float};
+use super::standing::seconds_of;
+use crate::epoch::{Moved, Partition};
 use crate::record::Epoch;
 
 /// Version of the document. Fields may be added under the same number.
@@ -53,6 +55,9 @@ pub struct Status {
     pub operators: BTreeMap<String, f64>,
     /// What the next epoch to pass waits for; none where all have passed.
     pub holds: Option<Holds>,
+    /// Where the life of a continuous job stands; on process 0 only.
+    #[serde(default)]
+    pub life: Option<Life>,
 }
 
 /// Rows, as in a run's summary.
@@ -160,6 +165,88 @@ pub struct Holds {
     pub worker: usize,
 }
 
+/// Where the life of a continuous job stands. Times are microseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Life {
+    /// Seconds since it began.
+    pub seconds: f64,
+    /// Up to which epoch it reads again what was bound before; none where it is live.
+    pub replays_to: Option<Epoch>,
+    /// The newest epoch that is bound.
+    pub bound: Epoch,
+    /// The newest epoch whose binding is durable.
+    pub durable: Epoch,
+    /// The newest epoch at which all state is written.
+    pub checkpoint: Epoch,
+    /// Event time before which nothing more is expected.
+    pub watermark: Option<i64>,
+    /// The partition that keeps it there; none where all are idle.
+    pub watermark_held_by: Option<Partition>,
+    /// What commits as one.
+    pub targets: Vec<Target>,
+    /// Where each partition is read.
+    pub partitions: Vec<PartitionStatus>,
+    /// What has waited for more than a second, the longest first.
+    pub held: Vec<Held>,
+}
+
+/// What commits as one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// An output root.
+    pub name: String,
+    /// The epoch up to which everything is visible; none before the first commit.
+    pub committed: Option<Epoch>,
+    /// Seconds since its newest commit; none where this life has made none.
+    pub seconds_ago: Option<f64>,
+}
+
+/// Where a partition is read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartitionStatus {
+    /// Which.
+    pub partition: Partition,
+    /// The offset after the last message that is bound to an epoch.
+    pub bound: i64,
+    /// The offset after the last message that the broker has committed; none where it has not said.
+    pub end: Option<i64>,
+    /// Offsets between the two; those of transactions' marks count.
+    pub lag: Option<i64>,
+    /// Largest event time that is bound.
+    pub newest: Option<i64>,
+    /// Its age by the wall clock.
+    pub age_seconds: Option<f64>,
+}
+
+impl PartitionStatus {
+    /// Where a partition is at a time of the wall clock, where its broker says that it ends there.
+    pub fn of(moved: &Moved, end: Option<i64>, now: i64) -> Self {
+        Self {
+            partition: moved.partition.clone(),
+            bound: moved.to,
+            end,
+            lag: end.map(|end| (end - moved.to).max(0)),
+            newest: moved.newest,
+            age_seconds: moved.newest.map(|newest| seconds_of(now - newest)),
+        }
+    }
+}
+
+/// Something that waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// For what: `worker`, `sinks`, `checkpoint`, `journal`, `target`, `broker` or `watermark`.
+    pub by: String,
+    /// Which epoch waits.
+    pub epoch: Option<Epoch>,
+    /// For how long.
+    pub seconds: f64,
+    /// Since when, of the wall clock.
+    pub since: String,
+    /// All of it in words.
+    pub words: String,
+}
+
 impl Status {
     /// Where the run that `observer` watches stands now.
     pub fn of(observer: &Observer) -> Self {
@@ -217,6 +304,7 @@ impl Status {
                 .collect(),
             operators,
             holds: holds(observer, opened, upper),
+            life: observer.life(),
         }
     }
 }

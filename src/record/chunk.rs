@@ -38,8 +38,12 @@ pub struct Chunk {
     /// Where its records stand in their file, by their first byte in `bytes`, ascending, where they do not follow each other there;
     /// empty: all of it stands at `offset` and `line`.
     pub places: Vec<RecordPlace>,
+    /// Where files are followed, which one of this name it is, from 0.
+    pub followed: Option<i32>,
     /// What is known of the messages that its records came in, each of which has a place in `places`.
     pub messages: Option<Arc<Messages>>,
+    /// Set where its rows are read again since they waited for a reference row: until when they do, in microseconds since 1970.
+    pub until: Option<i64>,
     /// The bytes it holds of the process's budget.
     pub lease: Option<Arc<Lease>>,
 }
@@ -64,7 +68,12 @@ pub struct Messages {
     pub partition: i32,
     /// What the job's columns ask of them.
     pub parts: MessageParts,
+    /// The schemas under which they were written, by id: their text, or why there is none. Empty where messages say what they are.
+    pub schemas: Vec<(u32, SchemaText)>,
 }
+
+/// The text of a schema, or the reason code and the words for people of messages that can't be read without it.
+pub type SchemaText = Result<Arc<str>, (&'static str, Arc<str>)>;
 
 /// What columns ask of messages besides their values; each list has an entry a message, or none where nothing asks for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

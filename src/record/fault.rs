@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// Where in the plan a fault was found. Sites are ordered as reasons are: record, columns, look-ups, derived, rules.
+/// Where in the plan a fault was found. Sites are ordered as reasons are: record, columns, look-ups (those that are waited for last), derived, rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Site {
     /// The record as a whole could not be split into fields; every column of the row is null and nothing is judged.
@@ -11,6 +11,8 @@ pub enum Site {
     Column(usize),
     /// A look-up, by its index in the plan.
     Lookup(usize),
+    /// The same, where the row's reference row may still come: a row without other faults waits for it.
+    Waits(usize),
     /// A derived column, by its index in `plan.derived`.
     Derived(usize),
     /// A rule, by its index in the plan.

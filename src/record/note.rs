@@ -137,6 +137,10 @@ pub struct RowCounts {
     pub refused: u64,
     /// Rows dropped by a declared rule or option.
     pub dropped: u64,
+    /// Rows that were put where they wait for a reference row, each time they were.
+    pub parked: u64,
+    /// Rows that waited and were read again.
+    pub released: u64,
     /// Refused rows by their reason.
     pub refused_by_reason: BTreeMap<String, u64>,
     /// Dropped rows by rule.
@@ -166,6 +170,8 @@ impl RowCounts {
         self.timeless += other.timeless;
         self.refused += other.refused;
         self.dropped += other.dropped;
+        self.parked += other.parked;
+        self.released += other.released;
         for (mine, theirs) in [
             (&mut self.refused_by_reason, &other.refused_by_reason),
             (&mut self.dropped_by_rule, &other.dropped_by_rule),

@@ -9,7 +9,8 @@
 //! 1. put    an empty manifest of G at n+1  <─ fence   1. sync    staged files and folders are on the disk
 //! 2. show   what was committed and not shown          2. put     manifest n+1, to the name that was free  <─ the commit
 //! 3. tidy   what older generations staged             3. show    each file is renamed into its visible folder; synced
-//! 4. add    one file without rows to each sink        4. remove  the commit's staged folder: all of it was shown
+//!           add to Delta tables what they lack         4. remove  the commit's staged folder: all of it was shown
+//! 4. add    one file without rows to each sink        5. add     its files to Delta tables, where sinks are such ([`super::delta`])
 //!           that has none, by a commit
 //! ```
 //!
@@ -62,6 +63,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -70,6 +72,7 @@ pub use self::fold::{CommittedFile, Manifests, files, manifests};
 pub use self::manifest::{Added, Manifest, newest};
 use self::manifest::{Put, put};
 use self::steps::Steps;
+use super::delta::Table;
 use super::output::{
     FORMAT, check_paths, claim, file_sinks, is_owned, lock, make_folders, refuse_foreign_folders,
     staged_folder, staged_run,
@@ -104,6 +107,8 @@ pub struct Chain {
     folders: BTreeMap<String, String>,
     /// The newest manifest, which is of this generation.
     newest: Manifest,
+    /// The sinks that are Delta tables, too.
+    tables: Vec<Table>,
     steps: Steps,
 }
 
@@ -227,6 +232,10 @@ impl Chain {
             }
         }
         show::show(&self.root, &manifest, &mut self.steps)?; // 3, 4
+        for table in &mut self.tables {
+            self.steps.at("add to a Delta table")?;
+            table.commit(&manifest)?;
+        }
         fold::fold(&self.root, &manifest, &mut self.steps)?;
         self.newest = manifest.clone();
         Ok(manifest)
@@ -331,6 +340,7 @@ impl Opened<'_> {
             generation,
             folders: of_job.chain(own).collect(),
             newest,
+            tables: Vec::new(),
             steps: self.steps,
         };
         chain.complete(self.sinks)?;
@@ -378,9 +388,16 @@ impl Chain {
     fn complete(&mut self, sinks: &[SinkPlan]) -> Result<(), SinkError> {
         if let Some(number) = self.newest.commit {
             let newest = manifest::read(&self.root, number)?;
+            show::note_roll_forward(&self.root, &newest);
             show::show(&self.root, &newest, &mut self.steps)?; // 2
         }
         show::tidy(&self.root, self.generation, &mut self.steps)?; // 3
+        for plan in sinks {
+            let tag = tag(self.generation);
+            self.tables
+                .extend(Table::open(&self.root, &self.job, plan, &tag)?);
+        }
+        self.complete_tables()?;
         let stage = self.stage(OF_TAKE_OVER);
         let mut files = Vec::new();
         for (plan, path) in file_sinks(sinks) {
@@ -400,6 +417,49 @@ impl Chain {
             summary: serde_json::Value::Null,
             checkpoint: serde_json::Value::Null,
         })?;
+        Ok(())
+    }
+}
+
+impl Chain {
+    /// Adds to Delta tables what was committed and is not in them: as a rule nothing, or the newest commit.
+    fn complete_tables(&mut self) -> Result<(), SinkError> {
+        let Some(committed) = self.newest.to else {
+            return Ok(());
+        };
+        let lacks = |table: &Table| table.to.is_none_or(|to| to < committed);
+        if !self.tables.iter().any(lacks) {
+            return Ok(());
+        }
+        let done = self.tables.iter().map(|table| table.to).min().flatten();
+        let mut missing: Vec<Manifest> = Vec::new();
+        let mut number = self.newest.number;
+        // Backwards as far as single manifests go, which is further than any crash is away.
+        while number > 0 {
+            match manifest::read(&self.root, number) {
+                Ok(manifest) if manifest.to <= done => break,
+                Ok(manifest) => missing.push(manifest),
+                Err(SinkError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                    missing = Vec::new();
+                    for manifest in manifests(&self.root)? {
+                        let manifest = manifest?;
+                        if manifest.to > done {
+                            missing.push(manifest);
+                        }
+                    }
+                    missing.reverse();
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            number -= 1;
+        }
+        for manifest in missing.iter().rev() {
+            for table in &mut self.tables {
+                self.steps.at("add to a Delta table")?;
+                table.commit(manifest)?;
+            }
+        }
         Ok(())
     }
 }

@@ -34,6 +34,18 @@ pub enum SinkError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The log of a Delta table is not one that this build may add to.
+    #[error("sinks.{sink}: {}: {problem}\n  expected: a table that this sink alone adds rows to, by versions that this build keeps to\n  now: the job ends; what is committed stays, and is added to the table when it can be\n  hint: {hint}", path.display())]
+    Delta {
+        /// The sink.
+        sink: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// The Parquet encoder refused.
     #[error("{}: writing Parquet failed\n  now: the run stops and nothing of it is visible", path.display())]
     Parquet {

@@ -19,6 +19,27 @@ pub(super) fn push_folder(path: &mut String, name: &str, value: Option<&str>) {
     }
 }
 
+/// The value that a folder's name tells after `=`; `None` is null.
+pub(super) fn value(text: &str) -> Option<String> {
+    if text == NULL {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let mut value = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let digits = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            value.push(byte);
+            at += 3;
+        } else {
+            value.push(bytes[at]);
+            at += 1;
+        }
+    }
+    Some(String::from_utf8_lossy(&value).into_owned())
+}
+
 /// Appends `text` with `%XX` for each character of Hive's list (`FileUtils.escapePathName`), and for NUL, which no path
 /// can hold. Characters beyond ASCII stay as they are.
 fn push_escaped(path: &mut String, text: &str) {

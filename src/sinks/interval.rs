@@ -18,6 +18,7 @@ use timely::dataflow::{Stream, StreamVec};
 use super::SinkError;
 use crate::cluster::Run;
 use crate::epoch::Control;
+use crate::fault;
 use crate::record::{Batch, Epoch, Note};
 
 /// What stages the rows of one interval on one worker.
@@ -127,7 +128,10 @@ pub(super) fn staged<'scope, S: Stager>(
                 let stager = match &mut interval.stager {
                     Some(stager) => Ok(stager),
                     None if is_bounded => continue,
-                    None => make(&run, interval.from).map(|made| interval.stager.insert(made)),
+                    None => {
+                        fault::at("begin an interval");
+                        make(&run, interval.from).map(|made| interval.stager.insert(made))
+                    }
                 };
                 if let Err(error) = stager.and_then(|stager| stager.write(&run, rows, now)) {
                     run.fail(error.into());
@@ -168,8 +172,10 @@ fn finish<S: Stager>(
     else {
         return;
     };
+    fault::at("seal files");
     match stager.finish(run) {
         Ok(notes) => {
+            fault::at("tell of sealed files");
             let mut output = output.activate();
             output.session(&capability).give_iterator(notes.into_iter());
         }

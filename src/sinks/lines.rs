@@ -335,6 +335,7 @@ mod tests {
         )
         .unwrap();
         let plan = SinkPlan {
+            delta: false,
             name: "out".to_owned(),
             from: SinkFrom::Rows,
             to: SinkTo::Stdout,

@@ -66,6 +66,9 @@ pub struct Manifest {
     pub run: String,
     /// What the run says of itself: rows, verdicts, seconds.
     pub summary: serde_json::Value,
+    /// What runs with `rerun = "new_files"` have read, as sources say it; absent after any other run.
+    #[serde(default)]
+    pub delivered: Option<serde_json::Value>,
     /// Every folder that a run of this job has written, this one's included; relative to the root.
     pub folders: BTreeSet<String>,
     /// The sinks, in the order of the job file.
@@ -103,6 +106,33 @@ pub struct ManifestFile {
     pub bytes: u64,
 }
 
+/// What a run says in its manifest.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Said {
+    /// Of itself: rows, verdicts, seconds.
+    pub summary: serde_json::Value,
+    /// What it and those before it have read, where later runs read only what is new.
+    pub delivered: Option<serde_json::Value>,
+}
+
+impl From<serde_json::Value> for Said {
+    fn from(summary: serde_json::Value) -> Self {
+        Self {
+            summary,
+            delivered: None,
+        }
+    }
+}
+
+/// Which of the visible rows are kept beside new ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// Clean ones: what was refused is fed again.
+    Clean,
+    /// All, and what caudal keeps of refused ones.
+    All,
+}
+
 impl OutputRoot {
     /// Commits a run and makes it visible: steps 1 to 4. `staged` are the files that all writers of all workers gave; every
     /// sink of `sinks` that writes files has at least one (see [`super::write_empty`]).
@@ -114,7 +144,7 @@ impl OutputRoot {
         run: &Run,
         sinks: &[SinkPlan],
         staged: Vec<StagedFile>,
-        summary: serde_json::Value,
+        said: impl Into<Said>,
     ) -> Result<Manifest, SinkError> {
         if keeps_quarantine(sinks) {
             // There where nothing was refused, too: what an earlier run kept is not this one's.
@@ -123,30 +153,37 @@ impl OutputRoot {
                 .map_err(|error| SinkError::io(&folder, "creating a folder", error))?;
         }
         sync(&run.folder, &staged)?;
-        let manifest = self.manifest(run, sinks, staged, summary)?;
+        let manifest = self.manifest(run, sinks, staged, said.into())?;
         put(self.path(), &manifest)?;
         self.set_newest(manifest.clone());
         roll_forward(self.path(), &manifest)?;
         Ok(manifest)
     }
 
-    /// Puts what is visible of the job's sinks of clean rows beside what was staged for them: a replay adds rows. The same files
+    /// Puts what is visible of the job's sinks beside what was staged for them: a replay, and a run over new files, add rows. The same files
     /// get a second name (a copy where the file system has none), so that nothing is written again and nothing visible changes.
     /// A name that is taken gets the number of the manifest that has it.
     pub fn add_published(
         &self,
         run: &Run,
         sinks: &[SinkPlan],
+        added: Added,
         staged: &mut Vec<StagedFile>,
     ) -> Result<(), SinkError> {
         let Some(newest) = self.newest() else {
             return Ok(());
         };
-        for (plan, _) in file_sinks(sinks).filter(|(plan, _)| plan.from == SinkFrom::Rows) {
-            let Some(before) = newest.sinks.iter().find(|sink| sink.sink == plan.name) else {
+        let all = added == Added::All;
+        let of_job = file_sinks(sinks).filter(|(plan, _)| all || plan.from == SinkFrom::Rows);
+        let mut wanted: Vec<&str> = of_job.map(|(plan, _)| plan.name.as_str()).collect();
+        if all && keeps_quarantine(sinks) {
+            wanted.push(QUARANTINE);
+        }
+        for name in wanted {
+            let Some(before) = newest.sinks.iter().find(|sink| sink.sink == name) else {
                 continue;
             };
-            let of_sink = staged.iter().filter(|file| file.sink == plan.name);
+            let of_sink = staged.iter().filter(|file| file.sink == name);
             let taken: BTreeSet<String> = of_sink.map(|file| file.path.clone()).collect();
             for file in &before.files {
                 // A file that only shows the columns of a sink without rows.
@@ -159,7 +196,7 @@ impl OutputRoot {
                     path.insert_str(dot, &format!("-r{}", newest.number));
                 }
                 let visible = self.path().join(&before.path).join(&file.path);
-                let named = staged_folder(&run.folder, &plan.name).join(&path);
+                let named = staged_folder(&run.folder, name).join(&path);
                 let folder = named.parent().expect("a file has a folder");
                 fs::create_dir_all(folder)
                     .and_then(|()| {
@@ -170,7 +207,7 @@ impl OutputRoot {
                     })
                     .map_err(|error| SinkError::io(&visible, "keeping a visible file", error))?;
                 staged.push(StagedFile {
-                    sink: plan.name.clone(),
+                    sink: name.to_owned(),
                     path,
                     rows: file.rows,
                     bytes: file.bytes,
@@ -186,14 +223,15 @@ impl OutputRoot {
         run: &Run,
         sinks: &[SinkPlan],
         staged: Vec<StagedFile>,
-        summary: serde_json::Value,
+        said: Said,
     ) -> Result<Manifest, SinkError> {
         let mut manifest = Manifest {
             format: FORMAT,
             number: self.next_number(),
             job: self.job().to_owned(),
             run: run.id.clone(),
-            summary,
+            summary: said.summary,
+            delivered: said.delivered,
             folders: self
                 .newest()
                 .map(|newest| newest.folders.clone())
@@ -508,6 +546,7 @@ pub(super) mod tests {
 
     pub(in super::super) fn sink(name: &str, path: &str) -> SinkPlan {
         SinkPlan {
+            delta: false,
             name: name.to_owned(),
             from: SinkFrom::Rows,
             to: SinkTo::Files {
@@ -600,7 +639,9 @@ pub(super) mod tests {
             return;
         }
         sync(&run.folder, &staged).unwrap();
-        let manifest = output.manifest(run, &sinks(), staged, json!(null)).unwrap();
+        let manifest = output
+            .manifest(run, &sinks(), staged, json!(null).into())
+            .unwrap();
         if done() {
             let path = manifest_path(output.path(), manifest.number);
             fs::write(path.with_file_name(".00000002.json.tmp"), "half a manif").unwrap();
@@ -692,7 +733,9 @@ pub(super) mod tests {
             let (run, staged) = stage(&output, "first");
             output.publish(&run, &sinks(), staged, json!(null)).unwrap();
             let (run, mut staged) = stage(&output, "second");
-            output.add_published(&run, &sinks(), &mut staged).unwrap();
+            output
+                .add_published(&run, &sinks(), Added::Clean, &mut staged)
+                .unwrap();
             publish_until(&output, &run, staged, stop);
             drop(output);
             let mut output = open(root.path());
@@ -703,7 +746,9 @@ pub(super) mod tests {
             };
             assert_eq!(files(root.path()), expected, "stop {stop}");
             let (run, mut staged) = stage(&output, "third");
-            output.add_published(&run, &sinks(), &mut staged).unwrap();
+            output
+                .add_published(&run, &sinks(), Added::Clean, &mut staged)
+                .unwrap();
             let manifest = output.publish(&run, &sinks(), staged, json!(null)).unwrap();
             let texts: Vec<String> = files(root.path())
                 .into_iter()

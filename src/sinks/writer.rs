@@ -26,6 +26,7 @@ use super::lines::{LineFile, LineShape, bring_all, logical_types};
 use super::output::staged_folder;
 use super::parquet::{ParquetFile, ParquetScratch, ParquetShape};
 use super::partition::{PartitionId, Splitter};
+use crate::fault;
 use crate::job::plan::{Compression, SinkFormat, SinkPlan, SinkTo};
 
 /// Rows of a partition at which its file is opened. Smaller: more files are opened and closed where partitions are many;
@@ -337,6 +338,7 @@ impl SinkWriter {
         };
         let name = file_name(&self.shape, self.worker, partition.files - 1);
         self.open.retain(|&open| open != id);
+        fault::at("seal a file");
         let (rows, bytes) = file.finish(&mut self.scratch)?;
         let folder = self.splitter.folder(id);
         let path = if folder.is_empty() {

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::files::{SourceError, expand, io};
+use super::files::{SourceError, expand, expand_any, io};
+use super::follow::{Delivered, Delivery, Read, ToRead};
 use super::generate::{VENTAS_COLUMNS, VentasChunks, VentasText};
 use super::replay::{Next, Replay};
 use super::table::{Part, TableError, TableFile, TablePart, told_missing};
-use super::text::TextFile;
+use super::text::{Followed, TextFile};
 use crate::decode::Bound;
 use crate::job::plan::{Format, OnBadFile, Plan, SourcePlan, Transport};
 use crate::record::{Budget, Chunk, Dropped, Encoding, Epoch, Framing, HeaderBinding, Lease};
@@ -34,6 +35,8 @@ pub struct Feed {
     told: Mutex<Vec<String>>,
     /// Bytes of all files as they lie on disk, for progress.
     pub total_bytes: u64,
+    /// What earlier runs have read, where only what is new is read.
+    delivery: Option<Arc<Delivery>>,
 }
 
 /// What one claim gives.
@@ -66,15 +69,30 @@ struct State {
 
 #[derive(Debug)]
 enum Input {
-    Kept { files: Vec<PathBuf> },
-    File { source: usize, path: PathBuf },
-    Generated { source: usize, rows: u64, seed: u64 },
+    Kept {
+        files: Vec<PathBuf>,
+    },
+    File {
+        source: usize,
+        path: PathBuf,
+        /// What was read of it by an earlier run.
+        before: Option<Box<Delivered>>,
+    },
+    Generated {
+        source: usize,
+        rows: u64,
+        seed: u64,
+    },
 }
 
 #[derive(Debug)]
 enum Open {
     Kept(Box<Replay>),
-    Text(Box<TextFile>),
+    Text {
+        file: Box<TextFile>,
+        has_rows: bool,
+        before: Option<Box<Delivered>>,
+    },
     Table {
         source: usize,
         file: Arc<PathBuf>,
@@ -98,6 +116,17 @@ impl Feed {
         limit: Option<u64>,
         taken: impl Fn(&SourcePlan) -> bool,
     ) -> Result<Self, SourceError> {
+        Self::behind(plan, budget, limit, taken, None)
+    }
+
+    /// The same without what earlier runs have read.
+    pub fn behind(
+        plan: &Arc<Plan>,
+        budget: &Arc<Budget>,
+        limit: Option<u64>,
+        taken: impl Fn(&SourcePlan) -> bool,
+        delivery: Option<Arc<Delivery>>,
+    ) -> Result<Self, SourceError> {
         let mut waiting = VecDeque::new();
         let mut total_bytes = 0;
         let mut told = Vec::new();
@@ -108,11 +137,29 @@ impl Feed {
             match &from.transport {
                 Transport::Files { paths, .. } => {
                     let owner = owner(from);
-                    for path in expand(&owner, paths, &mut told)? {
+                    let paths = match &delivery {
+                        // What was read may be gone, and what is new not be there yet.
+                        Some(_) => expand_any(&owner, paths, &mut told)?,
+                        None => expand(&owner, paths, &mut told)?,
+                    };
+                    for path in paths {
                         let metadata = std::fs::metadata(&path)
                             .map_err(|error| io(&owner, &path, "opened", 0, error))?;
+                        let to_read = match &delivery {
+                            Some(delivery) => delivery.judge(from, &path, &mut told)?,
+                            None => ToRead::All,
+                        };
+                        let before = match to_read {
+                            ToRead::Nothing => continue,
+                            ToRead::All => None,
+                            ToRead::Rest(before) => Some(before),
+                        };
                         total_bytes += metadata.len();
-                        waiting.push_back(Input::File { source, path });
+                        waiting.push_back(Input::File {
+                            source,
+                            path,
+                            before,
+                        });
                     }
                 }
                 Transport::Generate { rows, seed } => {
@@ -122,8 +169,8 @@ impl Feed {
                         seed: *seed,
                     });
                 }
-                // Read by workers themselves (`kafka`).
-                Transport::Kafka(_) => {}
+                // Read by workers themselves (`kafka`, `follow`).
+                Transport::Kafka(_) | Transport::Follow(_) => {}
             }
         }
         Ok(Self {
@@ -139,6 +186,7 @@ impl Feed {
             epoch: AtomicU64::new(FIRST_EPOCH),
             told: Mutex::new(told),
             total_bytes,
+            delivery,
         })
     }
 
@@ -251,25 +299,29 @@ impl Feed {
                         })
                     }
                     Some(Next::File { source, path }) => {
-                        waiting.push_back(Input::File { source, path });
+                        waiting.push_back(Input::File {
+                            source,
+                            path,
+                            before: None,
+                        });
                         continue;
                     }
                     None => None,
                 },
-                Open::Text(file) => {
-                    file.next(self.plan.chunk_bytes, rows_left)?
-                        .map(|mut chunk| {
-                            lease.grow_to(length(chunk.bytes.len()));
-                            *given_bytes += length(chunk.bytes.len());
-                            chunk.number = number;
-                            chunk.epoch = epoch;
-                            chunk.lease = Some(Arc::clone(&lease));
-                            Claim::Text {
-                                chunk: Box::new(chunk),
-                                in_place: file.is_plain(),
-                            }
-                        })
-                }
+                Open::Text { file, has_rows, .. } => file
+                    .next(self.plan.chunk_bytes, rows_left)?
+                    .map(|mut chunk| {
+                        *has_rows = true;
+                        lease.grow_to(length(chunk.bytes.len()));
+                        *given_bytes += length(chunk.bytes.len());
+                        chunk.number = number;
+                        chunk.epoch = epoch;
+                        chunk.lease = Some(Arc::clone(&lease));
+                        Claim::Text {
+                            chunk: Box::new(chunk),
+                            in_place: file.is_plain(),
+                        }
+                    }),
                 Open::Table {
                     source,
                     file,
@@ -305,7 +357,9 @@ impl Feed {
                         *given_bytes += length(bytes.len());
                         let chunk = Box::new(Chunk {
                             places: Vec::new(),
+                            followed: None,
                             messages: None,
+                            until: None,
                             number,
                             source: *source,
                             file: Arc::clone(file),
@@ -324,17 +378,47 @@ impl Feed {
                         }
                     }),
             };
-            match given {
-                Some(claim) => {
-                    *pieces += 1;
-                    return Ok(claim);
-                }
-                None => state.open = None,
+            if let Some(claim) = given {
+                *pieces += 1;
+                return Ok(claim);
             }
+            let open = state.open.take();
+            self.was_read(open.as_ref());
         }
     }
 
+    /// Remembers what was read to its end, where later runs read only what is new.
+    fn was_read(&self, open: Option<&Open>) {
+        let Some(delivery) = &self.delivery else {
+            return;
+        };
+        let (source, path, end, has_rows, before) = match open {
+            Some(Open::Text {
+                file,
+                has_rows,
+                before,
+            }) => {
+                let (source, path) = file.of();
+                let format = &self.plan.sources[source].format;
+                // Lines that are taken away from the end are read, too.
+                let skips = matches!(format, Format::Csv(options) if options.skip_last > 0);
+                let end = (!skips).then(|| file.position());
+                (source, path, end, *has_rows, before.clone())
+            }
+            Some(Open::Table { source, file, .. }) => (*source, file, None, true, None),
+            _ => return,
+        };
+        delivery.was_read(Read {
+            source: self.plan.sources[source].name.clone(),
+            path: path.to_path_buf(),
+            end,
+            has_rows,
+            before,
+        });
+    }
+
     fn open(&self, input: &Input) -> Result<Open, SourceError> {
+        let mut before = None;
         let (source, path) = match input {
             Input::Kept { files } => {
                 let replay = Replay::new(&self.plan, files.clone());
@@ -365,7 +449,14 @@ impl Feed {
                     offset: 0,
                 });
             }
-            Input::File { source, path } => (*source, path),
+            Input::File {
+                source,
+                path,
+                before: of_file,
+            } => {
+                before.clone_from(of_file);
+                (*source, path)
+            }
         };
         let from = &self.plan.sources[source];
         match &from.format {
@@ -380,9 +471,9 @@ impl Feed {
                     parts: opened.parts.into_iter(),
                 })
             }
-            Format::Csv(_) | Format::Json(_) | Format::Debezium => {
+            Format::Csv(_) | Format::Json(_) | Format::Debezium | Format::AvroMessages { .. } => {
                 let verify = self.plan.on_bad_file == OnBadFile::Refuse;
-                let file = TextFile::open(
+                let mut file = TextFile::open(
                     &owner(from),
                     source,
                     path,
@@ -395,7 +486,21 @@ impl Feed {
                     told.extend(file.lacks());
                 }
                 drop(told);
-                Ok(Open::Text(Box::new(file)))
+                if let Some(before) = &before {
+                    let followed = Followed {
+                        owner: &owner(from),
+                        source,
+                        path: &Arc::new(path.clone()),
+                        format: &from.format,
+                        columns: &from.columns,
+                    };
+                    file = before.open(&followed, &file)?;
+                }
+                Ok(Open::Text {
+                    file: Box::new(file),
+                    has_rows: before.is_some(),
+                    before,
+                })
             }
         }
     }
@@ -408,7 +513,7 @@ impl Feed {
         error: SourceError,
         lease: &Arc<Lease>,
     ) -> Result<Claim, SourceError> {
-        let (Input::File { source, path }, OnBadFile::Refuse) = (input, self.plan.on_bad_file)
+        let (Input::File { source, path, .. }, OnBadFile::Refuse) = (input, self.plan.on_bad_file)
         else {
             return Err(error);
         };
@@ -429,12 +534,23 @@ impl Feed {
         if let Some(left) = &mut state.rows_left {
             *left -= 1;
         }
+        if let Some(delivery) = &self.delivery {
+            delivery.was_read(Read {
+                source: self.plan.sources[*source].name.clone(),
+                path: path.clone(),
+                end: None,
+                has_rows: false,
+                before: None,
+            });
+        }
         let epoch = FIRST_EPOCH + state.given_bytes / self.plan.epoch_bytes;
         let number = state.given;
         state.given += 1;
         let chunk = Box::new(Chunk {
             places: Vec::new(),
+            followed: None,
             messages: None,
+            until: None,
             number,
             source: *source,
             file: Arc::new(path.clone()),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::follow::{DeliveredError, FollowError};
 use super::kafka::KafkaError;
 use super::table::TableError;
 
@@ -12,6 +13,12 @@ pub enum SourceError {
     /// Kafka could not be read.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
+    /// A followed file is not what it was.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// A file that an earlier run has read is not what it was.
+    #[error(transparent)]
+    Delivered(#[from] DeliveredError),
     /// A pattern matched nothing.
     #[error(
         "{owner}: no file matches {pattern:?}\n  expected: at least one file\n  now: nothing was read\n  hint: paths are relative to the job file's folder"
@@ -181,7 +188,28 @@ pub fn expand(
     Ok(found)
 }
 
-fn is_glob(pattern: &Path) -> bool {
+/// The same, where a pattern may match nothing.
+pub(super) fn expand_any(
+    owner: &str,
+    patterns: &[PathBuf],
+    told: &mut Vec<String>,
+) -> Result<Vec<PathBuf>, SourceError> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for pattern in patterns {
+        match expand(owner, std::slice::from_ref(pattern), told) {
+            Ok(matches) => found.extend(matches),
+            Err(SourceError::NoFile { .. }) if is_glob(pattern) => {
+                told.push(format!("{owner}: no file matches {}", pattern.display()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    found.retain(|path| seen.insert(path.clone()));
+    Ok(found)
+}
+
+pub(super) fn is_glob(pattern: &Path) -> bool {
     pattern.to_string_lossy().contains(['*', '?', '['])
 }
 

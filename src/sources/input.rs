@@ -41,15 +41,24 @@ impl TextInput {
         let read = super::open::read_full(input.as_mut(), &mut first)?;
         let (encoding, mark) = Encoding::of_mark(&first[..read]).unwrap_or((declared, 0));
         let text = Self {
-            input,
-            transcoder: (encoding != Encoding::Utf8).then(|| Transcoder::new(encoding)),
             looked_at: first[mark.min(read)..read].to_vec(),
             skip_last,
+            ..Self::of(input, encoding)
+        };
+        Ok((text, encoding, mark))
+    }
+
+    /// Text that begins with `input`, whose encoding is known.
+    pub(super) fn of(input: Box<dyn Read + Send>, encoding: Encoding) -> Self {
+        Self {
+            input,
+            transcoder: (encoding != Encoding::Utf8).then(|| Transcoder::new(encoding)),
+            looked_at: Vec::new(),
+            skip_last: 0,
             held: Vec::new(),
             skipped: 0,
             ended: false,
-        };
-        Ok((text, encoding, mark))
+        }
     }
 
     /// Adds at least one byte to `text`, and about `bytes`, unless the end is reached.
@@ -89,12 +98,11 @@ impl TextInput {
         let mut block = std::mem::take(&mut self.looked_at);
         while !self.ended && text.len() < wanted {
             let size = BLOCK_BYTES.min(wanted - text.len());
-            let read = (&mut self.input)
-                .take(length(size))
-                .read_to_end(&mut block)?;
+            let read = (&mut self.input).take(length(size)).read_to_end(&mut block);
+            // What came before an error counts: it may be that no more is here yet.
             transcoder.push(&block, text);
             block.clear();
-            if read < size {
+            if read? < size {
                 self.ended = true;
                 transcoder.finish(text);
             }

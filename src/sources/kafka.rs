@@ -3,7 +3,10 @@
 mod client;
 mod discover;
 mod reader;
+mod reference;
+mod schemas;
 
 pub use client::KafkaError;
-pub use discover::{Discovery, Found};
+pub use discover::Topics;
 pub(super) use reader::TopicReader;
+pub(crate) use reference::{ReferenceReader, Updates};

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, ErrorKind, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use bzip2::read::MultiBzDecoder;
@@ -9,6 +10,7 @@ use flate2::read::MultiGzDecoder;
 use liblzma::read::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 
+use super::feed::length;
 use super::files::{SourceError, io};
 
 /// Most memory that an .xz file may ask for: eight times what the strongest usual setting (`xz -9`) takes, and little enough
@@ -36,19 +38,38 @@ pub fn open_text(
     if compression == Compression::None && is_cut_short(path, &magic[..read]) {
         return Err(failed(ErrorKind::UnexpectedEof.into()));
     }
+    Ok((unpack(file, compression).map_err(failed)?, compression))
+}
+
+/// The plain bytes of what begins with `file`.
+pub(super) fn unpack(
+    file: impl Read + Send + 'static,
+    compression: Compression,
+) -> std::io::Result<Box<dyn Read + Send>> {
     let buffered = |file| BufReader::with_capacity(1 << 18, file);
-    let opened: Box<dyn Read + Send> = match compression {
+    Ok(match compression {
         Compression::None => Box::new(file),
         Compression::Gzip => Box::new(MultiGzDecoder::new(buffered(file))),
-        Compression::Zstd => Box::new(zstd::Decoder::new(file).map_err(failed)?),
+        Compression::Zstd => Box::new(zstd::Decoder::new(file)?),
         Compression::Bzip2 => Box::new(MultiBzDecoder::new(buffered(file))),
         Compression::Xz => {
-            let stream = Stream::new_stream_decoder(XZ_MEMORY_BYTES, CONCATENATED)
-                .map_err(|error| failed(error.into()))?;
+            let stream = Stream::new_stream_decoder(XZ_MEMORY_BYTES, CONCATENATED)?;
             Box::new(XzDecoder::new_stream(buffered(file), stream))
         }
-    };
-    Ok((opened, compression))
+    })
+}
+
+/// The first bytes of a file, as many as say how it is compressed; where it stands for reading stays.
+pub(super) fn first_bytes(file: &File) -> std::io::Result<Vec<u8>> {
+    let mut first = [0; LONGEST_MAGIC];
+    let mut filled = 0;
+    while filled < first.len() {
+        match file.read_at(&mut first[filled..], length(filled))? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(first[..filled].to_vec())
 }
 
 /// Whether a file that is not compressed by its first bytes is named as if, and ends within them.
@@ -85,8 +106,14 @@ pub enum Compression {
 }
 
 impl Compression {
+    /// Whether a file that begins with no more than `first` may become a compressed one.
+    pub(super) fn may_begin_with(path: &Path, first: &[u8]) -> bool {
+        let begins = |(_, magic): &(&str, &[u8])| !first.is_empty() && magic.starts_with(first);
+        is_cut_short(path, first) || (first.len() < LONGEST_MAGIC && MAGIC.iter().any(begins))
+    }
+
     /// What a file's first bytes say.
-    fn of(first: &[u8]) -> Self {
+    pub(super) fn of(first: &[u8]) -> Self {
         match first {
             [0x1f, 0x8b, ..] => Self::Gzip,
             // The second is a skippable frame, which may come first.

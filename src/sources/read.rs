@@ -19,6 +19,7 @@ use crate::cluster::Run;
 use crate::epoch::{Control, Local};
 use crate::observe::Observer;
 use crate::record::{Epoch, Piece};
+use crate::validate::Parking;
 
 /// How long a reader rests when the budget is used up. Nothing wakes it when bytes return, so this bounds how late it
 /// notices; a chunk takes a few milliseconds to decode.
@@ -26,7 +27,7 @@ pub(super) const FULL_REST: Duration = Duration::from_micros(500);
 
 /// Reads the run's input.
 ///
-/// A continuous job reads what `control` opens ([`stream`]). /// In one process any worker takes any piece from the feed ([`claim`]). With several, worker 0 cuts what they share and tells
+/// A continuous job reads what `control` opens ([`stream`]), and again what was parked. In one process any worker takes any piece from the feed ([`claim`]). With several, worker 0 cuts what they share and tells
 /// all workers what to read ([`share`]); what a process has to itself its own workers claim. `passed` is the epoch that all
 /// rows have gone beyond, on all workers.
 pub fn read<'scope>(
@@ -35,10 +36,11 @@ pub fn read<'scope>(
     passed: &probe::Handle<Epoch>,
     control: &StreamVec<'scope, Epoch, Control>,
     local: &Rc<Local>,
+    parking: Option<&Rc<Parking>>,
 ) -> Stream<'scope, Epoch, Piece> {
     let [at, own_at] = ReaderAt::new(run, scope.index());
     if run.plan.continuous.is_some() {
-        return stream::read(control, run, local, at);
+        return stream::read(control, run, local, parking, at);
     }
     if run.processes == 1 {
         // Rows that are held until their epoch is complete hold no budget.

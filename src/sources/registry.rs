@@ -4,6 +4,7 @@
 //! on a thread of its own.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -106,7 +107,7 @@ pub struct Registry {
     address: String,
     /// The value of the header `authorization`.
     authorization: Option<String>,
-    known: HashMap<u32, AvroSchema>,
+    known: HashMap<u32, (AvroSchema, Arc<str>)>,
 }
 
 impl Registry {
@@ -137,8 +138,17 @@ impl Registry {
 
     /// The schema of an id. Asks the registry where it is not known yet, and again where it does not answer or is at fault itself.
     pub fn schema(&mut self, id: u32) -> Result<AvroSchema, RegistryError> {
-        if let Some(known) = self.known.get(&id) {
-            return Ok(known.clone());
+        self.know(id).map(|(schema, _)| schema.clone())
+    }
+
+    /// The text of the schema of an id, which can be read as one; asked for as in [`Self::schema`].
+    pub fn text(&mut self, id: u32) -> Result<Arc<str>, RegistryError> {
+        self.know(id).map(|(_, text)| Arc::clone(text))
+    }
+
+    fn know(&mut self, id: u32) -> Result<&(AvroSchema, Arc<str>), RegistryError> {
+        if self.known.contains_key(&id) {
+            return Ok(&self.known[&id]);
         }
         let mut pause = PAUSE;
         let mut tries = 1;
@@ -152,11 +162,10 @@ impl Registry {
                 other => break other?,
             }
         };
-        self.known.insert(id, schema.clone());
-        Ok(schema)
+        Ok(self.known.entry(id).or_insert(schema))
     }
 
-    fn ask(&self, id: u32) -> Result<AvroSchema, RegistryError> {
+    fn ask(&self, id: u32) -> Result<(AvroSchema, Arc<str>), RegistryError> {
         let address = self.address.clone();
         let mut request = self
             .agent
@@ -221,11 +230,14 @@ impl Registry {
         }
         let schema = answer.get("schema").and_then(Value::as_str);
         let schema = schema.ok_or_else(|| wrong("it has no member \"schema\"".to_owned()))?;
-        AvroSchema::parse(schema.as_bytes()).map_err(|source| RegistryError::Schema {
-            address,
-            id,
-            source,
-        })
+        match AvroSchema::parse(schema.as_bytes()) {
+            Ok(read) => Ok((read, Arc::from(schema))),
+            Err(source) => Err(RegistryError::Schema {
+                address,
+                id,
+                source,
+            }),
+        }
     }
 }
 

@@ -100,8 +100,10 @@ impl Replay {
             epoch: 0,
             broken: None,
             places: Vec::new(),
+            followed: None,
             messages: None,
             dropped: Dropped::default(),
+            until: None,
             lease: None,
         };
         let mut cutter = Cutter::new(&format);

@@ -272,7 +272,9 @@ impl Reader {
         run.observer.read(text.source, bytes, text.epoch);
         Ok(Given::Piece(Piece::Text(Arc::new(Chunk {
             places: std::mem::take(&mut text.places),
+            followed: None,
             messages: None,
+            until: None,
             number: text.number,
             source: text.source,
             file: Arc::new(std::mem::take(&mut text.file)),

@@ -3,6 +3,7 @@
 //! Rows of an epoch are given between its `Open` and its `Close`; then the reader says what it gave, and lets go of the epoch. Read
 //! again, an epoch holds what its binding says, however the messages come this time.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +15,14 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::{Stream, StreamVec};
 
 use super::files::SourceError;
+use super::follow::FilesReader;
 use super::kafka::TopicReader;
 use super::read::{FULL_REST, ReaderAt};
 use crate::cluster::Run;
-use crate::epoch::{Assigned, Control, Local, Moved, Opening};
+use crate::epoch::{Assigned, Control, FilePlace, Local, Moved, Opening, Partition};
 use crate::job::plan::Transport;
 use crate::record::{Chunk, Epoch, Piece};
+use crate::validate::Parking;
 
 /// How long a reader rests when nothing has come.
 const QUIET_REST: Duration = Duration::from_millis(2);
@@ -32,10 +35,11 @@ pub(super) fn read<'scope>(
     control: &StreamVec<'scope, Epoch, Control>,
     run: &Arc<Run>,
     local: &Rc<Local>,
+    parking: Option<&Rc<Parking>>,
     at: ReaderAt,
 ) -> Stream<'scope, Epoch, Piece> {
     let scope = control.scope();
-    let (run, local) = (Arc::clone(run), Rc::clone(local));
+    let (run, local, parking) = (Arc::clone(run), Rc::clone(local), parking.cloned());
     let (worker, workers) = (scope.index(), scope.peers());
     control
         .clone()
@@ -43,8 +47,11 @@ pub(super) fn read<'scope>(
             Pipeline,
             "sources:read",
             move |_, info| {
-                let activator = scope.activator_for(info.address);
-                let mut reader = Reader::new(worker, workers);
+                let activator = scope.activator_for(Rc::clone(&info.address));
+                if let Some(parking) = &parking {
+                    parking.wake(scope.activator_for(info.address));
+                }
+                let mut reader = Reader::new(worker, workers, parking);
                 move |(input, frontier), output| {
                     input.for_each(|capability, said| {
                         for control in said.drain(..) {
@@ -67,12 +74,17 @@ pub(super) fn read<'scope>(
                         }
                     });
                     let Some(epoch) = reader.epoch() else {
-                        at.tell(frontier.frontier().as_option().copied());
+                        let next = frontier.frontier().as_option().copied();
+                        at.tell(next.map(|next| next.max(reader.closed)));
                         return;
                     };
                     at.tell(Some(epoch));
-                    if reader.is_closing {
-                        local.gave(epoch, reader.close());
+                    if !reader.take_parked(&run, epoch) {
+                        return;
+                    }
+                    if reader.is_closing && reader.again.is_empty() {
+                        local.gave(epoch, reader.close(), reader.parked);
+                        at.tell(Some(reader.closed));
                         return;
                     }
                     for _ in 0..CHUNKS {
@@ -95,7 +107,8 @@ pub(super) fn read<'scope>(
                                 return;
                             }
                             Ok(Next::Complete) => {
-                                local.gave(epoch, reader.close());
+                                local.gave(epoch, reader.close(), reader.parked);
+                                at.tell(Some(reader.closed));
                                 return;
                             }
                             Err(error) => {
@@ -121,30 +134,51 @@ enum Next {
     Complete,
 }
 
+/// What is read of one topic, or of the files of one source.
+enum Input {
+    Topic(Box<TopicReader>),
+    Files(Box<FilesReader>),
+}
+
 /// What one worker reads.
 struct Reader {
     worker: usize,
     workers: usize,
-    topics: Vec<TopicReader>,
-    /// The topic that is asked first next time, so that none waits for another.
+    inputs: Vec<Input>,
+    /// The input that is asked first next time, so that none waits for another.
     turn: usize,
     held: Option<Capability<Epoch>>,
     is_replay: bool,
     is_closing: bool,
+    /// Where rows of the job may wait: those that do here.
+    parking: Option<Rc<Parking>>,
+    /// What the open epoch sees, until it is known which rows are read again in it.
+    unparked: Option<(Vec<String>, i64)>,
+    /// How many rows were parked before the open epoch.
+    parked: usize,
+    /// Rows that are read again.
+    again: VecDeque<Chunk>,
+    /// The epoch after the last that it gave.
+    closed: Epoch,
     /// Chunks so far.
     given: u64,
 }
 
 impl Reader {
-    fn new(worker: usize, workers: usize) -> Self {
+    fn new(worker: usize, workers: usize, parking: Option<Rc<Parking>>) -> Self {
         Self {
+            parking,
+            unparked: None,
+            parked: 0,
+            again: VecDeque::new(),
             worker,
             workers,
-            topics: Vec::new(),
+            inputs: Vec::new(),
             turn: 0,
             held: None,
             is_replay: false,
             is_closing: false,
+            closed: 0,
             given: 0,
         }
     }
@@ -162,13 +196,23 @@ impl Reader {
         self.is_closing = false;
         self.is_replay = opening.replay.is_some();
         self.held = Some(capability);
+        self.unparked = self
+            .parking
+            .as_ref()
+            .map(|_| (opening.changed.clone(), opening.now));
         for known in &opening.known {
             if known.number % self.workers == self.worker {
                 self.assign(run, known)?;
             }
         }
-        for topic in &mut self.topics {
-            topic.open(opening.replay.as_deref())?;
+        for (partition, place) in &opening.renamed {
+            self.rename(run, partition, place);
+        }
+        for input in &mut self.inputs {
+            match input {
+                Input::Topic(topic) => topic.open(opening.replay.as_deref())?,
+                Input::Files(files) => files.open(opening.replay.as_deref()),
+            }
         }
         Ok(())
     }
@@ -180,27 +224,87 @@ impl Reader {
         let Some((source, plan)) = found else {
             return Ok(());
         };
-        let Transport::Kafka(kafka) = &plan.transport else {
-            return Ok(());
-        };
-        let same =
-            |topic: &TopicReader| topic.source() == source && topic.topic() == partition.topic;
-        let place = if let Some(place) = self.topics.iter().position(same) {
-            place
-        } else {
-            let reader =
-                TopicReader::new(&plan.name, source, &partition.topic, kafka, &plan.columns)?;
-            self.topics.push(reader);
-            self.topics.len() - 1
-        };
-        self.topics[place].assign(partition.clone(), *at)?;
+        match &plan.transport {
+            Transport::Kafka(kafka) => {
+                let same = |input: &Input| {
+                    matches!(input, Input::Topic(topic)
+                        if topic.source() == source && topic.topic() == partition.topic)
+                };
+                let place = if let Some(place) = self.inputs.iter().position(same) {
+                    place
+                } else {
+                    let topic = &partition.topic;
+                    let reader = TopicReader::new(
+                        &plan.name,
+                        source,
+                        topic,
+                        kafka,
+                        &plan.format,
+                        &plan.columns,
+                    )?;
+                    self.inputs.push(Input::Topic(Box::new(reader)));
+                    self.inputs.len() - 1
+                };
+                if let Input::Topic(topic) = &mut self.inputs[place] {
+                    topic.assign(partition.clone(), *at)?;
+                }
+            }
+            Transport::Follow(follow) => {
+                if self.files(source).is_none() {
+                    let reader = FilesReader::new(source, plan, follow);
+                    self.inputs.push(Input::Files(Box::new(reader)));
+                }
+                let files = self.files(source).expect("it was added");
+                files.assign(known);
+            }
+            Transport::Files { .. } | Transport::Generate { .. } => {}
+        }
         Ok(())
+    }
+
+    /// Takes the rows that are read again in the open epoch; false where it is not known yet which.
+    fn take_parked(&mut self, run: &Run, epoch: Epoch) -> bool {
+        let (Some(parking), Some((changed, now))) = (&self.parking, &self.unparked) else {
+            return true;
+        };
+        if !parking.is_complete(epoch - 1) {
+            return false;
+        }
+        self.parked = parking.count();
+        self.again = parking.take_due(run, changed, *now).into();
+        self.unparked = None;
+        true
+    }
+
+    /// The reader of the files of a source, where it has any.
+    fn files(&mut self, source: usize) -> Option<&mut FilesReader> {
+        self.inputs.iter_mut().find_map(|input| match input {
+            Input::Files(files) if files.source() == source => Some(&mut **files),
+            _ => None,
+        })
+    }
+
+    fn rename(&mut self, run: &Run, partition: &Partition, place: &FilePlace) {
+        let mut sources = run.plan.sources.iter();
+        let source = sources.position(|source| source.name == partition.source);
+        if let Some(files) = source.and_then(|source| self.files(source)) {
+            files.renamed(partition, place);
+        }
     }
 
     /// Lets go of the epoch; gives what it held.
     fn close(&mut self) -> Vec<Moved> {
-        self.held = None;
-        self.topics.iter().flat_map(TopicReader::moved).collect()
+        if let Some(held) = self.held.take() {
+            self.closed = held.time() + 1;
+        }
+        let mut moved = Vec::new();
+        for input in &self.inputs {
+            match input {
+                Input::Topic(topic) => moved.extend(topic.moved()),
+                Input::Files(files) => moved.extend(files.moved()),
+            }
+        }
+        moved
     }
 
     fn next(&mut self, run: &Run) -> Result<Next, SourceError> {
@@ -211,20 +315,32 @@ impl Reader {
         else {
             return Ok(Next::Full);
         };
-        for _ in 0..self.topics.len() {
-            let place = self.turn % self.topics.len();
-            self.turn += 1;
-            if let Some(mut chunk) = self.topics[place].next(bytes)? {
-                lease.grow_to(u64::try_from(chunk.bytes.len()).expect("a length fits"));
-                let worker = u64::try_from(self.worker).expect("an index fits");
-                chunk.number = (worker << 40) | self.given;
-                self.given += 1;
-                chunk.epoch = self.epoch().expect("the epoch is open");
-                chunk.lease = Some(lease);
-                return Ok(Next::Chunk(Box::new(chunk)));
+        let mut found = self.again.pop_front();
+        for _ in 0..self.inputs.len() {
+            if found.is_some() || self.is_closing {
+                break;
             }
+            let place = self.turn % self.inputs.len();
+            self.turn += 1;
+            found = match &mut self.inputs[place] {
+                Input::Topic(topic) => topic.next(bytes)?,
+                Input::Files(files) => files.next(bytes)?,
+            };
         }
-        if self.is_replay && self.topics.iter().all(TopicReader::is_complete) {
+        if let Some(mut chunk) = found {
+            lease.grow_to(u64::try_from(chunk.bytes.len()).expect("a length fits"));
+            let worker = u64::try_from(self.worker).expect("an index fits");
+            chunk.number = (worker << 40) | self.given;
+            self.given += 1;
+            chunk.epoch = self.epoch().expect("the epoch is open");
+            chunk.lease = Some(lease);
+            return Ok(Next::Chunk(Box::new(chunk)));
+        }
+        let is_complete = |input: &Input| match input {
+            Input::Topic(topic) => topic.is_complete(),
+            Input::Files(files) => files.is_complete(),
+        };
+        if self.is_replay && self.inputs.iter().all(is_complete) {
             return Ok(Next::Complete);
         }
         Ok(Next::Quiet)

@@ -191,8 +191,8 @@ fn look(file: &File, format: &Format) -> Result<(SchemaRef, Vec<Part>), TableErr
         Format::Parquet => parquet::look(file, seen),
         Format::Arrow => arrow::look(file, seen),
         Format::Avro => avro::look(file, seen),
-        Format::Csv(_) | Format::Json(_) | Format::Debezium => {
-            unreachable!("text has no schema of its own")
+        Format::Csv(_) | Format::Json(_) | Format::Debezium | Format::AvroMessages { .. } => {
+            unreachable!("neither text nor messages are files with a schema of their own")
         }
     })
 }

@@ -1,6 +1,7 @@
 //! One text file, cut into chunks of whole records.
 
 use std::borrow::Cow;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::input::TextInput;
 use super::open::{Compression, open_text};
 use crate::decode::{Cutter, bind_header, count_lines, first_line_end, without_line_end};
 use crate::job::plan::{Format, Records, SourceColumn};
-use crate::record::{Chunk, Dropped, Framing, HeaderBinding};
+use crate::record::{Chunk, Dropped, Encoding, Framing, HeaderBinding};
 
 /// Longest record in bytes, its line end not counted. A quote that is never closed makes the rest of a file one record:
 /// at this length (or at the file's end) its first line is refused as `unclosed_quote` and reading goes on at the next
@@ -47,6 +48,18 @@ pub struct TextFile {
     dropped: Dropped,
     /// Names of optional columns that the header line does not have.
     lacks: Vec<String>,
+    /// Whether the file may go on behind what is here now.
+    goes_on: bool,
+}
+
+/// A file that is followed: what its chunks say of it.
+#[derive(Debug, Clone)]
+pub(super) struct Followed<'a> {
+    pub(super) owner: &'a str,
+    pub(super) source: usize,
+    pub(super) path: &'a Arc<PathBuf>,
+    pub(super) format: &'a Format,
+    pub(super) columns: &'a [SourceColumn],
 }
 
 impl std::fmt::Debug for TextFile {
@@ -86,14 +99,32 @@ impl TextFile {
         };
         let (input, encoding, mark) = TextInput::open(bytes, format.encoding(), skip_last)
             .map_err(|error| io(owner, path, action, 0, error))?;
-        let mut file = Self {
-            owner: owner.to_owned(),
+        let followed = Followed {
+            owner,
             source,
-            path: Arc::new(path.to_owned()),
-            input,
+            path: &Arc::new(path.to_owned()),
+            format,
+            columns,
+        };
+        let mut file = Self {
             action,
             plain: compression == Compression::None && path.is_file(),
-            cutter: Cutter::new(format),
+            goes_on: false,
+            ..Self::made(&followed, input, encoding, length(mark))
+        };
+        file.begin(format, columns, skip_first)?;
+        Ok(file)
+    }
+
+    fn made(followed: &Followed<'_>, input: TextInput, encoding: Encoding, offset: u64) -> Self {
+        Self {
+            owner: followed.owner.to_owned(),
+            source: followed.source,
+            path: Arc::clone(followed.path),
+            input,
+            action: "read",
+            plain: false,
+            cutter: Cutter::new(followed.format),
             header: Arc::new(HeaderBinding {
                 framing: Framing::OfSource,
                 encoding,
@@ -101,41 +132,117 @@ impl TextFile {
                 fields: 0,
                 column_of_field: Vec::new(),
             }),
-            elements: Progress::new(format),
+            elements: Progress::new(followed.format),
             carry: Vec::new(),
-            offset: length(mark),
+            offset,
             line: 1,
             dropped: Dropped::default(),
             lacks: Vec::new(),
+            goes_on: true,
+        }
+    }
+
+    /// The beginning of a file that is followed: `input` begins behind a mark of `mark` bytes that says its `encoding`.
+    ///
+    /// Errors: besides those of [`Self::open`] one that [`is_waiting`] where the header line is not whole yet; then it is opened
+    /// again later.
+    pub(super) fn follow(
+        followed: &Followed<'_>,
+        input: Box<dyn Read + Send>,
+        encoding: Encoding,
+        mark: u64,
+    ) -> Result<Self, SourceError> {
+        let input = TextInput::of(input, encoding);
+        let mut file = Self::made(followed, input, encoding, mark);
+        let skip_first = match followed.format {
+            Format::Csv(options) => options.skip_first,
+            _ => 0,
         };
-        file.read_more(HEADER_BYTES)?;
+        file.begin(followed.format, followed.columns, skip_first)?;
+        Ok(file)
+    }
+
+    /// A file that is followed on from `offset`, where `input` begins, in this line.
+    pub(super) fn further(
+        followed: &Followed<'_>,
+        input: Box<dyn Read + Send>,
+        header: &Arc<HeaderBinding>,
+        offset: u64,
+        line: u64,
+    ) -> Self {
+        let input = TextInput::of(input, header.encoding);
+        Self {
+            header: Arc::clone(header),
+            line,
+            ..Self::made(followed, input, header.encoding, offset)
+        }
+    }
+
+    /// The same, of a file whose end is its end; `is_plain` as in [`Self::is_plain`].
+    pub(super) fn with_an_end(self, is_plain: bool) -> Self {
+        Self {
+            plain: is_plain,
+            goes_on: false,
+            ..self
+        }
+    }
+
+    /// How the file's columns are bound.
+    pub(super) fn header(&self) -> &Arc<HeaderBinding> {
+        &self.header
+    }
+
+    /// The byte and the line behind what was given out.
+    pub(super) fn position(&self) -> (u64, u64) {
+        (self.offset, self.line)
+    }
+
+    /// Whether all was read, and given out.
+    pub(super) fn is_at_its_end(&self) -> bool {
+        self.input.ended && self.carry.is_empty()
+    }
+
+    /// Whether text was read that is no whole record yet.
+    pub(super) fn has_begun_a_record(&self) -> bool {
+        !self.carry.is_empty()
+    }
+
+    /// Reads and binds what stands before the first record.
+    fn begin(
+        &mut self,
+        format: &Format,
+        columns: &[SourceColumn],
+        skip_first: u64,
+    ) -> Result<(), SourceError> {
+        self.read_on(HEADER_BYTES)?;
         for before in 0..skip_first {
-            file.skip_line(before, skip_first)?;
+            self.skip_line(before, skip_first)?;
         }
         if let Format::Csv(options) = format {
             let record = if options.header {
-                file.header_record()?
+                self.header_record()?
             } else {
                 Vec::new()
             };
             let lines = count_lines(&record);
+            let encoding = self.header.encoding;
             let header = bind_header(columns, options, encoding, &record).map_err(|error| {
-                file.line -= lines;
-                file.bad_header(error.code(), error.to_string())
+                self.line -= lines;
+                self.bad_header(error.code(), error.to_string())
             })?;
             let is_there = |at: usize| header.column_of_field.contains(&Some(at));
-            file.lacks = (0..columns.len())
+            self.lacks = (0..columns.len())
                 .filter(|at| !is_there(*at))
                 .map(|at| columns[at].header.clone())
                 .collect();
-            file.header = Arc::new(header);
+            self.header = Arc::new(header);
         }
         if let Format::Json(options) = format
-            && file.elements.is_some()
+            && self.elements.is_some()
         {
-            file.begin_elements(options.records == Records::Array)?;
+            self.begin_elements(options.records == Records::Array)?;
         }
-        Ok(file)
+        Ok(())
     }
 
     /// Which optional columns the file does not have, in words.
@@ -152,6 +259,11 @@ impl TextFile {
                 self.owner
             )
         })
+    }
+
+    /// Its source, and its path.
+    pub(super) fn of(&self) -> (usize, &Arc<PathBuf>) {
+        (self.source, &self.path)
     }
 
     /// Whether chunks hold the file's bytes as they lie there, and the file can be read from any place.
@@ -240,12 +352,14 @@ impl TextFile {
         }
         let mut wanted = bytes;
         loop {
+            let mut waits = false;
             if !self.input.ended && self.carry.len() < wanted {
-                self.read_more(wanted - self.carry.len())?;
+                waits = self.read_on(wanted - self.carry.len())?;
             }
-            if self.carry.is_empty() && self.input.ended {
-                // Lines that were taken away count, whether any row came or not.
-                return Ok((self.dropped != Dropped::default()).then(|| self.give(0, None)));
+            if self.carry.is_empty() && (self.input.ended || waits) {
+                // Lines that were taken away count, whether any row came or not; in a file that goes on with its first row.
+                let counts = self.dropped != Dropped::default() && !self.goes_on;
+                return Ok(counts.then(|| self.give(0, None)));
             }
             // More may lie here than a chunk takes: the header was looked for in a block of its own size.
             let look = wanted.min(self.carry.len());
@@ -263,14 +377,39 @@ impl TextFile {
             }
             // Two bytes more than the longest record, which is then known to be too long with any line end.
             let is_broken = is_all && (self.input.ended || look > MAX_RECORD_BYTES + 2);
+            if is_broken && self.goes_on && !self.has_a_line()? {
+                if waits {
+                    return Ok(None);
+                }
+                wanted = look + bytes.max(look / 2);
+                continue;
+            }
             if end.is_some() || is_broken {
                 if let Some(left) = records_left {
                     *left = left.saturating_sub(1);
                 }
                 return self.give_broken().map(Some);
             }
+            if waits {
+                return Ok(None);
+            }
             wanted = look + bytes.max(look / 2);
         }
+    }
+
+    /// Whether the first line of a file that goes on is whole: only then it is known how long it is.
+    fn has_a_line(&self) -> Result<bool, SourceError> {
+        let at = memchr2(b'\n', b'\r', &self.carry);
+        if self.input.ended || at.is_some_and(|at| at + 1 < self.carry.len()) {
+            return Ok(true);
+        }
+        if self.carry.len() > MOST_WAITING_BYTES {
+            let message = format!(
+                "a line of more than {MOST_WAITING_BYTES} bytes, and its end has not come yet"
+            );
+            return Err(self.bad_header("record_too_long", message));
+        }
+        Ok(false)
     }
 
     /// Gives out the first line, which begins a record that does not end or ends too late.
@@ -290,7 +429,10 @@ impl TextFile {
     }
 
     fn unclosed(&self) -> String {
-        if self.input.ended && self.carry.len() <= MAX_RECORD_BYTES {
+        if self.goes_on {
+            // Whatever is there by now: the same words when it is read again.
+            "a quote opens a field and is not closed".to_owned()
+        } else if self.input.ended && self.carry.len() <= MAX_RECORD_BYTES {
             "a quote opens a field and is never closed".to_owned()
         } else {
             format!("a quote opens a field and is not closed within {MAX_RECORD_BYTES} bytes")
@@ -368,6 +510,7 @@ impl TextFile {
     pub(super) fn chunk(&mut self, bytes: Vec<u8>, broken: Option<Broken>) -> Chunk {
         Chunk {
             places: Vec::new(),
+            followed: None,
             messages: None,
             number: 0,
             source: self.source,
@@ -379,6 +522,7 @@ impl TextFile {
             epoch: 0,
             broken,
             dropped: std::mem::take(&mut self.dropped),
+            until: None,
             lease: None,
         }
     }
@@ -399,6 +543,14 @@ impl TextFile {
         self.header.encoding.length_in_file(text)
     }
 
+    /// Reads more; gives whether no more is here yet.
+    fn read_on(&mut self, bytes: usize) -> Result<bool, SourceError> {
+        match self.read_more(bytes) {
+            Err(error) if is_waiting(&error) => Ok(true),
+            read => read.map(|()| false),
+        }
+    }
+
     pub(super) fn read_more(&mut self, bytes: usize) -> Result<(), SourceError> {
         let read = self.input.read_more(&mut self.carry, bytes);
         self.dropped.last_lines += std::mem::take(&mut self.input.skipped);
@@ -407,6 +559,14 @@ impl TextFile {
             io(&self.owner, &self.path, self.action, at, error)
         })
     }
+}
+
+/// Most bytes of one line that are held until its end comes, in a file that goes on.
+const MOST_WAITING_BYTES: usize = 64 << 20;
+
+/// Whether a file that goes on holds no more yet.
+pub(super) fn is_waiting(error: &SourceError) -> bool {
+    matches!(error, SourceError::Io { source, .. } if source.kind() == ErrorKind::WouldBlock)
 }
 
 /// Bytes read at a time while looking for the end of the header line.

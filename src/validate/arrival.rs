@@ -21,6 +21,7 @@ use crate::checks::inputs_times;
 use crate::checks::windows::Windows;
 use crate::cluster::{Run, Seen};
 use crate::epoch::{Answer, Control, Local, Partition, micros};
+use crate::fault;
 use crate::job::plan::Plan;
 use crate::record::{Draft, Epoch, Fault, Origin, Site, shown_time};
 
@@ -51,6 +52,7 @@ pub fn arrival<'scope>(
     let mut answers_output =
         OutputBuilder::<_, CapacityContainerBuilder<Vec<Answer>>>::from(answers_output);
     let (run, local) = (Arc::clone(run), Rc::clone(local));
+    let worker = drafts.scope().index();
     builder.build(move |capabilities| {
         drop(capabilities);
         let judge = Judge::new(&run.plan);
@@ -89,12 +91,14 @@ pub fn arrival<'scope>(
                     break;
                 }
                 let (epoch, capability) = entry.remove_entry();
-                let mut moved = local.take(epoch);
-                for of_partition in &mut moved {
+                let mut answer = local.take(epoch);
+                for of_partition in &mut answer.moved {
                     of_partition.newest = newest.get(&of_partition.partition).copied();
                 }
+                fault::at("answer for an epoch");
                 let mut output = answers_output.activate();
-                output.session(&capability).give(Answer { moved });
+                answer.worker = worker;
+                output.session(&capability).give(answer);
             }
         }
     });
@@ -106,11 +110,15 @@ fn partition(plan: &Plan, draft: &Draft) -> Option<Partition> {
     let Some(Origin::Text { chunk, .. }) = &draft.origin else {
         return None;
     };
-    let messages = chunk.messages.as_ref()?;
+    let (topic, partition) = match (&chunk.messages, chunk.followed) {
+        (Some(messages), _) => (messages.topic.clone(), messages.partition),
+        (None, Some(number)) => (chunk.file.to_string_lossy().into_owned(), number),
+        (None, None) => return None,
+    };
     Some(Partition {
         source: plan.sources[draft.source].name.clone(),
-        topic: messages.topic.clone(),
-        partition: messages.partition,
+        topic,
+        partition,
     })
 }
 
@@ -142,7 +150,7 @@ impl Judge {
     fn judge(&self, draft: &mut Draft, sees: Seen) -> Option<i64> {
         let (event_time, max_future) = self.sources[draft.source];
         let id = event_time?;
-        let Seen { now, watermark } = sees;
+        let Seen { now, watermark, .. } = sees;
         let column = draft.columns.get(id)?.clone()?;
         let times = inputs_times(&column);
         let nulls = column.logical_nulls();

@@ -22,6 +22,9 @@ impl Blame {
         let mut waiting = inputs.to_vec();
         while let Some(id) = waiting.pop() {
             let (site, behind) = origin(plan, id);
+            if let Site::Lookup(lookup) = site {
+                sites.insert(Site::Waits(lookup));
+            }
             if sites.insert(site) {
                 waiting.extend(behind);
             }

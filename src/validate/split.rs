@@ -1,6 +1,7 @@
 //! The one step that splits clean rows from refused ones.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
@@ -13,18 +14,20 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::FilterBuilder;
 use arrow_select::take::take;
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Stream, StreamVec};
 
 use super::duplicates::place;
+use super::park::Parked;
 use crate::cluster::Run;
 use crate::decode;
-use crate::job::plan::{Plan, Then};
+use crate::epoch::micros;
+use crate::job::plan::{Missing, Plan, Then};
 use crate::record::{
-    Batch, Draft, Encoding, Epoch, Fault, Kind, Note, Origin, Place, RowCounts, Site, Stopped,
+    Batch, Draft, Encoding, Epoch, Fault, Kind, Note, Origin, Place, Raw, RowCounts, Site, Stopped,
 };
 
 /// What comes out of the split.
@@ -35,6 +38,8 @@ pub struct Split<'scope> {
     /// Refused rows, as [`crate::job::tables::refused_columns`] describes them, named by their places in that table; where the plan
     /// keeps a quarantine, what it keeps besides (kind, bytes, header, encoding) stands behind.
     pub refused: Stream<'scope, Epoch, Batch>,
+    /// Rows that wait for a reference row, with their epoch.
+    pub parked: StreamVec<'scope, Epoch, (Epoch, Parked)>,
     /// How many rows of each kind this worker saw, once, at the end.
     pub notes: Stream<'scope, Epoch, Vec<Note>>,
 }
@@ -46,16 +51,19 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
     let (clean_output, clean) = builder.new_output();
     let (refused_output, refused) = builder.new_output();
     let (notes_output, notes) = builder.new_output();
+    let (parked_output, parked) = builder.new_output();
     let mut clean_output = OutputBuilder::<_, CapacityContainerBuilder<Batch>>::from(clean_output);
     let mut refused_output =
         OutputBuilder::<_, CapacityContainerBuilder<Batch>>::from(refused_output);
     let mut notes_output =
         OutputBuilder::<_, CapacityContainerBuilder<Vec<Note>>>::from(notes_output);
+    let mut parked_output =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<(Epoch, Parked)>>>::from(parked_output);
     let run = Arc::clone(run);
     let worker = clean.scope().index();
     builder.build(move |mut capabilities| {
         // A bounded run tells its counts at the end, a continuous one those of each epoch.
-        let mut at_end = capabilities.pop().filter(|_| run.resumed.is_none());
+        let mut at_end = Some(capabilities.swap_remove(NOTES)).filter(|_| run.resumed.is_none());
         drop(capabilities);
         let mut of_epochs: BTreeMap<Epoch, (Capability<Epoch>, RowCounts)> = BTreeMap::new();
         let judge = Judge::new(&run);
@@ -75,17 +83,26 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
                     if at_end.is_none() {
                         let of_epoch = of_epochs.entry(epoch);
                         let (_, of_epoch) = of_epoch.or_insert_with(|| {
-                            let held = capability.retain_least(2).expect("drafts have a time");
+                            let held = capability.retain_least(NOTES).expect("drafts have a time");
                             (held, RowCounts::default())
                         });
                         of_epoch.add(&of_draft);
                     }
                     match split {
-                        Ok((mut clean, mut refused)) => {
-                            clean_output.session(&capability).give_container(&mut clean);
+                        Ok(mut judged) => {
+                            clean_output
+                                .session(&capability)
+                                .give_container(&mut judged.clean);
                             refused_output
                                 .session(&capability)
-                                .give_container(&mut refused);
+                                .give_container(&mut judged.refused);
+                            if !judged.parked.is_empty() {
+                                let mut output = parked_output.activate();
+                                let rows = judged.parked.into_iter();
+                                output
+                                    .session(&capability)
+                                    .give_iterator(rows.map(|row| (epoch, row)));
+                            }
                         }
                         Err(error) => run.fail(SplitError(error).into()),
                     }
@@ -116,8 +133,19 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
     Split {
         clean,
         refused,
+        parked,
         notes,
     }
+}
+
+/// The output of notes among those of the operator.
+const NOTES: usize = 2;
+
+/// What became of a draft's rows.
+struct Judged {
+    clean: Batch,
+    refused: Batch,
+    parked: Vec<Parked>,
 }
 
 /// Why the split failed: its arrays did not fit together, which is a bug of a step before it.
@@ -129,6 +157,7 @@ pub struct SplitError(#[source] pub(super) ArrowError);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Clean,
+    Parked,
     Dropped,
     Refused,
 }
@@ -185,15 +214,15 @@ impl Judge {
         }
     }
 
-    fn split(
-        &self,
-        mut draft: Draft,
-        counts: &mut RowCounts,
-    ) -> Result<(Batch, Batch), ArrowError> {
+    fn split(&self, mut draft: Draft, counts: &mut RowCounts) -> Result<Judged, ArrowError> {
         let plan = Arc::clone(&self.run.plan);
         let mut faults = std::mem::take(&mut draft.faults);
         faults.sort_by(|a, b| a.row.cmp(&b.row).then(a.site.cmp(&b.site)));
-        counts.rows_in += count(draft.rows);
+        let until = Self::until(&draft);
+        match until {
+            Some(_) => counts.released += count(draft.rows),
+            None => counts.rows_in += count(draft.rows),
+        }
         for (option, dropped) in draft.dropped.by_option() {
             counts.rows_in += dropped;
             counts.dropped += dropped;
@@ -216,11 +245,14 @@ impl Judge {
         }
         let mut kept = (!faults.is_empty()).then(|| vec![true; draft.rows]);
         let mut refused: Vec<&[Fault]> = Vec::new();
+        let mut parked: Vec<&[Fault]> = Vec::new();
+        let may_park = self.may_park(&draft, until);
         for of_row in faults.chunk_by(|a, b| a.row == b.row) {
             match end(&plan, of_row, counts) {
                 End::Clean => continue,
                 End::Dropped => counts.dropped += 1,
-                End::Refused => refused.push(of_row),
+                End::Parked if may_park => parked.push(of_row),
+                End::Parked | End::Refused => refused.push(of_row),
             }
             kept.as_mut().expect("there are faults")[of_row[0].row] = false;
         }
@@ -238,7 +270,13 @@ impl Judge {
         counts.timeless += self.timeless(&clean);
         counts.refused += count(refused.len());
         let refused = self.refused(&plan, &draft, &refused, counts)?;
-        Ok((clean, refused))
+        counts.parked += count(parked.len());
+        let parked = self.parked(&plan, &draft, &parked, until);
+        Ok(Judged {
+            clean,
+            refused,
+            parked,
+        })
     }
 
     fn clean(
@@ -380,6 +418,77 @@ impl Judge {
         })
     }
 
+    /// Until when the rows of a draft wait that were read again.
+    fn until(draft: &Draft) -> Option<i64> {
+        match &draft.origin {
+            Some(Origin::Text { chunk, .. }) => chunk.until,
+            _ => None,
+        }
+    }
+
+    /// Whether rows of a draft may wait, or wait on.
+    fn may_park(&self, draft: &Draft, until: Option<i64>) -> bool {
+        if self.run.resumed.is_none() {
+            return false;
+        }
+        let sees = self.run.sees(draft.epoch);
+        match until {
+            Some(until) => sees.now < until,
+            None => sees.may_park,
+        }
+    }
+
+    /// Rows as they are parked.
+    fn parked(
+        &self,
+        plan: &Plan,
+        draft: &Draft,
+        rows: &[&[Fault]],
+        until: Option<i64>,
+    ) -> Vec<Parked> {
+        let Some(Origin::Text { chunk, .. }) = draft.origin.as_ref().filter(|_| !rows.is_empty())
+        else {
+            return Vec::new();
+        };
+        let source = &plan.sources[draft.source];
+        let numbers: Vec<usize> = rows.iter().map(|faults| faults[0].row).collect();
+        let places = decode::raws_and_places(draft, &numbers, &source.format);
+        let texts = decode::raw_texts(draft, &numbers, &source.format);
+        let messages = decode::messages_of_rows(draft);
+        let now = self.run.now_of(draft.epoch);
+        let each = rows.iter().zip(numbers).zip(places).zip(texts);
+        let parked = each.map(|(((faults, number), (_, place)), text)| {
+            let waits_for = faults.iter().filter_map(|fault| match fault.site {
+                Site::Waits(lookup) => Some(&plan.lookups[lookup]),
+                _ => None,
+            });
+            let patience = waits_for.clone().filter_map(|lookup| match lookup.missing {
+                Missing::Wait { patience, .. } => Some(micros(patience)),
+                _ => None,
+            });
+            let message = chunk.messages.as_ref();
+            let of = |texts: &[Option<String>]| texts.get(messages[number]).cloned().flatten();
+            Parked {
+                source: source.name.clone(),
+                file: PathBuf::clone(&chunk.file),
+                line: place.line,
+                byte: place.byte,
+                followed: chunk.followed,
+                message: message.map(|known| (known.topic.clone(), known.partition)),
+                parts: message.map_or([None, None], |known| {
+                    [of(&known.parts.keys), of(&known.parts.headers)]
+                }),
+                time: message.and_then(|known| *known.parts.timestamps.get(messages[number])?),
+                header: Arc::clone(&chunk.header),
+                raw: Raw(text),
+                until: until
+                    .unwrap_or_else(|| now.saturating_add(patience.min().unwrap_or_default())),
+                waits_for: waits_for.map(|lookup| lookup.name.clone()).collect(),
+            }
+        });
+        parked.collect()
+    }
+
     /// How many clean rows no window takes, since they have no event time.
     fn timeless(&self, clean: &Batch) -> u64 {
         let (Some(time), Some(rows)) = (self.window_time, &clean.rows) else {
@@ -453,7 +562,10 @@ fn end(plan: &Plan, faults: &[Fault], counts: &mut RowCounts) -> End {
     let mut dropped_by = None;
     for fault in faults {
         let Site::Rule(index) = fault.site else {
-            end = End::Refused;
+            end = end.max(match fault.site {
+                Site::Waits(_) => End::Parked,
+                _ => End::Refused,
+            });
             continue;
         };
         let rule = &plan.rules[index];
@@ -525,7 +637,7 @@ fn site(plan: &Plan, site: Site) -> String {
     match site {
         Site::Record => "record".to_owned(),
         Site::Column(id) => format!("column {}", plan.columns[id].name),
-        Site::Lookup(index) => format!("lookups.{}", plan.lookups[index].name),
+        Site::Lookup(index) | Site::Waits(index) => format!("lookups.{}", plan.lookups[index].name),
         // An output column that is worked out is named after its place already.
         Site::Derived(index) if plan.derived[index].name.contains('.') => {
             plan.derived[index].name.clone()

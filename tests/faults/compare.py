@@ -4,6 +4,8 @@ Every message is one row: clean, dropped by the job's rule (reckoned here again)
 Both runs have the same rows, refused rows, windows and verdicts, each as a multiset.
 """
 import sys
+from urllib.parse import unquote, urlparse
+
 import duckdb
 
 faulty, quiet = sys.argv[1:3]
@@ -44,6 +46,23 @@ for name, root in (("with faults", faulty), ("quiet", quiet)):
     check(f"{name}: rows at another place than they were sent to", moved, 0)
     amount = one(f"select sum(amount) from {table(root, 'rows')}")[0]
     print(f"{name}: {rows} rows, {refused} refused, {dropped} dropped, amount {amount}")
+
+# Readers of the Delta table see what those of the folder do.
+try:
+    from deltalake import DeltaTable
+except ImportError:
+    print("skipped: the Delta tables, for want of deltalake")
+else:
+    for name, root in (("with faults", faulty), ("quiet", quiet)):
+        uris = DeltaTable(f"{root}/rows").file_uris()
+        files = [unquote(urlparse(uri).path) for uri in uris]
+        check(f"{name}: files that the Delta table has twice", len(files) - len(set(files)), 0)
+        listed = f"select * from read_parquet({files!r}, hive_partitioning = true)"
+        folder = f"select * from {table(root, 'rows')}"
+        more = one(f"select count(*) from (({listed}) except all ({folder}))")[0]
+        less = one(f"select count(*) from (({folder}) except all ({listed}))")[0]
+        check(f"{name}: rows that only the Delta table, or only the folder has", (more, less), (0, 0))
+        print(f"{name}: the Delta table is equal, in {len(files)} files")
 
 for sink, columns in (
     ("rows", "*"),

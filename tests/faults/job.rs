@@ -1,9 +1,11 @@
 //! The job under test, its launch, and what it has committed.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use caudal::fault;
 
 use super::folder::{Folder, LOOK};
 
@@ -16,11 +18,13 @@ epoch = "50 ms"
 checkpoint = "400 ms"
 peer_timeout = "1500 ms"
 output = "out"
+state = "state"
 [sources.sales]
 event_time = "ts"
 disorder = "1 hour"
 idle_after = "10 minutes"
-kafka = { brokers = "BROKERS", topics = ["TOPIC"] }
+# A request that a cut network has swallowed is given up, and asked again, while the suite still watches.
+kafka = { brokers = "BROKERS", topics = ["TOPIC"], options = { "socket.timeout.ms" = "1500" } }
 json = {}
 [sources.sales.columns]
 id = "bigint not null"
@@ -34,7 +38,7 @@ at_offset = { type = "bigint", kafka = "offset" }
 [lookups.regions]
 on = { code = "sales.region" }
 missing = { then = "refuse", reason = "unknown_region" }
-files = { paths = ["regions.csv"] }
+files = { paths = ["regions.csv"], follow = true }
 csv = {}
 columns = { code = "varchar", zone = "varchar" }
 [rules.not_of_east]
@@ -53,7 +57,7 @@ variance = { of = "sum_amount", against = { previous = 5 }, warn_beyond = 1.5, m
 value = "z"
 [sinks.rows]
 files = { path = "rows", partition_by = ["zone"] }
-parquet = {}
+parquet = { delta = true }
 [sinks.rows.columns]
 id = "id"
 ts = "ts"
@@ -87,21 +91,84 @@ impl Job {
     /// Writes it.
     pub(crate) fn write(folder: &Path, brokers: &str, topic: &str) -> Self {
         let folder = Folder::write(folder, JOB, brokers, topic);
-        let regions = "code,zone\nN,N\nS,S\nE,E\nW,W\n";
-        fs::write(folder.path("regions.csv"), regions).unwrap();
-        Self { folder }
+        let job = Self { folder };
+        job.change_regions(0);
+        job
     }
 
-    /// The epoch up to which everything is visible.
+    /// Replaces the regions: those of the sales stay as they are, another one is new. A change is bound, and written beside the
+    /// journal, like any that matters.
+    pub(crate) fn change_regions(&self, number: u64) {
+        let regions = format!("code,zone\nN,N\nS,S\nE,E\nW,W\nX{number},X\n");
+        let new = self.path("regions.new");
+        fs::write(&new, regions).unwrap();
+        fs::rename(new, self.path("regions.csv")).unwrap();
+    }
+
+    /// Something in its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path(name)
+    }
+
+    /// A command of the program on it.
+    pub(crate) fn caudal(&self, command: &str) -> Command {
+        self.folder.caudal(command)
+    }
+
+    /// Where its processes tell what they do.
+    pub(crate) fn told_file(&self) -> File {
+        let mut how = File::options();
+        how.append(true).create(true);
+        how.open(self.folder.path("told.log")).unwrap()
+    }
+
+    /// The end of what they told.
+    pub(crate) fn told(&self) -> String {
+        self.folder.told()
+    }
+
+    /// Waits until words are told behind the first `bytes`; gives everything told there.
+    pub(crate) fn await_told(&self, bytes: u64, words: &str, patience: Duration) -> String {
+        self.await_told_while(bytes, words, patience, || ())
+    }
+
+    /// The same, doing something over and over meanwhile.
+    pub(crate) fn await_told_while(
+        &self,
+        bytes: u64,
+        words: &str,
+        patience: Duration,
+        act: impl Fn(),
+    ) -> String {
+        let from = usize::try_from(bytes).unwrap();
+        let path = self.folder.path("told.log");
+        self.folder.await_some(&words, patience, || {
+            let all = fs::read(&path).unwrap();
+            let text = String::from_utf8_lossy(&all[from..]).into_owned();
+            let found = text.contains(words).then_some(text);
+            if found.is_none() {
+                act();
+            }
+            found
+        })
+    }
+
+    /// Waits for a file.
+    pub(crate) fn await_file(&self, path: &Path, patience: Duration) -> String {
+        self.folder
+            .await_some(&path, patience, || fs::read_to_string(path).ok())
+    }
+
+    /// How many rows were read up to the newest checkpoint. A change of the regions alone makes a checkpoint, too.
     pub(crate) fn committed(&self) -> Option<u64> {
-        self.folder.said("committed")
+        self.folder.epochs()?["rows"]["in"].as_u64()
     }
 
-    /// Waits until an epoch after `before` is visible; gives it.
+    /// Waits until more than `before` are; gives how many.
     pub(crate) fn await_commit_after(&self, before: Option<u64>, patience: Duration) -> u64 {
         self.folder
             .await_some(&"nothing is committed any more", patience, || {
-                let committed = self.committed().filter(|epoch| *epoch > 0)?;
+                let committed = self.committed().filter(|rows| *rows > 0)?;
                 before
                     .is_none_or(|before| committed > before)
                     .then_some(committed)
@@ -130,6 +197,11 @@ impl Job {
         });
     }
 
+    /// Asks it to commit what it has and end, where it runs.
+    pub(crate) fn ask_to_stop(&self) {
+        Self::ask(|| self.folder.caudal("stop"));
+    }
+
     /// Asks a job for something, again where it is between two lives.
     fn ask(command: impl Fn() -> Command) {
         let deadline = Instant::now() + Duration::from_mins(1);
@@ -148,22 +220,23 @@ pub(crate) struct Launch {
     child: Child,
     /// Numbers of processes and workers.
     pub(crate) shape: (u64, u64),
-    /// The generation at its start.
-    pub(crate) generation: u64,
 }
 
 impl Launch {
     /// Starts one, and waits until its first generation has claimed the job.
     pub(crate) fn start(job: &Job, shape: (u64, u64)) -> Self {
-        let told = fs::File::options()
-            .append(true)
-            .create(true)
-            .open(job.folder.path("told.log"))
-            .unwrap();
+        Self::start_armed(job, shape, None)
+    }
+
+    /// Starts one of which processes end, or stand still, at fail points; each of them once, by a mark in a folder.
+    pub(crate) fn start_armed(job: &Job, shape: (u64, u64), armed: Option<(&str, &Path)>) -> Self {
+        let told = job.told_file();
         let before = job.folder.said("generation").unwrap_or(0);
-        let child = job
-            .folder
-            .caudal("launch")
+        let mut launch = job.folder.caudal("launch");
+        if let Some((points, marks)) = armed {
+            launch.env(fault::AT, points).env(fault::MARKS, marks);
+        }
+        let child = launch
             .args(["-n", &shape.0.to_string(), "-w", &shape.1.to_string()])
             .stdin(Stdio::null())
             .stdout(told.try_clone().unwrap())
@@ -171,11 +244,7 @@ impl Launch {
             .spawn()
             .unwrap();
         job.await_generation_after(before, Duration::from_mins(1));
-        Self {
-            child,
-            shape,
-            generation: before + 1,
-        }
+        Self { child, shape }
     }
 
     /// The launch's own process.
@@ -209,7 +278,7 @@ impl Launch {
 
     /// Asks the job to commit what it has and end, and waits for it.
     pub(crate) fn stop(mut self, job: &Job) {
-        Job::ask(|| job.folder.caudal("stop"));
+        job.ask_to_stop();
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}: {}", job.folder.told());
     }

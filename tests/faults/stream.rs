@@ -35,6 +35,7 @@ impl Stream {
         client
             .set("enable.idempotence", "true")
             .set("message.timeout.ms", "120000")
+            .set("reconnect.backoff.max.ms", "200")
             .set("linger.ms", "5");
         let producer: BaseProducer = client.create().unwrap();
         let (topic, stopped) = (topic.to_owned(), Arc::clone(&stop));

@@ -6,6 +6,8 @@
 //! with chunks of 64 bytes and of one, so that chunk borders fall everywhere, the latter with epochs of a few records; those with look-ups
 //! again with every look-up partitioned; all must agree. `CAUDAL_REWRITE=1` writes what came out.
 
+mod cut;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;

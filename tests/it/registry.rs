@@ -1,8 +1,8 @@
 //! The client of schema registries: against a server program that answers as registries were seen to, and against a real
 //! registry where `CAUDAL_REGISTRY` names one (`http://127.0.0.1:18081/apis/ccompat/v7`).
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -11,9 +11,54 @@ use caudal::decode::avro::framed::Framed;
 use caudal::sources::registry::{Registry, RegistryError};
 
 /// A server that ends with the test.
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    address: String,
+    /// `http://127.0.0.1:port`; what it knows is below `/api`.
+    pub(crate) address: String,
+}
+
+impl Served {
+    /// One on a port, 0 being any free one; `None`, and a word, where there is no Python.
+    pub(crate) fn start(port: u16) -> Option<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/registry/serve.py");
+        let child = Command::new("python3")
+            .arg(script)
+            .arg(port.to_string())
+            .stdout(Stdio::piped())
+            .spawn();
+        let Ok(mut child) = child else {
+            println!("skipped: python3 is not there");
+            return None;
+        };
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut port)
+            .unwrap();
+        Some(Self {
+            child,
+            address: format!("http://127.0.0.1:{}", port.trim()),
+        })
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    /// Tells it a schema.
+    pub(crate) fn put(&self, id: u32, schema: &str) {
+        let host = self.address.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        let length = schema.len();
+        write!(
+            stream,
+            "PUT /api/schemas/ids/{id} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{schema}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(answer.contains("200"), "{answer}");
+    }
 }
 
 impl Drop for Served {
@@ -23,29 +68,11 @@ impl Drop for Served {
     }
 }
 
-fn served() -> Option<Served> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/registry/serve.py");
-    let child = Command::new("python3")
-        .arg(script)
-        .stdout(Stdio::piped())
-        .spawn();
-    let Ok(mut child) = child else {
-        println!("skipped: python3 is not there");
-        return None;
-    };
-    let mut port = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut port)
-        .unwrap();
-    Some(Served {
-        child,
-        address: format!("http://127.0.0.1:{}", port.trim()),
-    })
-}
-
 #[test]
 fn schemas_are_asked_for_once_and_each_failure_says_what_to_do() {
-    let Some(server) = served() else { return };
+    let Some(server) = Served::start(0) else {
+        return;
+    };
     let mut registry = Registry::new(&format!("{}/api/", server.address), None).unwrap();
     registry.schema(1).unwrap();
     registry.schema(1).unwrap();

@@ -1,7 +1,13 @@
 //! Continuous jobs on a real Kafka: what they read, refuse, commit and go on from, and what they say when the world fails.
 
-mod folder;
+mod avro;
+mod changed;
+mod delta;
+pub(crate) mod folder;
 mod job;
+mod references;
+mod refused;
+mod standing;
 
 use std::time::Duration;
 
@@ -348,7 +354,13 @@ fn a_job_runs_once_and_as_it_was_written() {
     Running::start_only(&job, 1).ends_with(3, &["it is running", "caudal stop"]);
     running.stop();
     job.rewrite(|text| text.replace("disorder = \"10 seconds\"", "disorder = \"20 seconds\""));
-    Running::start_only(&job, 1).ends_with(2, &["10 seconds", "20 seconds", "same text"]);
+    Running::start_only(&job, 1).ends_with(
+        2,
+        &[
+            "sources.sales.disorder was \"10 seconds\" and is \"20 seconds\"",
+            "another state and output",
+        ],
+    );
 }
 
 #[test]
@@ -388,7 +400,9 @@ fn a_broker_that_is_away_for_a_while_is_waited_for() {
     job.await_positions(&[1]);
     broker.kill(1);
     let epoch = job.await_epoch();
+    standing::broker_is_away(&job);
     broker.restart(1);
+    standing::broker_is_back(&job);
     broker.send(&topic, [sale(0, 2, &at("12:00:00"), "1.00")]);
     job.await_positions(&[2]);
     running.stop();
@@ -467,4 +481,36 @@ fn silence_is_noticed_without_a_row() {
     });
     running.stop();
     assert_eq!(texts(&job.rows("verdicts"), "status"), ["pass", "warn"]);
+}
+
+#[test]
+fn what_waits_between_client_and_reader_is_lost_by_no_crash() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    // More partitions than a reader gives at once, epochs as short as they may be, and a commit in each.
+    let partitions = 40;
+    let topic = broker.topic("waits", partitions);
+    let job = Job::with(broker, &topic, |text| {
+        text.replace("checkpoint = \"100 ms\"", "checkpoint = \"20 ms\"")
+    });
+    let (lives, each) = (3, 60_000);
+    let rows = |ids: i64| usize::try_from(ids).unwrap();
+    for life in 0..lives {
+        let ids = life * each..(life + 1) * each;
+        let partition = |id: i64| i32::try_from(id % i64::from(partitions)).unwrap();
+        let sales = ids.map(|id| sale(partition(id), id, &at("12:00:00"), "1.00"));
+        broker.send(&topic, sales);
+        let running = Running::start(&job, 1);
+        if life + 1 < lives {
+            // Killed when the first of them are visible.
+            job.await_rows(rows(life * each) + 1);
+            drop(running);
+        } else {
+            job.await_rows(rows(lives * each));
+            running.stop();
+        }
+    }
+    let ids = numbers(&job.rows("rows"), "id");
+    assert_eq!(ids, (0..lives * each).collect::<Vec<i64>>());
 }

@@ -19,7 +19,7 @@ use crate::checks::stats::Partial;
 use crate::checks::tally::Tally;
 use crate::checks::value::Segment;
 use crate::cluster::{Run, RunError};
-use crate::epoch::{Control, Opening, StateFile, state};
+use crate::epoch::{Behind, Control, Opening, state};
 use crate::record::{Batch, Epoch, Note};
 
 /// What is kept.
@@ -55,6 +55,9 @@ pub(super) fn keep<'scope>(
     let watched = Watched::new(&layout, &run.observer);
     let state_name = name.replace([':', '/'], " ");
     let mut builder = OperatorBuilder::new(name, scope);
+    let activator = scope
+        .worker()
+        .sync_activator_for(builder.operator_info().address.to_vec());
     let mut input = builder.new_input(partials.inner, Pipeline);
     let mut control = builder.new_input(control.clone(), Pipeline);
     let (windows_output, windows) = builder.new_output::<Batch>();
@@ -67,6 +70,8 @@ pub(super) fn keep<'scope>(
     let run = Arc::clone(run);
     builder.build(move |capabilities| {
         drop(capabilities);
+        let mut behind = Behind::new(&run, activator);
+        let mut saved = 0;
         let mut tally = Tally::new(layout);
         let owner = placement.among(peers);
         let mine = |segment: &Segment| owner(segment) == worker;
@@ -123,14 +128,17 @@ pub(super) fn keep<'scope>(
                     }
                 }
                 if opening.checkpoint {
-                    match save(&tally, &run, epoch, &format!("{state_name}-{worker}")) {
-                        Ok(file) => {
-                            let mut output = notes_output.activate();
-                            output.session(&held[2]).give(Note::State(file));
-                        }
-                        Err(error) => run.fail(error),
-                    }
+                    let [_, _, notes] = held;
+                    // As much as the last time, and a little more: what grows by doubling is there twice for a moment.
+                    let mut bytes = Vec::with_capacity(saved + saved / 16);
+                    tally.save(&mut bytes).expect("a Vec takes everything");
+                    saved = bytes.len();
+                    behind.write(notes, format!("{state_name}-{worker}"), bytes);
                 }
+            }
+            for (capability, file) in behind.written() {
+                let mut output = notes_output.activate();
+                output.session(&capability).give(Note::State(file));
             }
             watched.tell(worker, &tally);
         }
@@ -150,16 +158,6 @@ pub(super) struct Kept<'scope> {
     pub(super) verdicts: Stream<'scope, Epoch, Batch>,
     /// State that was written.
     pub(super) notes: StreamVec<'scope, Epoch, Note>,
-}
-
-/// Writes a worker's state.
-fn save(tally: &Tally, run: &Run, epoch: Epoch, name: &str) -> Result<StateFile, RunError> {
-    let mut bytes = Vec::new();
-    tally.save(&mut bytes).expect("a Vec takes everything");
-    let (continuous, resumed) = (&run.plan.continuous, &run.resumed);
-    let state = &continuous.as_ref().expect("the job is continuous").state;
-    let generation = resumed.as_ref().expect("the job is continuous").generation;
-    Ok(state::write(state, (epoch, generation), name, &bytes)?)
 }
 
 /// Reads what all workers of the life that wrote the checkpoint have kept, and takes what this one owns.

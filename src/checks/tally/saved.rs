@@ -1,12 +1,15 @@
 //! State of a tally as bytes, for a checkpoint.
 //!
 //! ```text
-//! version │ layout │ closed until │ for each segment, in order: 1, values, windows by time, baselines, status │ 0 │ check value
+//! version │ segment and windows │ accumulators │ variance checks │ checks held back │ closed until
+//!         │ for each segment, in order: 1, values, windows by time, baselines, status │ 0 │ check value
 //! ```
 //!
 //! - The same state gives the same bytes, in whatever order it came to be.
 //! - Files outlive the build that wrote them, so numbers have one form on every machine ([`form`]), and the layout is told in
 //!   words: state of another one is refused. What follows from the layout (kinds, types) is not repeated for each window.
+//! - Checks may have been added since: what only they need begins empty. One that counts rows does not judge windows that had some
+//!   already, of any segment, since these were not counted for it.
 //! - A checkpoint has a file of each worker. Whoever begins again reads all of them and keeps the segments that it owns, so the
 //!   number of workers may be another one (`tests`).
 //! - No bytes do harm: what was damaged on the way fails the check value, and everything is looked at all the same.
@@ -14,12 +17,13 @@
 mod form;
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use differential_dataflow::difference::IsZero;
 
 use super::open::Window;
-use super::{Tally, open_from, text, variances};
-use crate::checks::layout::{AccumulatorPlan, Kind, Layout};
+use super::{Tally, no_baselines, open_from, text, variances};
+use crate::checks::layout::{AccumulatorPlan, CheckLayout, Kind, Layout, WindowMeasure};
 use crate::checks::stats::{Accumulator, Moments, Partial, Sum};
 use crate::checks::value::{Segment, Value};
 use crate::checks::variance::Baseline;
@@ -31,7 +35,7 @@ use crate::transform::expr::words::type_name;
 use form::{Reader, Writer};
 
 /// Of the format; the first byte.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Begins a segment, and ends them.
 const SEGMENT: u8 = 1;
@@ -107,7 +111,26 @@ impl Tally {
     pub fn save(&self, out: &mut impl Write) -> io::Result<()> {
         let mut out = Writer::new(out);
         out.byte(VERSION);
-        out.text(&described(&self.layout));
+        let layout = &*self.layout;
+        out.text(&shape(layout));
+        out.count(layout.accumulators.len());
+        for accumulator in &layout.accumulators {
+            out.text(&layout.words(accumulator));
+        }
+        out.count(variances(layout).count());
+        for (name, variance) in variances(layout) {
+            out.text(name);
+            out.count(variance.previous);
+        }
+        let held_back = layout.checks.iter().zip(&self.held_back);
+        let held_back =
+            held_back.filter(|(_, start)| **start >= self.open_from && **start != i64::MIN);
+        let held_back: Vec<_> = held_back.collect();
+        out.count(held_back.len());
+        for (check, start) in held_back {
+            out.text(&check.name);
+            out.int(*start);
+        }
         out.int(self.closed_until);
         for id in self.segments.in_order() {
             let kept = self.segments.get(id);
@@ -157,22 +180,35 @@ impl Tally {
     /// After an error the tally holds a part of the state, and must be thrown away.
     pub fn load(&mut self, bytes: &[u8], mine: impl Fn(&Segment) -> bool) -> Result<(), Broken> {
         let mut reader = Reader::new(bytes)?;
-        let found = reader.text()?;
-        let expected = described(&self.layout);
-        if found != expected {
-            let found = found.to_owned();
-            return Err(Broken::Layout { found, expected });
+        let layout = Arc::clone(&self.layout);
+        let found = reader.found()?;
+        let matched = found.matched(&layout)?;
+        for (name, start) in &found.held_back {
+            self.hold_back(|check| check.name == *name, *start);
         }
         let closed_until = reader.int()?;
         self.pass(closed_until);
         let open_from = open_from(self.layout.windows, closed_until);
         while reader.flag()? {
-            let saved = reader.saved(&self.layout, open_from)?;
+            let saved = reader.saved(&layout, &matched, open_from)?;
+            if let (Some((newest, _)), false) = (saved.windows.last(), matched.is_whole()) {
+                self.hold_back(|check| matched.is_new(check), *newest);
+            }
             if mine(&saved.segment) {
                 self.take_up(saved)?;
             }
         }
         reader.end()
+    }
+
+    /// Lets some checks judge no window that starts there or before.
+    fn hold_back(&mut self, which: impl Fn(&CheckLayout) -> bool, start: i64) {
+        let checks = self.layout.checks.iter().zip(&mut self.held_back);
+        for (check, held_back) in checks {
+            if which(check) {
+                *held_back = start.max(*held_back);
+            }
+        }
     }
 
     fn take_up(&mut self, saved: Saved) -> Result<(), Broken> {
@@ -195,6 +231,96 @@ impl Tally {
     }
 }
 
+/// What the beginning of a file says that it holds.
+struct Found {
+    shape: String,
+    accumulators: Vec<String>,
+    /// Variance checks, and how many windows each keeps at most.
+    variances: Vec<(String, usize)>,
+    held_back: Vec<(String, i64)>,
+}
+
+/// Where what a file holds belongs now.
+struct Matched {
+    /// For each accumulator of the file its place.
+    accumulators: Vec<usize>,
+    /// For each variance check of the file its place among those.
+    variances: Vec<usize>,
+    /// Accumulators that the file does not have.
+    new: Vec<usize>,
+    /// A window of the layout without rows.
+    empty: Box<[Accumulator]>,
+}
+
+impl Found {
+    /// Finds the places. Errors: something has none, or a statistic has nothing.
+    fn matched(&self, layout: &Layout) -> Result<Matched, Broken> {
+        let other = || Broken::Layout {
+            found: self.described(),
+            expected: described(layout),
+        };
+        if self.shape != shape(layout) {
+            return Err(other());
+        }
+        let now = layout.accumulators.iter();
+        let now: Vec<String> = now.map(|plan| layout.words(plan)).collect();
+        let place = |words: &String| now.iter().position(|now| now == words);
+        let accumulators: Option<Vec<usize>> = self.accumulators.iter().map(place).collect();
+        let compared: Vec<_> = variances(layout).collect();
+        let place = |(name, previous): &(String, usize)| {
+            compared
+                .iter()
+                .position(|(now, variance)| now == name && variance.previous == *previous)
+        };
+        let variances: Option<Vec<usize>> = self.variances.iter().map(place).collect();
+        let (accumulators, variances) = accumulators.zip(variances).ok_or_else(other)?;
+        let new = 0..layout.accumulators.len();
+        let new: Vec<usize> = new.filter(|place| !accumulators.contains(place)).collect();
+        let of_statistics = layout.statistics.iter().filter_map(|one| one.accumulator);
+        // A statistic of rows that were not counted would be wrong, and nobody would see it.
+        if of_statistics.into_iter().any(|place| new.contains(&place)) {
+            return Err(other());
+        }
+        let empty = layout.accumulators.iter();
+        Ok(Matched {
+            accumulators,
+            variances,
+            new,
+            empty: empty.map(|_| Accumulator::Count(0)).collect(),
+        })
+    }
+
+    fn described(&self) -> String {
+        let compared = self.variances.iter();
+        let compared: Vec<String> = compared
+            .map(|(name, previous)| format!("{name} with {previous}"))
+            .collect();
+        let (shape, kept) = (&self.shape, self.accumulators.join(", "));
+        format!(
+            "{shape}, keeping [{kept}], comparing [{}]",
+            compared.join(", ")
+        )
+    }
+}
+
+impl Matched {
+    /// Whether all is there.
+    fn is_whole(&self) -> bool {
+        self.new.is_empty()
+    }
+
+    /// Whether a check counts what the file has not.
+    fn is_new(&self, check: &CheckLayout) -> bool {
+        match &check.measure {
+            WindowMeasure::Completeness(_, numerator, denominator) => {
+                self.new.contains(numerator)
+                    || denominator.is_some_and(|denominator| self.new.contains(&denominator))
+            }
+            WindowMeasure::Variance(..) => false,
+        }
+    }
+}
+
 /// A segment as it was saved.
 struct Saved {
     segment: Segment,
@@ -205,7 +331,35 @@ struct Saved {
 }
 
 impl Reader<'_> {
-    fn saved(&mut self, layout: &Layout, open_from: i64) -> Result<Saved, Broken> {
+    fn found(&mut self) -> Result<Found, Broken> {
+        let shape = self.text()?.to_owned();
+        let accumulators = (0..self.count(1)?)
+            .map(|_| self.text().map(str::to_owned))
+            .collect::<Result<_, _>>()?;
+        let variances = (0..self.count(2)?)
+            .map(|_| {
+                let name = self.text()?.to_owned();
+                let previous = self.uint()?;
+                Ok((name, usize::try_from(previous).unwrap_or(usize::MAX)))
+            })
+            .collect::<Result<_, _>>()?;
+        let held_back = (0..self.count(2)?)
+            .map(|_| Ok((self.text()?.to_owned(), self.int()?)))
+            .collect::<Result<_, _>>()?;
+        Ok(Found {
+            shape,
+            accumulators,
+            variances,
+            held_back,
+        })
+    }
+
+    fn saved(
+        &mut self,
+        layout: &Layout,
+        matched: &Matched,
+        open_from: i64,
+    ) -> Result<Saved, Broken> {
         let columns = layout.segment.iter();
         let segment = columns
             .map(|column| self.value(&column.data_type))
@@ -230,10 +384,13 @@ impl Reader<'_> {
                     "the window from {start} µs is there, and all before {open_from} µs are closed"
                 )));
             }
-            windows.push((start, self.window(layout, whole)?));
+            windows.push((start, self.window(layout, matched, whole)?));
         }
-        let baselines = variances(layout)
-            .map(|(_, variance)| {
+        let mut baselines = no_baselines(layout);
+        let compared: Vec<_> = variances(layout).collect();
+        for place in &matched.variances {
+            let variance = compared[*place].1;
+            baselines[*place] = {
                 let count = self.count(size_of::<f64>())?;
                 if count > variance.previous {
                     let most = variance.previous;
@@ -242,9 +399,9 @@ impl Reader<'_> {
                     )));
                 }
                 let windows: Result<Vec<f64>, _> = (0..count).map(|_| self.double()).collect();
-                Ok(Baseline::of(windows?))
-            })
-            .collect::<Result<Box<[Baseline]>, _>>()?;
+                Baseline::of(windows?)
+            };
+        }
         let status = if whole { self.status()? } else { None };
         Ok(Saved {
             segment: Segment(segment),
@@ -254,16 +411,21 @@ impl Reader<'_> {
         })
     }
 
-    fn window(&mut self, layout: &Layout, whole: bool) -> Result<Window, Broken> {
+    fn window(
+        &mut self,
+        layout: &Layout,
+        matched: &Matched,
+        whole: bool,
+    ) -> Result<Window, Broken> {
         let epoch: Epoch = self.uint()?;
         if i64::try_from(epoch).is_err() {
             return Err(self.wrong(format!("{epoch} is no epoch: it has more than 63 bits")));
         }
         let rows = self.int()?;
-        let accumulators = layout.accumulators.iter();
-        let accumulators: Box<[Accumulator]> = accumulators
-            .map(|plan| self.accumulator(plan))
-            .collect::<Result<_, _>>()?;
+        let mut accumulators = matched.empty.clone();
+        for place in &matched.accumulators {
+            accumulators[*place] = self.accumulator(&layout.accumulators[*place])?;
+        }
         if whole
             && !matches!(
                 accumulators.first(),
@@ -318,9 +480,8 @@ fn is_start(windows: Windows, start: i64) -> bool {
     start < i64::MAX && windows.start(windows.number(start)) == start
 }
 
-/// What state depends on, in words: it is told where two differ.
-fn described(layout: &Layout) -> String {
-    let list = |words: Vec<String>| words.join(", ");
+/// What all state depends on, in words.
+fn shape(layout: &Layout) -> String {
     let per = layout.segment.iter();
     let per = per.map(|column| format!("{} {}", column.name, type_name(&column.data_type)));
     let windows = match layout.windows {
@@ -328,20 +489,27 @@ fn described(layout: &Layout) -> String {
         Windows::Days(days, time_zone) => format!("{days} days of {time_zone}"),
         Windows::Whole => "all times".to_owned(),
     };
-    let kept = layout.accumulators.iter().map(|plan| {
-        let of = plan.data_type.as_ref();
-        let of = of.map(|data_type| format!(" of {}", type_name(data_type)));
-        format!("{:?}{}", plan.kind, of.unwrap_or_default())
-    });
-    let compared =
-        variances(layout).map(|(name, variance)| format!("{name} with {}", variance.previous));
+    let per: Vec<String> = per.collect();
     format!(
-        "{} per [{}], windows of {windows}, keeping [{}], comparing [{}]",
+        "{} per [{}], windows of {windows}",
         layout.name,
-        list(per.collect()),
-        list(kept.collect()),
-        list(compared.collect()),
+        per.join(", ")
     )
+}
+
+/// All that is kept, in words: it is told where two differ.
+fn described(layout: &Layout) -> String {
+    Found {
+        shape: shape(layout),
+        accumulators: (layout.accumulators.iter())
+            .map(|plan| layout.words(plan))
+            .collect(),
+        variances: variances(layout)
+            .map(|(name, variance)| (name.to_owned(), variance.previous))
+            .collect(),
+        held_back: Vec::new(),
+    }
+    .described()
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 
+use super::shown_paths;
 use crate::job::plan::{
-    Continuous, KafkaSource, KafkaStart, OnDataLoss, Plan, SourcePlan, Topics, Transport,
+    Continuous, FollowSource, Format, KafkaSource, KafkaStart, OnDataLoss, Plan, SourcePlan,
+    Topics, Transport,
 };
 use crate::job::resolve::duration_text;
 
@@ -27,12 +29,11 @@ pub(super) fn source(source: &SourcePlan, kafka: &KafkaSource) -> Map<String, Va
         Topics::Named(names) => add("topics", json!(names.join(", "))),
         Topics::Pattern(pattern) => add("topic_pattern", json!(pattern)),
     }
+    if let Format::AvroMessages { registry } = &source.format {
+        add("registry", json!(registry));
+    }
     add("start", json!(start(&kafka.start)));
-    let on_data_loss = match kafka.on_data_loss {
-        OnDataLoss::Stop => "stop",
-        OnDataLoss::Earliest => "earliest",
-    };
-    add("on_data_loss", json!(on_data_loss));
+    add("on_data_loss", json!(on_data_loss(kafka.on_data_loss)));
     if let Some(group) = &kafka.group {
         add("group", json!(group));
     }
@@ -43,13 +44,42 @@ pub(super) fn source(source: &SourcePlan, kafka: &KafkaSource) -> Map<String, Va
     if !options.is_empty() {
         add("options", Value::Object(options));
     }
-    if source.event_time.is_some() {
-        let arrival = source.arrival;
-        add("disorder", json!(duration_text(arrival.disorder)));
-        add("max_future", json!(duration_text(arrival.max_future)));
-        add("idle_after", json!(duration_text(arrival.idle_after)));
-    }
+    arrival(source, &mut added);
     added
+}
+
+/// What is added to a source of files that go on.
+pub(super) fn followed(source: &SourcePlan, files: &FollowSource) -> Map<String, Value> {
+    let mut added = Map::new();
+    let still = files.complete_after.map(duration_text);
+    added.insert("complete_after".to_owned(), json!(still));
+    let loss = on_data_loss(files.on_data_loss);
+    added.insert("on_data_loss".to_owned(), json!(loss));
+    let copies = if files.reads_copies { "read" } else { "skip" };
+    added.insert("copies".to_owned(), json!(copies));
+    arrival(source, &mut added);
+    added
+}
+
+fn on_data_loss(written: OnDataLoss) -> &'static str {
+    match written {
+        OnDataLoss::Stop => "stop",
+        OnDataLoss::Earliest => "earliest",
+    }
+}
+
+/// How events arrive, where the source has an event time.
+fn arrival(source: &SourcePlan, added: &mut Map<String, Value>) {
+    if source.event_time.is_none() {
+        return;
+    }
+    for (name, duration) in [
+        ("disorder", source.arrival.disorder),
+        ("max_future", source.arrival.max_future),
+        ("idle_after", source.arrival.idle_after),
+    ] {
+        added.insert(name.to_owned(), json!(duration_text(duration)));
+    }
 }
 
 /// What goes into the dataflow, and where positions are kept.
@@ -58,9 +88,7 @@ pub(super) fn edges(plan: &Plan) -> Vec<(String, String)> {
         return Vec::new();
     };
     let read = || "sources:read".to_owned();
-    let mut edges: Vec<_> = kafka_sources(plan)
-        .map(|(_, kafka)| (format!("Kafka {}", from(kafka)), read()))
-        .collect();
+    let mut edges: Vec<_> = endless(plan).map(|(_, from)| (from, read())).collect();
     let clock = format!("clock, an epoch every {}", duration_text(continuous.epoch));
     edges.push((clock, read()));
     let state = format!(
@@ -83,20 +111,20 @@ pub(in crate::cli) fn lines(plan: &Plan) -> Vec<String> {
         duration_text(continuous.checkpoint),
         continuous.state.display()
     )];
-    lines.extend(
-        kafka_sources(plan)
-            .map(|(source, kafka)| format!("sources.{}: Kafka {}", source.name, from(kafka))),
-    );
+    lines.extend(endless(plan).map(|(source, from)| format!("sources.{}: {from}", source.name)));
     lines
 }
 
-fn kafka_sources(plan: &Plan) -> impl Iterator<Item = (&SourcePlan, &KafkaSource)> {
-    plan.sources
-        .iter()
-        .filter_map(|source| match &source.transport {
-            Transport::Kafka(kafka) => Some((source, kafka.as_ref())),
-            _ => None,
-        })
+/// The sources without an end, and where each reads from.
+fn endless(plan: &Plan) -> impl Iterator<Item = (&SourcePlan, String)> {
+    plan.sources.iter().filter_map(|source| {
+        let from = match &source.transport {
+            Transport::Kafka(kafka) => format!("Kafka {}", from(kafka)),
+            Transport::Follow(files) => format!("files {}", shown_paths(&files.paths)),
+            Transport::Files { .. } | Transport::Generate { .. } => return None,
+        };
+        Some((source, from))
+    })
 }
 
 /// `127.0.0.1:9092, topics ventas, from the earliest message`

@@ -123,6 +123,14 @@ impl Framed {
     }
 }
 
+/// The id of the schema that a message names.
+///
+/// # Errors
+/// It has no frame.
+pub fn schema_id(message: &[u8]) -> Result<u32, String> {
+    unframed(message).map(|(id, _)| id)
+}
+
 /// The id of the schema, and the datum.
 fn unframed(bytes: &[u8]) -> Result<(u32, &[u8]), String> {
     match bytes.split_at_checked(FRAME_BYTES) {
@@ -130,8 +138,12 @@ fn unframed(bytes: &[u8]) -> Result<(u32, &[u8]), String> {
             let id = id.first_chunk().map_or(0, |id| u32::from_be_bytes(*id));
             Ok((id, datum))
         }
+        Some(([b'{' | b'[', ..], _)) => Err(
+            "it begins like JSON, not with 0 and a schema's id; `json` reads such messages"
+                .to_owned(),
+        ),
         Some(([first, ..], _)) => Err(format!(
-            "it begins with {first}, not with 0 and a schema's id"
+            "it begins with {first}, not with 0 and a schema's id, as writers with a registry frame it"
         )),
         _ => Err(format!(
             "it has {} bytes; a frame alone has {FRAME_BYTES}",

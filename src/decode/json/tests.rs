@@ -43,8 +43,10 @@ fn decode(bytes: &[u8], columns: &[SourceColumn], options: &JsonOptions) -> Draf
         broken: None,
         dropped: Dropped::default(),
         places: Vec::new(),
+        followed: None,
         messages: None,
         number: 0,
+        until: None,
         lease: None,
     });
     Decoder::new(columns, &Format::Json(options.clone()), columns.len()).decode(chunk)

@@ -18,7 +18,7 @@ pub struct History {
     /// Where the job can begin again, the last written first. At least two once two were written. One is usable where every target
     /// has made visible what it holds, which the targets know.
     pub checkpoints: Vec<Checkpoint>,
-    /// The bindings behind the oldest of `checkpoints` (all, where there is none): one an epoch, in order, none missing.
+    /// The bindings behind the oldest of `checkpoints`, and all where nothing was deleted yet: one an epoch, in order, none missing.
     pub bindings: VecDeque<Binding>,
     /// Set where the job was asked to stop, and did, and has bound nothing since.
     pub drained: Option<Drained>,
@@ -72,6 +72,8 @@ impl History {
             .retain(|checkpoint| self.index.reaches(checkpoint.epoch));
         self.index.trim();
         let oldest = self.checkpoints.iter().map(|kept| kept.epoch).min();
+        // Before the first compaction no checkpoint need be one whose manifest followed: all may be read again from the beginning.
+        let oldest = oldest.filter(|_| self.index.base > FIRST);
         let needless = |binding: &Binding| oldest.is_some_and(|oldest| binding.epoch <= oldest);
         while self.bindings.front().is_some_and(needless) {
             self.bindings.pop_front();

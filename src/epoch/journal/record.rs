@@ -182,6 +182,8 @@ mod stretches {
             last: Epoch,
             generation: u64,
             watermark: Option<i64>,
+            #[serde(default)]
+            parked: u64,
             now: Vec<i64>,
         },
     }
@@ -196,6 +198,7 @@ mod stretches {
                 && left.epoch.checked_add(1) == Some(right.epoch)
                 && left.generation == right.generation
                 && left.watermark == right.watermark
+                && left.parked == right.parked
         };
         let stretch = |run: &[Binding]| match run {
             [one] if !one.is_empty() => Stretch::Epoch(one.clone()),
@@ -204,6 +207,7 @@ mod stretches {
                 last: run[run.len() - 1].epoch,
                 generation: first.generation,
                 watermark: first.watermark,
+                parked: first.parked,
                 now: run.iter().map(|binding| binding.now).collect(),
             },
             [] => unreachable!("chunks have something in them"),
@@ -223,6 +227,7 @@ mod stretches {
                     last,
                     generation,
                     watermark,
+                    parked,
                     now,
                 } => {
                     let walls = u64::try_from(now.len()).expect("a length is 64 bits");
@@ -236,6 +241,8 @@ mod stretches {
                         now,
                         watermark,
                         moved: Vec::new(),
+                        references: Vec::new(),
+                        parked,
                     }));
                 }
             }

@@ -41,6 +41,7 @@ pub(super) fn bound(epoch: Epoch, generation: u64) -> Binding {
         to: 10 * at + 10,
         newest: Some(at),
         caught_up: true,
+        file: None,
     };
     Binding {
         epoch,
@@ -52,6 +53,8 @@ pub(super) fn bound(epoch: Epoch, generation: u64) -> Binding {
         } else {
             vec![moved]
         },
+        references: vec![],
+        parked: 0,
     }
 }
 
@@ -64,6 +67,9 @@ pub(super) fn checkpoint(epoch: Epoch, generation: u64) -> Record {
         watermark: bound.watermark,
         partitions: bound.moved,
         state: vec![],
+        references: vec![],
+        changed: vec![],
+        parked: 0,
         totals: serde_json::json!({"rows_in": 10 * epoch}),
     })
 }
@@ -128,6 +134,21 @@ fn a_folder_stays_small_and_gives_all_back_that_recovery_needs() {
 }
 
 #[test]
+fn a_first_checkpoint_that_nothing_followed_takes_no_binding_away() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut journal, _) = claimed(root.path(), "first");
+    journal.append(Record::Plan(plan())).unwrap();
+    let bindings = (0..=5).map(|epoch| bound(epoch, 1)).collect();
+    journal.append(Record::Bindings(bindings)).unwrap();
+    // The process ends here, before the manifest that would make the checkpoint count.
+    journal.append(checkpoint(4, 1)).unwrap();
+    let history = Journal::open(local(root.path())).unwrap().history;
+    assert_eq!(history.checkpoints.len(), 1);
+    let epochs: Vec<Epoch> = history.bindings.iter().map(|it| it.epoch).collect();
+    assert_eq!(epochs, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
 fn two_lives_meet_in_a_folder() {
     let root = tempfile::tempdir().unwrap();
     let (mut old, _) = claimed(root.path(), "old");
@@ -168,6 +189,7 @@ fn a_run_of_empty_epochs_is_written_as_its_walls() {
     let mut bindings: Vec<Binding> = (1..=500).map(empty).collect();
     bindings[100] = bound(101, 1);
     bindings[300].watermark = Some(7);
+    bindings[400].parked = 3;
     let record = Record::Bindings(bindings);
     let bytes = encode(1, 1, &record);
     assert!(bytes.len() < 6_000, "{}", bytes.len());

@@ -295,7 +295,7 @@ jobs/x.toml:8:1: sources.sales.delimiter: there is no such key
   expected: event_time, disorder, max_future, idle_after, files, generate, kafka, csv, json, parquet, arrow, avro, columns
   hint: it is a key of sources.sales.csv
 jobs/x.toml:9:9: sources.sales.files: \"x.csv\" is a string
-  expected: a table with paths, per_process
+  expected: a table with paths, per_process, follow, complete_after, on_data_loss, copies
 jobs/x.toml:10:18: sources.sales.csv.header: \"yes\" is a string
   expected: true or false
 jobs/x.toml:11:1: sources.sales.json: is a second format
@@ -351,7 +351,7 @@ jobs/x.toml:6:10: \"out\" is no value
   expected: a string in quotes, a number, true or false, an array or a table
   hint: put strings in quotes; put commas between values
 jobs/x.toml:7:1: job.keyy: there is no such key
-  expected: name, key, time_zone, output, state, reasons, rerun, max_refused, on_bad_file, chunk, epoch, checkpoint, in_flight, join_timeout, peer_timeout, partials
+  expected: name, key, time_zone, output, state, reasons, rerun, max_refused, max_parked, on_bad_file, chunk, epoch, checkpoint, in_flight, join_timeout, peer_timeout, partials
   hint: did you mean \"key\"?
 jobs/x.toml:8:15: unclosed table
   expected: `]`

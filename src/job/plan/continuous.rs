@@ -18,6 +18,8 @@ pub struct Continuous {
     pub epoch: Duration,
     /// Time between checkpoints, which is how often files become visible.
     pub checkpoint: Duration,
+    /// How many rows may wait for reference rows.
+    pub max_parked: u64,
 }
 
 /// How the events of a source arrive, in event time.
@@ -81,6 +83,19 @@ impl fmt::Debug for KafkaSource {
     }
 }
 
+/// Files that go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowSource {
+    /// Paths and patterns, as those of files that end.
+    pub paths: Vec<PathBuf>,
+    /// After how long without a change a file is whole; `None`: never.
+    pub complete_after: Option<Duration>,
+    /// What happens where bytes that the job has not read are gone, or those that it has read are others now.
+    pub on_data_loss: OnDataLoss,
+    /// Whether a file that holds the same as one that was read and is still there is read, too.
+    pub reads_copies: bool,
+}
+
 /// Which topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topics {
@@ -115,12 +130,12 @@ pub enum KafkaStart {
     Offsets(BTreeMap<(String, i32), i64>),
 }
 
-/// What happens where messages that the job has not read are gone.
+/// What happens where messages or bytes that the job has not read are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDataLoss {
     /// The job stops and says how many.
     Stop,
-    /// It goes on with the first message there is, and counts those that are gone.
+    /// It goes on with the first message, or byte, there is, and counts those that are gone.
     Earliest,
 }
 

@@ -28,6 +28,8 @@ pub(super) enum Owner {
     Source,
     /// A source of messages, which are told of beside what stands in them.
     Messages,
+    /// A look-up whose rows are messages.
+    ReferenceMessages,
     /// A look-up: reference rows, which may be valid from any time on.
     Lookup,
 }
@@ -123,7 +125,13 @@ fn read_column(
         _ => spec.column_type.clone(),
     };
     let (column_type, not_null) = report.take(&at("type"), read_type(&as_text))?;
-    let metadata = read_metadata(report, path, spec, column_type, owner == Owner::Messages);
+    let metadata = read_metadata(
+        report,
+        path,
+        spec,
+        column_type,
+        matches!(owner, Owner::Messages | Owner::ReferenceMessages),
+    );
     let header = if is_json && spec.kafka.is_none() {
         read_header(report, path, name, spec.header.as_deref())?
     } else {

@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use super::follow::follows;
 use super::report::{Report, Wrong};
 use super::units::read_duration_in;
 use crate::job::plan::{Arrival, Continuous};
@@ -28,6 +29,9 @@ const MOST_CHECKPOINT: Duration = Duration::from_hours(24);
 /// Longest time in [`Arrival`]: a hundred years, so that times are added without thinking.
 const MOST_ARRIVAL: Duration = Duration::from_hours(36_500 * 24);
 
+/// Rows that may wait for reference rows: some ten megabytes, read again in a tenth of a second.
+const MAX_PARKED: u64 = 100_000;
+
 /// Folder of caudal's own things in the output.
 const OWN: &str = "_caudal";
 
@@ -38,7 +42,7 @@ const STATE: &str = "state";
 pub(super) fn is_continuous(spec: &Spec) -> bool {
     spec.sources
         .iter()
-        .any(|(_, source)| source.kafka.is_some())
+        .any(|(_, source)| source.kafka.is_some() || follows(source.files.as_ref()))
 }
 
 /// How the job goes on, where it is continuous; else its options for that are faults. `folder` is that of the job file.
@@ -53,6 +57,7 @@ pub(super) fn read_continuous(
         for (option, given) in [
             ("state", job.state.is_some()),
             ("checkpoint", job.checkpoint.is_some()),
+            ("max_parked", job.max_parked.is_some()),
         ] {
             if given {
                 report.add(&["job", option], only_continuous(option));
@@ -74,6 +79,7 @@ pub(super) fn read_continuous(
         state: read_state(report, job, folder, output),
         epoch,
         checkpoint: checkpoint.unwrap_or(CHECKPOINT.max(epoch)),
+        max_parked: job.max_parked.unwrap_or(MAX_PARKED),
     })
 }
 
@@ -114,7 +120,9 @@ pub(super) fn read_arrival(
 fn check_job(report: &mut Report<'_>, spec: &Spec) {
     for (name, source) in spec.sources.iter() {
         let transport = match source {
-            SourceSpec { files: Some(_), .. } => "files",
+            SourceSpec {
+                files: Some(files), ..
+            } if files.follow != Some(true) => "files",
             SourceSpec {
                 generate: Some(_), ..
             } => "generate",
@@ -123,7 +131,7 @@ fn check_job(report: &mut Report<'_>, spec: &Spec) {
         report.add(
             &["sources", name, transport],
             Wrong::new("a source that ends stands beside one without an end")
-                .expected("sources of `kafka` alone")
+                .expected("sources of `kafka`, or of `files` with follow = true")
                 .hint("read what has an end in a job of its own; tables of reference are look-ups"),
         );
     }
@@ -131,12 +139,13 @@ fn check_job(report: &mut Report<'_>, spec: &Spec) {
         report.add(
             &["duplicates", name],
             Wrong::new("continuous jobs don't look for duplicates yet")
-                .expected("no [duplicates] beside a source `kafka`"),
+                .expected("no [duplicates] beside a source without an end"),
         );
     }
     let outputs = "its outputs are only ever added to";
     let share = "a share needs an end, when all rows are counted";
-    let files = "it reads no files but those of look-ups, whole or not at all";
+    let files =
+        "a file that it follows is read as far as it is there, and look-ups whole or not at all";
     for (option, given, why, instead) in [
         ("rerun", spec.job.rerun.is_some(), outputs, "leave it out"),
         (
@@ -186,7 +195,7 @@ pub(super) fn refuse_now(
 /// What is said of an option that only continuous jobs have.
 fn only_continuous(option: &str) -> Wrong {
     Wrong::new(format!("a job with an end has no {option}")).expected(format!(
-        "no `{option}`, or a source without an end (`kafka`)"
+        "no `{option}`, or a source without an end (`kafka`, or `files` with follow = true)"
     ))
 }
 

@@ -8,8 +8,9 @@ use super::transport::read_json;
 use crate::decode::read_bound;
 use crate::job::plan::{ColumnType, Format, KafkaSource, KafkaStart, OnDataLoss, Topics};
 use crate::job::problems::quoted;
-use crate::job::spec::{self, JsonSpec, KafkaSpec, Named};
+use crate::job::spec::{self, AvroSpec, JsonSpec, KafkaSpec, Named};
 use crate::record::Encoding;
+use crate::sources::registry::{Registry, USER_INFO};
 
 /// Port of a broker that is written without one.
 const PORT: u16 = 9092;
@@ -47,24 +48,26 @@ pub(super) fn read_kafka(
     })
 }
 
-/// The format of messages: JSON, one record each.
+/// The format of messages: JSON, or Avro under the schemas of a registry; one record each.
 pub(super) fn read_message_format(
     report: &mut Report<'_>,
     path: &[&str],
     format: &str,
     json: Option<&JsonSpec>,
+    avro: Option<&AvroSpec>,
 ) -> Option<Format> {
+    if format == "debezium" {
+        return Some(Format::Debezium);
+    }
+    if let Some(avro) = avro {
+        let registry = read_registry(report, &[path, &["avro"]].concat(), avro)?;
+        return Some(Format::AvroMessages { registry });
+    }
     let Some(json) = json else {
-        let wrong =
-            Wrong::new(format!("messages of format {format} are not read")).expected("json");
+        let wrong = Wrong::new(format!("messages of format {format} are not read"));
         report.add(
             &[path, &[format]].concat(),
-            match format {
-                "avro" => {
-                    wrong.hint("Avro under the schemas of a registry is not built yet for messages")
-                }
-                _ => wrong,
-            },
+            wrong.expected("json, or avro with a registry"),
         );
         return None;
     };
@@ -87,6 +90,32 @@ pub(super) fn read_message_format(
         );
     }
     Some(Format::Json(options))
+}
+
+/// The address of the registry that messages of Avro need.
+fn read_registry(report: &mut Report<'_>, path: &[&str], avro: &AvroSpec) -> Option<String> {
+    let expected = "the address of a schema registry, such as \"https://registry:8081\"";
+    let Some(registry) = &avro.registry else {
+        let wrong =
+            Wrong::new("messages hold the id of their schema, and nothing says who knows it");
+        report.add(path, wrong.expected(format!("registry = {expected}")));
+        return None;
+    };
+    let read = match Registry::new(registry, None) {
+        Ok(_) => Ok(registry.clone()),
+        Err(_) if registry.contains('@') => {
+            Err(Wrong::new("an address holds no user and no password")
+                .expected(expected)
+                .hint(format!(
+                    "the environment variable {USER_INFO} holds user:password"
+                )))
+        }
+        Err(_) => Err(
+            Wrong::new(format!("{} is no address of a registry", quoted(registry)))
+                .expected(expected),
+        ),
+    };
+    report.take(&[path, &["registry"]].concat(), read)
 }
 
 /// Reads addresses of brokers and writes them in one spelling.

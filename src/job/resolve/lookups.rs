@@ -1,6 +1,7 @@
 //! Look-ups: reference columns first, then, once all columns are known, the expressions that rows meet them by.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::columns::{Owner, check_parts, read_columns};
 use super::reasons::default_missing_reason;
@@ -9,13 +10,20 @@ use super::scope::{Scope, sql_name};
 use super::sources::EventTime;
 use super::transport::Input;
 use super::types::type_text;
+use super::units::read_duration_in;
 use super::words::{check_column_name, check_name, check_reason};
 use crate::job::plan::{
     Aliases, Column, ColumnType, Duplicates, Fold, Format, LookupPlan, Missing, ReferenceColumn,
     SourceColumn, Transport, Unpivot, Validity,
 };
 use crate::job::problems::quoted;
-use crate::job::spec::{self, LookupSpec, Named};
+use crate::job::spec::{self, FilesSpec, KafkaSpec, LookupSpec, Named};
+
+/// Shortest time that a row waits.
+const LEAST_WAIT: Duration = Duration::from_millis(20);
+
+/// Longest time that a row waits: what is parked is held in memory and in every checkpoint.
+const MOST_WAIT: Duration = Duration::from_hours(30 * 24);
 
 /// A look-up of which everything is known but its expressions.
 #[derive(Debug)]
@@ -34,6 +42,7 @@ pub(super) struct Draft<'a> {
     duplicates: Option<Duplicates>,
     fold: Option<Fold>,
     aliases: Option<Aliases>,
+    follow: bool,
     /// Names of columns that could not be read.
     pub(super) faulty: Vec<String>,
 }
@@ -43,15 +52,20 @@ pub(super) fn read_lookup<'a>(
     report: &mut Report<'_>,
     name: &'a str,
     spec: &'a LookupSpec,
-    folder: &Path,
+    (folder, is_continuous): (&Path, bool),
     columns: &mut Vec<Column>,
 ) -> Draft<'a> {
     let path = ["lookups", name];
     report.check_name(&path, check_name(name));
+    // Files of a look-up are read whole, also where they are read again.
+    let files = spec.files.as_ref().map(|files| FilesSpec {
+        follow: None,
+        ..files.clone()
+    });
     let input = Input {
-        files: spec.files.as_ref(),
+        files: files.as_ref(),
         generate: spec.generate.as_ref(),
-        kafka: None,
+        kafka: spec.kafka.as_ref(),
         csv: spec.csv.as_ref(),
         json: spec.json.as_ref(),
         parquet: spec.parquet.as_ref(),
@@ -75,10 +89,26 @@ pub(super) fn read_lookup<'a>(
                 .hint("leave out `per_process`"),
         );
     }
+    let follow = spec.files.as_ref().and_then(|files| files.follow) == Some(true);
+    if follow && !is_continuous {
+        report.add(
+            &["lookups", name, "files", "follow"],
+            Wrong::new("a job with an end reads its look-ups once")
+                .expected("no `follow`, or a source without an end (`kafka`)"),
+        );
+    }
+    if let Some(kafka) = &spec.kafka {
+        check_topic(report, name, spec, kafka);
+    }
     let transport = input.transport(report, &path, folder);
     let mut format = input.format(report, &path);
     let is_json = spec.json.is_some();
-    let mut read = read_columns(report, &path, &spec.columns, Owner::Lookup, is_json);
+    let owner = if spec.kafka.is_some() {
+        Owner::ReferenceMessages
+    } else {
+        Owner::Lookup
+    };
+    let mut read = read_columns(report, &path, &spec.columns, owner, is_json);
     read.tell(&mut format);
     check_parts(report, &path, spec.csv.as_ref(), false, &read.columns);
     let unpivot = match &spec.unpivot {
@@ -106,10 +136,11 @@ pub(super) fn read_lookup<'a>(
         reference,
         first_column: columns.len(),
         validity: None,
-        missing: read_missing(report, name, spec),
+        missing: read_missing(report, name, spec, is_continuous),
         duplicates: None,
         fold: None,
         aliases: None,
+        follow,
         faulty: read.faulty,
     };
     draft.validity = draft.read_validity(report);
@@ -211,6 +242,7 @@ impl Draft<'_> {
             fold: self.fold,
             aliases: self.aliases,
             placement: self.spec.placement.unwrap_or_default(),
+            follow: self.follow,
         })
     }
 
@@ -446,25 +478,107 @@ fn check_changes(report: &mut Report<'_>, name: &str, spec: &LookupSpec) {
     }
 }
 
-fn read_missing(report: &mut Report<'_>, name: &str, spec: &LookupSpec) -> Option<Missing> {
-    let path = ["lookups", name, "missing", "reason"];
-    match (spec.missing.then, &spec.missing.reason) {
-        (spec::MissingThen::Null, Some(_)) => {
+/// A topic is read whole, and its message keys say which rows it holds.
+fn check_topic(report: &mut Report<'_>, name: &str, spec: &LookupSpec, kafka: &KafkaSpec) {
+    let at = |option: &'static str| ["lookups", name, "kafka", option];
+    let whole = "it is read whole at each start";
+    for (option, given) in [
+        ("start", kafka.start.is_some()),
+        ("on_data_loss", kafka.on_data_loss.is_some()),
+        ("group", kafka.group.is_some()),
+    ] {
+        if given {
             report.add(
-                &path,
-                Wrong::new("a row that is not refused has no reason")
-                    .hint("leave `reason` out, or say then = \"refuse\""),
+                &at(option),
+                Wrong::new(format!("the topic of a look-up has no {option}: {whole}"))
+                    .hint(format!("leave out `{option}`")),
             );
-            None
-        }
-        (spec::MissingThen::Null, None) => Some(Missing::Null),
-        (spec::MissingThen::Refuse, Some(reason)) => report
-            .take(&path, check_reason(reason))
-            .map(|()| Missing::Refuse(reason.as_str().into())),
-        (spec::MissingThen::Refuse, None) => {
-            Some(Missing::Refuse(default_missing_reason(name).into()))
         }
     }
+    if kafka.topic_pattern.is_some() {
+        report.add(
+            &at("topic_pattern"),
+            Wrong::new("a look-up is one topic").expected("`topics` with one name"),
+        );
+    }
+    if kafka.topics.as_ref().is_some_and(|topics| topics.len() > 1) {
+        report.add(
+            &at("topics"),
+            Wrong::new("a look-up is one topic").expected("one name"),
+        );
+    }
+    if spec.duplicates == Some(spec::Duplicates::Reject) {
+        report.add(
+            &["lookups", name, "duplicates"],
+            Wrong::new("rows of a topic come one after the other, and no row waits for its double")
+                .expected("refuse, or newest with `order_by`"),
+        );
+    }
+}
+
+fn read_missing(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: &LookupSpec,
+    is_continuous: bool,
+) -> Option<Missing> {
+    let at = |option: &'static str| ["lookups", name, "missing", option];
+    let missing = &spec.missing;
+    let before = report.len();
+    if missing.then == spec::MissingThen::Null && missing.reason.is_some() {
+        report.add(
+            &at("reason"),
+            Wrong::new("a row that is not refused has no reason")
+                .hint("leave `reason` out, or say then = \"refuse\""),
+        );
+    }
+    let reason = match &missing.reason {
+        Some(reason) => report
+            .take(&at("reason"), check_reason(reason))
+            .map(|()| reason.as_str().into()),
+        None => Some(default_missing_reason(name).into()),
+    };
+    let mut patience = None;
+    match (missing.then, &missing.patience) {
+        (spec::MissingThen::Wait, None) => {
+            report.add(
+                &at("then"),
+                Wrong::new("it is not said how long a row waits")
+                    .hint("add `for`, such as for = \"1 hour\""),
+            );
+        }
+        (spec::MissingThen::Wait, Some(text)) => {
+            patience = report.take(&at("for"), read_duration_in(text, LEAST_WAIT, MOST_WAIT));
+        }
+        (_, Some(_)) => {
+            report.add(
+                &at("for"),
+                Wrong::new("only rows that wait do so for a time")
+                    .hint("leave `for` out, or say then = \"wait\""),
+            );
+        }
+        (_, None) => {}
+    }
+    if missing.then == spec::MissingThen::Wait && !is_continuous {
+        report.add(
+            &at("then"),
+            Wrong::new(
+                "a job with an end reads its look-ups once: no row that is missing ever comes",
+            )
+            .expected("refuse or null"),
+        );
+    }
+    if report.len() > before {
+        return None;
+    }
+    Some(match missing.then {
+        spec::MissingThen::Null => Missing::Null,
+        spec::MissingThen::Refuse => Missing::Refuse(reason?),
+        spec::MissingThen::Wait => Missing::Wait {
+            reason: reason?,
+            patience: patience?,
+        },
+    })
 }
 
 /// Which columns of a wide table are kept and which are turned into rows.
@@ -569,6 +683,42 @@ fn tall(
         column_type: value,
     });
     reference
+}
+
+/// A row that waits is kept as it was read, so that it must have a text of its own.
+pub(super) fn check_waits(
+    report: &mut Report<'_>,
+    sources: &Named<spec::SourceSpec>,
+    lookups: &Named<LookupSpec>,
+) {
+    let is_part = |column: &spec::ColumnSpec| {
+        let header = column.header.as_deref();
+        header.is_some_and(|header| header.contains("[]"))
+    };
+    let parts = sources.iter().find(|(_, source)| {
+        let mut columns = source.columns.iter();
+        source.json.is_some() && columns.any(|(_, column)| is_part(column))
+    });
+    let mut sources = sources.iter();
+    let packed = sources.find(|(_, source)| source.avro.is_some());
+    let (source, what) = match (parts, packed) {
+        (Some((source, _)), _) => (source, "are elements of records"),
+        (None, Some((source, _))) => (source, "have no text of their own"),
+        (None, None) => return,
+    };
+    for (name, _) in lookups
+        .iter()
+        .filter(|(_, lookup)| lookup.missing.then == spec::MissingThen::Wait)
+    {
+        let wrong = Wrong::new(format!(
+            "rows of source {} {what}, and can't wait by themselves",
+            quoted(source)
+        ));
+        report.add(
+            &["lookups", name, "missing", "then"],
+            wrong.expected("refuse or null"),
+        );
+    }
 }
 
 /// Sources and look-ups qualify columns, so that they share one set of names.

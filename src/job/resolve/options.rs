@@ -70,12 +70,6 @@ pub(super) fn read_options(
             Wrong::new("the output is empty").expected("a folder, such as \"../out/ventas\""),
         );
     }
-    if spec.rerun == Some(spec::Rerun::NewFiles) && !is_continuous {
-        let wrong = Wrong::new("`new_files` is not built yet")
-            .expected("replace")
-            .hint("an earlier run's outputs are replaced as a whole at the end");
-        report.add(&["job", "rerun"], wrong);
-    }
     let time_zone = spec
         .time_zone
         .as_deref()
@@ -88,7 +82,10 @@ pub(super) fn read_options(
     Options {
         time_zone: time_zone.unwrap_or(Tz::UTC),
         output: folder.join(&spec.output),
-        rerun: Rerun::Replace,
+        rerun: match spec.rerun {
+            Some(spec::Rerun::NewFiles) => Rerun::NewFiles,
+            Some(spec::Rerun::Replace) | None => Rerun::Replace,
+        },
         on_bad_file: match spec.on_bad_file {
             Some(spec::OnBadFile::Refuse) => OnBadFile::Refuse,
             Some(spec::OnBadFile::Stop) | None => OnBadFile::Stop,

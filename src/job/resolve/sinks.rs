@@ -18,6 +18,7 @@ use crate::job::spec::{self, CheckSpec, FilesSinkSpec, Named, SinkSpec, WindowSp
 use crate::job::tables::{
     ROWS, duplicate_columns, refused_columns_of, verdict_columns, window_columns,
 };
+use crate::sinks::delta;
 
 /// The tables that sinks may take.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +38,7 @@ pub(super) struct Tables<'a> {
     pub(super) check_specs: &'a Named<CheckSpec>,
     pub(super) checks: &'a [CheckPlan],
     pub(super) time_zone: Tz,
+    pub(super) is_continuous: bool,
 }
 
 /// Resolves `[sinks]`, in file order; faulty ones are left out.
@@ -98,8 +100,19 @@ pub(super) fn resolve_sinks(
                 None
             }
         };
+        let delta = spec.parquet.as_ref().and_then(|parquet| parquet.delta) == Some(true);
+        if delta {
+            check_delta(
+                report,
+                name,
+                tables.is_continuous,
+                to.as_ref(),
+                columns.as_deref(),
+            );
+        }
         if let (Some(from), Some(to), Some(format), Some(columns)) = (from, to, format, columns) {
             sinks.push(SinkPlan {
+                delta,
                 name: name.to_owned(),
                 from,
                 to,
@@ -161,6 +174,55 @@ fn read_from(
         report.add(&["sinks", name, "from"], wrong);
     }
     window.map(SinkFrom::Windows)
+}
+
+/// What a Delta table can't be.
+fn check_delta(
+    report: &mut Report<'_>,
+    name: &str,
+    is_continuous: bool,
+    to: Option<&SinkTo>,
+    columns: Option<&[OutputColumn]>,
+) {
+    let path = ["sinks", name, "parquet", "delta"];
+    if !is_continuous {
+        report.add(
+            &path,
+            Wrong::new("a job with an end replaces its outputs as a whole, and adds to no table")
+                .expected("no `delta`, or a source without an end (`kafka`)"),
+        );
+    }
+    if matches!(to, Some(SinkTo::Stdout)) {
+        report.add(&path, Wrong::new("a table is a folder").expected("`files`"));
+    }
+    for column in columns.unwrap_or_default() {
+        let path = ["sinks", name, "columns", &column.name];
+        let data_type = column.expression.data_type();
+        if delta::type_name(data_type).is_none() {
+            let wrong = Wrong::new(format!(
+                "Delta has no type for column {}, which is {data_type}",
+                quoted(&column.name)
+            ));
+            report.add(
+                &path,
+                wrong
+                    .expected(
+                        "a type such as varchar, bigint, decimal(18,2), double, date or timestamp",
+                    )
+                    .hint("cast it in the sink's `columns`"),
+            );
+        }
+        if !delta::is_name(&column.name) {
+            let wrong = Wrong::new(format!(
+                "a column of a Delta table can't be called {}",
+                quoted(&column.name)
+            ));
+            report.add_name(
+                &path,
+                wrong.expected("a name without blanks and without , ; { } ( ) ="),
+            );
+        }
+    }
 }
 
 fn read_format(report: &mut Report<'_>, name: &str, spec: &SinkSpec) -> Option<SinkFormat> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::columns::{Owner, check_parts, read_columns};
 use super::continuous::read_arrival;
+use super::follow::check_format;
 use super::report::{Report, Wrong};
 use super::transport::Input;
 use super::types::type_text;
@@ -85,6 +86,7 @@ pub(super) fn resolve_sources(
         };
         let transport = input.transport(report, &path, folder);
         let mut format = input.format(report, &path);
+        check_format(report, &path, spec, format.as_ref());
         let is_json = spec.json.is_some();
         let owner = if spec.kafka.is_some() {
             Owner::Messages

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::follow::read_files;
 use super::kafka::{read_kafka, read_message_format};
 use super::report::{Report, Wrong};
 use super::words::{read_byte, read_encoding};
@@ -39,10 +40,10 @@ impl Input<'_> {
     ) -> Option<Transport> {
         match (self.files, self.generate, self.kafka) {
             (Some(files), None, None) => {
-                let path = [path, &["files", "paths"]].concat();
-                let paths = read_paths(report, &path, &files.paths, folder)?;
-                let per_process = files.per_process.unwrap_or(false);
-                Some(Transport::Files { paths, per_process })
+                let path = [path, &["files"]].concat();
+                let at = [path.as_slice(), &["paths"]].concat();
+                let paths = read_paths(report, &at, &files.paths, folder)?;
+                read_files(report, &path, files, paths)
             }
             (None, Some(generate), None) => Some(Transport::Generate {
                 rows: generate.rows,
@@ -83,7 +84,7 @@ impl Input<'_> {
             return None;
         };
         if self.kafka.is_some() {
-            return read_message_format(report, path, format, self.json);
+            return read_message_format(report, path, format, self.json, self.avro);
         }
         match (*format, self.csv) {
             ("csv", Some(csv)) => {
@@ -101,7 +102,17 @@ impl Input<'_> {
                 None
             }
             ("arrow", _) => Some(Format::Arrow),
-            ("avro", _) => Some(Format::Avro),
+            ("avro", _) => {
+                if self.avro.is_some_and(|avro| avro.registry.is_some()) {
+                    let wrong =
+                        Wrong::new("container files hold their schema, and no registry is asked");
+                    report.add(
+                        &[path, &["avro", "registry"]].concat(),
+                        wrong.hint("leave out `registry`"),
+                    );
+                }
+                Some(Format::Avro)
+            }
             ("debezium", _) => Some(Format::Debezium),
             _ => Some(Format::Parquet),
         }

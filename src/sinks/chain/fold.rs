@@ -103,7 +103,7 @@ pub struct CommittedFile {
 /// Cost: one manifest in memory at a time.
 pub fn files(
     root: &Path,
-) -> Result<impl Iterator<Item = Result<CommittedFile, SinkError>>, SinkError> {
+) -> Result<impl Iterator<Item = Result<CommittedFile, SinkError>> + use<>, SinkError> {
     let of_manifest = |manifest: Manifest| {
         let to = manifest.to.unwrap_or_default();
         manifest.sinks.into_iter().flat_map(move |added| {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Manifest;
 use super::steps::Steps;
+use crate::fault;
 use crate::record::Epoch;
 use crate::sinks::SinkError;
 use crate::sinks::output::{entries, staged_folder, staged_run};
@@ -38,6 +39,14 @@ fn staged(visible: &str, generation: u64, to: Epoch) -> String {
 /// Folder with its `/`, and name.
 fn split(path: &str) -> (&str, &str) {
     path.split_at(path.rfind('/').map_or(0, |slash| slash + 1))
+}
+
+/// A fail point where a commit that was cut off is about to be gone on with.
+pub(super) fn note_roll_forward(root: &Path, newest: &Manifest) {
+    let staged = newest.staged.as_ref();
+    if staged.is_some_and(|staged| staged_run(root, staged).exists()) {
+        fault::at("roll forward");
+    }
 }
 
 /// Steps 3 and 4 of a commit, of which any part may have been done before, or may be done by another now.

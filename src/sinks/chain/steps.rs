@@ -1,6 +1,8 @@
-//! Where tests stop the code: between any two changes of the disk. Outside tests there is nothing here.
+//! Where tests stop the code: between any two changes of the disk. Outside unit tests these are fail points of the process.
 
 use super::SinkError;
+#[cfg(not(test))]
+use crate::fault;
 
 #[cfg(test)]
 type Hook = Box<dyn FnMut(&'static str) -> Result<(), SinkError> + Send>;
@@ -21,7 +23,8 @@ impl Steps {
 
     #[cfg(not(test))]
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as in tests")]
-    pub(super) fn at(&mut self, _step: &'static str) -> Result<(), SinkError> {
+    pub(super) fn at(&mut self, step: &'static str) -> Result<(), SinkError> {
+        fault::at(step);
         Ok(())
     }
 }

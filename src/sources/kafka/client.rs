@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::super::registry::RegistryError;
 use crate::job::plan::KafkaSource;
 use crate::job::secrets::masked;
 
@@ -78,6 +79,17 @@ pub enum KafkaError {
         high: i64,
         /// What that means.
         lost: String,
+    },
+    /// The schema registry can't be asked.
+    #[error(
+        "{owner}: messages can't be read without their schema\n  now: the job ends; what was read is committed, and it goes on there when it is started again"
+    )]
+    Registry {
+        /// The source.
+        owner: String,
+        /// Why.
+        #[source]
+        source: Arc<RegistryError>,
     },
     /// The client gave up.
     #[error("{owner}: reading from Kafka failed: {problem}")]

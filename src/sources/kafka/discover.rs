@@ -13,18 +13,16 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
 use regex::Regex;
 
+use super::super::discover::found as found_at;
 use super::client::{ANSWER, Context, Heard, KafkaError, consumer, refusal};
-use crate::epoch::Partition;
-use crate::job::plan::{KafkaSource, KafkaStart, OnDataLoss, Topics};
+use crate::epoch::{Found, Partition};
+use crate::job::plan::{self, KafkaSource, KafkaStart, OnDataLoss};
 
 /// How long to wait between questions that were not answered.
 const REST: Duration = Duration::from_millis(200);
 
-/// A partition and the offset to begin at.
-pub type Found = (Partition, i64);
-
 /// Asks for the partitions of one source.
-pub struct Discovery {
+pub struct Topics {
     name: String,
     owner: String,
     kafka: KafkaSource,
@@ -34,7 +32,7 @@ pub struct Discovery {
     known: BTreeSet<Partition>,
 }
 
-impl Discovery {
+impl Topics {
     /// For the source of this name; what is `known` is not found again.
     ///
     /// Errors: [`KafkaError::Option`].
@@ -43,11 +41,20 @@ impl Discovery {
         kafka: &KafkaSource,
         known: BTreeSet<Partition>,
     ) -> Result<Self, KafkaError> {
-        let owner = format!("sources.{name}");
+        Self::of(format!("sources.{name}"), name, kafka, known)
+    }
+
+    /// As [`Self::new`], for what `owner` names to people.
+    pub(super) fn of(
+        owner: String,
+        name: &str,
+        kafka: &KafkaSource,
+        known: BTreeSet<Partition>,
+    ) -> Result<Self, KafkaError> {
         let (consumer, heard) = consumer(&owner, kafka)?;
         let pattern = match &kafka.topics {
-            Topics::Named(_) => None,
-            Topics::Pattern(pattern) => Some(
+            plan::Topics::Named(_) => None,
+            plan::Topics::Pattern(pattern) => Some(
                 Regex::new(&format!("^(?:{pattern})$"))
                     .expect("the job file's patterns were read before"),
             ),
@@ -87,7 +94,7 @@ impl Discovery {
                         .map(|partition| {
                             let at = self.start(&partition, is_start, patience, over)?;
                             self.known.insert(partition.clone());
-                            Ok((partition, at))
+                            Ok(found_at(partition, at))
                         })
                         .collect();
                 }
@@ -134,6 +141,45 @@ impl Discovery {
         })
     }
 
+    /// The id of the cluster that the brokers belong to; `None` where they do not say.
+    pub fn cluster(&self) -> Option<String> {
+        self.consumer.client().fetch_cluster_id(ANSWER)
+    }
+
+    /// The offset after the last committed message of each known partition. Errors: what the client says, in words; no broker is
+    /// waited for beyond one question.
+    pub fn ends(&self) -> Result<Vec<(Partition, i64)>, String> {
+        // What the client says of connections comes by polling.
+        drop(self.consumer.poll(Duration::ZERO));
+        let failed = |error: &ClientError| {
+            let said = self.heard.last();
+            said.unwrap_or_else(|| error.to_string())
+        };
+        if self.known.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut asked = TopicPartitionList::with_capacity(self.known.len());
+        for known in &self.known {
+            asked
+                .add_partition_offset(&known.topic, known.partition, Offset::End)
+                .map_err(|error| failed(&error))?;
+        }
+        // In the protocol the end is a time, too.
+        let answered = self.consumer.offsets_for_times(asked, ANSWER);
+        let answered = answered.map_err(|error| failed(&error))?;
+        let mut ends = Vec::with_capacity(self.known.len());
+        for known in &self.known {
+            let Some(element) = answered.find_partition(&known.topic, known.partition) else {
+                continue;
+            };
+            element.error().map_err(|error| failed(&error))?;
+            if let Offset::Offset(end) = element.offset() {
+                ends.push((known.clone(), end));
+            }
+        }
+        Ok(ends)
+    }
+
     /// Tells the group how far the job is, for those who watch lag.
     pub fn tell_group(&self, at: impl Iterator<Item = (Partition, i64)>) {
         if self.kafka.group.is_none() {
@@ -158,8 +204,8 @@ impl Discovery {
 
     fn partitions(&self, is_start: bool) -> Result<Vec<Partition>, Failed> {
         let names: Vec<Option<&str>> = match &self.kafka.topics {
-            Topics::Named(names) => names.iter().map(|name| Some(name.as_str())).collect(),
-            Topics::Pattern(_) => vec![None],
+            plan::Topics::Named(names) => names.iter().map(|name| Some(name.as_str())).collect(),
+            plan::Topics::Pattern(_) => vec![None],
         };
         let mut found = Vec::new();
         for name in names {
@@ -258,7 +304,8 @@ impl Discovery {
         }
     }
 
-    fn watermarks(
+    /// The first offset of a partition, and the one after its last.
+    pub(super) fn watermarks(
         &self,
         partition: &Partition,
         patience: Duration,

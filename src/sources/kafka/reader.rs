@@ -5,7 +5,7 @@
 //! last message that was given, and a replay stops before the first one that the epoch did not hold.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +18,10 @@ use rdkafka::{Timestamp, TopicPartitionList};
 
 use super::super::text::Broken;
 use super::client::{ANSWER, Context, KafkaError, consumer, refusal};
+use super::schemas::Schemas;
+use crate::decode::avro::framed::schema_id;
 use crate::epoch::{Moved, Partition};
-use crate::job::plan::{KafkaSource, Metadata, SourceColumn};
+use crate::job::plan::{Format, KafkaSource, Metadata, SourceColumn};
 use crate::record::{
     Chunk, Dropped, Encoding, Framing, HeaderBinding, MessageParts, Messages, RecordPlace,
 };
@@ -33,22 +35,43 @@ pub(in crate::sources) struct TopicReader {
     makes: Makes,
     wants: Wants,
     parts: Vec<Part>,
+    /// What was taken from the client and not given out yet.
     chunks: VecDeque<Chunk>,
+    /// The schemas of messages that need one.
+    schemas: Option<Schemas>,
 }
 
 /// What columns ask of messages besides their values.
 #[derive(Debug, Clone, Copy, Default)]
-struct Wants {
+pub(super) struct Wants {
     keys: bool,
     headers: bool,
     timestamps: bool,
 }
 
+impl Wants {
+    /// What these columns ask.
+    pub(super) fn of(columns: &[SourceColumn]) -> Self {
+        let asks = |metadata| {
+            columns
+                .iter()
+                .any(|column| column.metadata == Some(metadata))
+        };
+        Self {
+            keys: asks(Metadata::Key),
+            headers: asks(Metadata::Headers),
+            timestamps: asks(Metadata::Timestamp),
+        }
+    }
+}
+
 /// One partition.
 struct Part {
     partition: Partition,
-    /// The offset after the last message that was given.
+    /// The offset after the last message that was taken from the client.
     at: i64,
+    /// The offset after the last message that was given out.
+    given: i64,
     /// What it was when the epoch was opened.
     from: i64,
     caught_up: bool,
@@ -62,7 +85,7 @@ struct Part {
 
 /// Messages that become one chunk.
 #[derive(Default)]
-struct Gathered {
+pub(super) struct Gathered {
     bytes: Vec<u8>,
     places: Vec<RecordPlace>,
     parts: MessageParts,
@@ -75,40 +98,26 @@ impl TopicReader {
         source: usize,
         topic: &str,
         kafka: &KafkaSource,
+        format: &Format,
         columns: &[SourceColumn],
     ) -> Result<Self, KafkaError> {
         let owner = format!("sources.{name}");
+        let schemas = match format {
+            Format::AvroMessages { registry } => Some(Schemas::new(&owner, registry)?),
+            _ => None,
+        };
         let (consumer, _) = consumer(&owner, kafka)?;
-        let header = |framing| {
-            Arc::new(HeaderBinding {
-                encoding: Encoding::Utf8,
-                record: Vec::new(),
-                framing,
-                fields: 0,
-                column_of_field: Vec::new(),
-            })
-        };
-        let asks = |metadata| {
-            columns
-                .iter()
-                .any(|column| column.metadata == Some(metadata))
-        };
         Ok(Self {
             owner,
             consumer,
             makes: Makes {
-                source,
-                topic: topic.to_owned(),
-                lines: header(Framing::Lines),
-                whole: header(Framing::Whole),
+                are_lines: schemas.is_none(),
+                ..Makes::new(source, topic)
             },
-            wants: Wants {
-                keys: asks(Metadata::Key),
-                headers: asks(Metadata::Headers),
-                timestamps: asks(Metadata::Timestamp),
-            },
+            wants: Wants::of(columns),
             parts: Vec::new(),
             chunks: VecDeque::new(),
+            schemas,
         })
     }
 
@@ -135,6 +144,7 @@ impl TopicReader {
         self.parts.push(Part {
             partition,
             at,
+            given: at,
             from: at,
             caught_up: false,
             to: None,
@@ -148,7 +158,7 @@ impl TopicReader {
     /// An epoch begins; in replay it stops in each partition where `stops` say, and before the first message of all others.
     pub(in crate::sources) fn open(&mut self, stops: Option<&[Moved]>) -> Result<(), KafkaError> {
         for part in &mut self.parts {
-            part.from = part.at;
+            part.from = part.stand(&self.chunks);
             part.to = stops.map(|stops| {
                 stops
                     .iter()
@@ -173,9 +183,10 @@ impl TopicReader {
         self.parts.iter().map(|part| Moved {
             partition: part.partition.clone(),
             from: part.from,
-            to: part.at,
+            to: part.stand(&self.chunks),
             newest: None,
-            caught_up: part.caught_up,
+            caught_up: part.caught_up && part.stand(&self.chunks) == part.at,
+            file: None,
         })
     }
 
@@ -184,7 +195,27 @@ impl TopicReader {
         if self.chunks.is_empty() {
             self.gather(bytes)?;
         }
-        Ok(self.chunks.pop_front())
+        let Some(first) = self.chunks.front_mut() else {
+            return Ok(None);
+        };
+        if let Some(schemas) = self.schemas.as_mut().filter(|_| first.broken.is_none()) {
+            let Some(found) = schemas.of(&named(first))? else {
+                return Ok(None);
+            };
+            let messages = first.messages.as_mut().map(Arc::make_mut);
+            messages.expect("it is made of messages").schemas = found;
+        }
+        let given = self.chunks.pop_front();
+        if let Some(given) = &given {
+            let number = given.messages.as_ref().map(|messages| messages.partition);
+            let last = given.places.last().map(|place| place.byte + 1);
+            let part = self.parts.iter_mut();
+            let mut part = part.filter(|part| Some(part.partition.partition) == number);
+            if let (Some(part), Some(last)) = (part.next(), last) {
+                part.given = i64::try_from(last).expect("offsets of messages fit");
+            }
+        }
+        Ok(given)
     }
 
     /// Polls until there are so many bytes, or nothing more is here; what was gathered becomes chunks.
@@ -334,7 +365,58 @@ impl TopicReader {
     }
 }
 
+impl Part {
+    /// The offset behind what was given out, and behind what is no message, where nothing waits to be given.
+    fn stand(&self, waiting: &VecDeque<Chunk>) -> i64 {
+        let number = self.partition.partition;
+        let mut of_chunks = waiting.iter().filter_map(|chunk| chunk.messages.as_ref());
+        if of_chunks.any(|messages| messages.partition == number) {
+            self.given
+        } else {
+            self.at
+        }
+    }
+}
+
+/// The schemas that the messages of a chunk name.
+fn named(chunk: &Chunk) -> BTreeSet<u32> {
+    let ends = chunk.places.iter().skip(1).map(|place| place.start);
+    let ends = ends.chain([chunk.bytes.len()]);
+    let each = chunk.places.iter().zip(ends);
+    each.filter_map(|(place, end)| schema_id(&chunk.bytes[place.start..end]).ok())
+        .collect()
+}
+
 impl Gathered {
+    /// One message, whose value may have several lines.
+    pub(super) fn alone(bytes: Vec<u8>, place: RecordPlace) -> Self {
+        Self {
+            bytes,
+            places: vec![place],
+            parts: MessageParts::default(),
+        }
+    }
+
+    /// Adds a value, as a line or as it is; gives its number.
+    pub(super) fn add(
+        &mut self,
+        value: &[u8],
+        is_line: bool,
+        place: impl FnOnce(usize) -> RecordPlace,
+    ) -> usize {
+        self.places.push(place(self.bytes.len()));
+        self.bytes.extend_from_slice(value);
+        if is_line {
+            self.bytes.push(b'\n');
+        }
+        self.places.len() - 1
+    }
+
+    /// Keeps what columns ask of the message that was added.
+    pub(super) fn keep<M: Message>(&mut self, message: &M, wants: Wants) {
+        push(&mut self.parts, message, wants);
+    }
+
     fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
@@ -357,13 +439,16 @@ fn take<M: Message>(
     };
     let payload = message.payload();
     let value = payload.unwrap_or_default();
-    let is_blank = value.iter().all(u8::is_ascii_whitespace);
-    if !is_blank && memchr::memchr2(b'\n', b'\r', value).is_none() {
+    let is_blank = if makes.are_lines {
+        value.iter().all(u8::is_ascii_whitespace)
+    } else {
+        value.is_empty()
+    };
+    let is_plain = !makes.are_lines || memchr::memchr2(b'\n', b'\r', value).is_none();
+    if !is_blank && is_plain {
         let gathered = &mut part.gathered;
-        gathered.places.push(place(gathered.bytes.len()));
-        gathered.bytes.extend_from_slice(value);
-        gathered.bytes.push(b'\n');
-        push(&mut gathered.parts, message, wants);
+        gathered.add(value, makes.are_lines, place);
+        gathered.keep(message, wants);
         return;
     }
     // A value over several lines is one record; none at all is refused, and never silently left out.
@@ -382,17 +467,10 @@ fn take<M: Message>(
         };
         (Cow::Borrowed(reason), words.to_owned())
     });
-    let mut alone = Gathered {
-        // A broken chunk has a byte, so that it is one.
-        bytes: if value.is_empty() {
-            b"\n".to_vec()
-        } else {
-            value.to_vec()
-        },
-        places: vec![place(0)],
-        parts: MessageParts::default(),
-    };
-    push(&mut alone.parts, message, wants);
+    // A broken chunk has a byte, so that it is one.
+    let bytes = if value.is_empty() { b"\n" } else { value };
+    let mut alone = Gathered::alone(bytes.to_vec(), place(0));
+    alone.keep(message, wants);
     chunks.push_back(makes.whole(number, alone, broken));
 }
 
@@ -423,7 +501,9 @@ fn push<M: Message>(parts: &mut MessageParts, message: &M, wants: Wants) {
 }
 
 /// What all chunks of a topic share.
-struct Makes {
+pub(super) struct Makes {
+    /// Whether messages are put together as lines; else each ends where the next begins.
+    are_lines: bool,
     source: usize,
     topic: String,
     lines: Arc<HeaderBinding>,
@@ -431,13 +511,33 @@ struct Makes {
 }
 
 impl Makes {
+    /// For the topic of a source, or look-up.
+    pub(super) fn new(source: usize, topic: &str) -> Self {
+        let header = |framing| {
+            Arc::new(HeaderBinding {
+                encoding: Encoding::Utf8,
+                record: Vec::new(),
+                framing,
+                fields: 0,
+                column_of_field: Vec::new(),
+            })
+        };
+        Self {
+            are_lines: true,
+            source,
+            topic: topic.to_owned(),
+            lines: header(Framing::Lines),
+            whole: header(Framing::Whole),
+        }
+    }
+
     /// A chunk of messages that are a line each.
-    fn lines(&self, partition: i32, gathered: Gathered) -> Chunk {
+    pub(super) fn lines(&self, partition: i32, gathered: Gathered) -> Chunk {
         self.chunk(partition, gathered, &self.lines, None)
     }
 
     /// A chunk of one message.
-    fn whole(&self, partition: i32, alone: Gathered, broken: Option<Broken>) -> Chunk {
+    pub(super) fn whole(&self, partition: i32, alone: Gathered, broken: Option<Broken>) -> Chunk {
         self.chunk(partition, alone, &self.whole, broken)
     }
 
@@ -465,11 +565,14 @@ impl Makes {
             broken,
             dropped: Dropped::default(),
             places,
+            followed: None,
             messages: Some(Arc::new(Messages {
                 topic: self.topic.clone(),
                 partition,
                 parts,
+                schemas: Vec::new(),
             })),
+            until: None,
             lease: None,
         }
     }

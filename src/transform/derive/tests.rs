@@ -43,6 +43,7 @@ fn plan() -> Arc<Plan> {
     let compiler = Compiler::new(&columns, Tz::UTC);
     let compile = |text: &str| compiler.compile(text).unwrap();
     let lookups = vec![LookupPlan {
+        follow: false,
         name: "rates".to_owned(),
         transport: Transport::Generate { rows: 0, seed: 0 },
         format: Format::Json(JsonOptions::default()),

@@ -1,6 +1,7 @@
 //! Changes of a reference table, loaded as a look-up's.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use caudal::job::document::Document;
 use caudal::job::plan::Plan;
@@ -56,7 +57,7 @@ impl Check for Changes {
     /// What can't be read is left out and told: the table is loaded, whatever the file is, unless it says to be packed.
     fn check(&self, bytes: &[u8]) {
         std::fs::write(self.folder.path().join("input"), bytes).unwrap();
-        let loaded = lookup::load(&self.plan.lookups[0], &|| false);
+        let loaded = lookup::load(&self.plan.lookups[0], Duration::ZERO, &|| false);
         let magic: [&[u8]; 4] = [b"\x1F\x8B", b"\x28\xB5\x2F\xFD", b"BZh", b"\xFD7zXZ"];
         if !magic.iter().any(|magic| bytes.starts_with(magic)) {
             assert!(loaded.unwrap().is_some());

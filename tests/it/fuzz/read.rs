@@ -162,7 +162,7 @@ fn outcome(plan: &Arc<Plan>) -> Outcome {
         let passed = probe::Handle::new();
         let clock = epoch::clock(scope, &run, &passed);
         let local = epoch::Local::new();
-        let pieces = sources::read(scope, &run, &passed, &clock.control, &local);
+        let pieces = sources::read(scope, &run, &passed, &clock.control, &local, None);
         let each = move |draft: &mut Draft| drop(sender.send(std::mem::take(draft)));
         decode::decode(pieces, &run).sink(Pipeline, "fuzz:gather", move |(input, _)| {
             input.for_each(|_, draft| each(draft));

@@ -1,4 +1,6 @@
-"""A schema registry's answers as they were recorded, served: `serve.py` prints its port and counts what it is asked.
+"""A schema registry's answers as they were recorded, served: `serve.py [port]` prints its port and counts what it is asked.
+
+A schema that is put to /api/schemas/ids/N is given for that id.
 
 Ids: 1 a schema; 2 a schema of another kind; 3 no JSON; 4 an error of the registry twice, then a schema; 5 only for user:pass;
 6 is never answered; 7 answers without end; others are not there.
@@ -12,6 +14,7 @@ import threading
 
 SCHEMA = json.dumps({"type": "record", "name": "Sale", "fields": [{"name": "id", "type": "int"}]})
 asked = {}
+told = {}
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -33,6 +36,8 @@ class Answers(http.server.BaseHTTPRequestHandler):
             return self.answer(200, json.dumps(asked))
         asked[self.path] = asked.get(self.path, 0) + 1
         number = self.path.rsplit("/", 1)[-1]
+        if number in told:
+            return self.answer(200, json.dumps({"schema": told[number]}))
         if not self.path.startswith("/api/schemas/ids/"):
             return self.answer(404, '{"error_code":404,"message":"HTTP 404 Not Found"}')
         if number == "2":
@@ -59,8 +64,13 @@ class Answers(http.server.BaseHTTPRequestHandler):
             return self.answer(200, json.dumps({"schema": SCHEMA}))
         return self.answer(404, '{"error_code":40403,"message":"Schema %s not found"}' % number)
 
+    def do_PUT(self):
+        length = int(self.headers["Content-Length"])
+        told[self.path.rsplit("/", 1)[-1]] = self.rfile.read(length).decode()
+        self.answer(200, "{}")
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 0), Answers)
 server.daemon_threads = True
 print(server.server_address[1], flush=True)
 server.serve_forever()

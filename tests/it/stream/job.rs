@@ -1,8 +1,11 @@
 //! A continuous job in a folder of its own, and a process that runs it.
 
+use std::fmt::Debug;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -12,7 +15,7 @@ use crate::kafka::broker::Broker;
 use crate::tables::{self, Row};
 
 /// How long anything may take: many times what it takes on a busy machine.
-const DEADLINE: Duration = Duration::from_mins(1);
+pub(super) const DEADLINE: Duration = Duration::from_mins(1);
 
 const JOB: &str = r#"
 format = 1
@@ -86,6 +89,27 @@ impl Job {
         fs::write(&file, change(fs::read_to_string(&file).unwrap())).unwrap();
     }
 
+    /// Something in its folder.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path(name)
+    }
+
+    /// A command of the program on it.
+    pub(super) fn caudal(&self, command: &str) -> Command {
+        self.folder.caudal(command)
+    }
+
+    /// Waits until something is found in what `caudal epochs --json` says.
+    pub(super) fn find<T>(
+        &self,
+        what: &dyn Debug,
+        patience: Duration,
+        find: impl Fn(&Value) -> Option<T>,
+    ) -> T {
+        self.folder
+            .await_some(what, patience, || find(&self.folder.epochs()?))
+    }
+
     /// Waits until something holds.
     pub(super) fn await_that(&self, what: &str, patience: Duration, is: impl Fn(&Self) -> bool) {
         self.folder
@@ -115,6 +139,56 @@ impl Job {
     /// What is visible of a sink.
     pub(super) fn rows(&self, sink: &str) -> Vec<Row> {
         tables::read(&self.folder.path("out").join(sink))
+    }
+
+    /// A file in its folder.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path(name)
+    }
+
+    /// A number of what `caudal epochs` says.
+    pub(super) fn said(&self, name: &str) -> Option<u64> {
+        self.folder.said(name)
+    }
+
+    /// The names of the objects that hold the rows of a look-up.
+    pub(super) fn objects(&self, lookup: &str) -> Vec<String> {
+        let folder = self.state().join("references").join(lookup);
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Waits until a metric of the running job has this value at least.
+    pub(super) fn await_metric(&self, name: &str, least: f64) {
+        self.await_that(name, DEADLINE, |job| {
+            job.metric(name).into_iter().any(|value| value >= least)
+        });
+    }
+
+    /// The values of a metric of the running job.
+    pub(super) fn metric(&self, name: &str) -> Vec<f64> {
+        let text = self.metrics().unwrap_or_default();
+        let values = text.lines().filter(|line| line.starts_with(name));
+        values
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse().ok())
+            .collect()
+    }
+
+    /// The metrics of process 0, where it answers.
+    fn metrics(&self) -> Option<String> {
+        let file = fs::read(self.folder.path("out/_caudal/status.json")).ok()?;
+        let said: Value = serde_json::from_slice(&file).ok()?;
+        let mut http = TcpStream::connect(said["address"].as_str()?).ok()?;
+        http.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .ok()?;
+        let mut answer = String::new();
+        http.read_to_string(&mut answer).ok()?;
+        Some(answer)
     }
 
     fn state(&self) -> PathBuf {
@@ -197,6 +271,13 @@ impl<'job> Running<'job> {
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {told}", output.status);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"))
+    }
+
+    /// Kills it.
+    pub(super) fn kill(mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Waits for its end, with this exit code and these words.

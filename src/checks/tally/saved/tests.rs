@@ -21,6 +21,11 @@ use crate::job::plan::AggregateFunction;
 
 /// Every kind of accumulator and check, per region and channel.
 fn layout(windows: Windows) -> Arc<Layout> {
+    layout_with(windows, &["known", "usual", "steady"])
+}
+
+/// The same with these checks alone.
+fn layout_with(windows: Windows, checks: &[&str]) -> Arc<Layout> {
     let amount = || Some((Input::Column(3), DataType::Decimal128(18, 2)));
     let channel = Some((Input::Column(1), DataType::Utf8));
     let statistic = |name: &str, function, argument, data_type| StatisticInput {
@@ -79,14 +84,17 @@ fn layout(windows: Windows) -> Arc<Layout> {
         warn_below: Some(0.9),
         fail_below: Some(0.5),
     };
-    let measure = layout.add_completeness(completeness, 3, DataType::Decimal128(18, 2), None);
     let check = |name: &str, measure| CheckLayout {
         name: name.into(),
         value: Some(format!("{name}_value")),
         measure,
     };
-    layout.checks.push(check("known", measure));
-    for (name, of, previous) in [("usual", 2, 3), ("steady", 1, 2)] {
+    if checks.contains(&"known") {
+        let measure = layout.add_completeness(completeness, 3, DataType::Decimal128(18, 2), None);
+        layout.checks.push(check("known", measure));
+    }
+    let compared = [("usual", 2, 3), ("steady", 1, 2)].into_iter();
+    for (name, of, previous) in compared.filter(|(name, ..)| checks.contains(name)) {
         let variance = Variance {
             previous,
             warn_beyond: Some(0.5),
@@ -403,7 +411,7 @@ fn refusals_say_what_is_wrong() {
     changed[0] = 9;
     assert_eq!(
         error(&layout, &changed),
-        "the state is of version 9 of its format; this build reads version 1"
+        "the state is of version 9 of its format; this build reads version 2"
     );
     changed = bytes.clone();
     changed[60] ^= 1;
@@ -414,9 +422,9 @@ fn refusals_say_what_is_wrong() {
     );
     assert_eq!(
         error(&newest_layout(), &bytes),
-        "the state is of \"minute per [region int, channel varchar], windows of 60000000 µs, keeping [Moments of decimal(18,2), \
-         Sum of bigint, Least of decimal(18,2), Greatest of varchar, Count of decimal(18,2)], comparing [usual with 3, steady with 2]\", \
-         and this job keeps \"alive per [region varchar], windows of all times, keeping [Greatest of timestamp], comparing []\""
+        "the state is of \"minute per [region int, channel varchar], windows of 60000000 µs, keeping [Moments of decimal(18,2) column 3, \
+         Sum of bigint column 4, Least of decimal(18,2) column 3, Greatest of varchar column 1, Count of decimal(18,2) column 3], comparing [usual with 3, steady with 2]\", \
+         and this job keeps \"alive per [region varchar], windows of all times, keeping [Greatest of timestamp column 1], comparing []\""
     );
     let mut tally = Tally::new(layout);
     tally.load(&bytes, |_| true).unwrap();
@@ -435,7 +443,12 @@ fn the_form_of_saved_state_is_pinned() {
         tally.apply(segment, 0, event(time), epoch);
     }
     let bytes = saved(&tally);
-    let head = 2 + described(&tally.layout).len() + 10;
+    let (shape, words) = (
+        shape(&tally.layout),
+        tally.layout.words(&tally.layout.accumulators[0]),
+    );
+    // Version and shape; one accumulator, no variance check, none held back; closed until.
+    let head = 2 + shape.len() + 2 + words.len() + 2 + 10;
     let (state, check) = bytes[head..].split_at(bytes.len() - head - 8);
     assert_eq!(
         state,
@@ -461,6 +474,79 @@ fn windows_whose_rows_were_taken_back_are_not_saved() {
     back.negate();
     tally.apply(segment(None, 0), 0, back, 2);
     assert_eq!(saved(&tally), empty);
+}
+
+/// Verdicts of windows, by start in minutes and check, with the value that the window's row has for `known`.
+fn judged(tally: &mut Tally, minutes: i64) -> Vec<String> {
+    let closed = tally.close_until(minutes * 60 * SECOND);
+    let mut lines = lines(&closed.verdicts, &["window_start", "check"]);
+    for rows in &closed.windows {
+        let known = lines_of_known(rows);
+        lines.extend(known);
+    }
+    sorted(lines)
+}
+
+fn lines_of_known(rows: &RecordBatch) -> Vec<String> {
+    lines(rows, &["window_start", "rows", "known_value"])
+}
+
+#[test]
+fn checks_that_are_added_begin_empty_and_judge_no_window_that_had_rows() {
+    let minute = 60 * SECOND;
+    let before = layout_with(Windows::Fixed(minute), &["usual"]);
+    let after = layout(Windows::Fixed(minute));
+    let mut first = Tally::new(Arc::clone(&before));
+    for start in [0, 1, 2] {
+        first.apply(
+            segment(Some(1), 0),
+            start * minute,
+            partial(&before, Some(5)),
+            1,
+        );
+    }
+    // Of another segment, and with no more rows to come: it holds the check back all the same.
+    first.apply(
+        segment(Some(2), 0),
+        3 * minute,
+        partial(&before, Some(5)),
+        1,
+    );
+    first.close_until(2 * minute);
+    let mut second = Tally::new(Arc::clone(&after));
+    second.load(&saved(&first), |_| true).unwrap();
+    for start in [2, 3, 4] {
+        second.apply(
+            segment(Some(1), 0),
+            start * minute,
+            partial(&after, Some(5)),
+            2,
+        );
+    }
+    let told = judged(&mut second, 3);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told.iter().all(|line| !line.ends_with("known")), "{told:?}");
+    assert_eq!(told[0], "1970-01-01T00:02:00Z 2 -");
+    // It is known to later lives, too.
+    let mut third = Tally::new(Arc::clone(&after));
+    third.load(&saved(&second), |_| true).unwrap();
+    let told = judged(&mut third, 4);
+    assert!(told.iter().all(|line| !line.ends_with("known")), "{told:?}");
+    let told = judged(&mut third, 5);
+    assert!(told.iter().any(|line| line.ends_with("known")), "{told:?}");
+    // What is not needed any more is not kept.
+    assert_eq!(saved(&third), {
+        let mut again = Tally::new(Arc::clone(&after));
+        again.load(&saved(&third), |_| true).unwrap();
+        again.held_back.fill(i64::MIN);
+        saved(&again)
+    });
+    // The other way something would be dropped.
+    let refused = error(&before, &saved(&third));
+    assert!(
+        refused.contains("and this job keeps \"minute per "),
+        "{refused}"
+    );
 }
 
 #[test]

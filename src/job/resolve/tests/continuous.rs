@@ -72,6 +72,7 @@ fn a_source_without_an_end_makes_a_continuous_job_and_everything_has_its_default
             state: PathBuf::from("jobs/../out/ventas/_caudal/state"),
             epoch: Duration::from_secs(1),
             checkpoint: Duration::from_secs(10),
+            max_parked: 100_000,
         })
     );
     assert_eq!(
@@ -109,6 +110,7 @@ fn all_that_a_continuous_job_says_is_in_the_plan() {
             state: PathBuf::from("jobs/../state/ventas"),
             epoch: Duration::from_millis(250),
             checkpoint: Duration::from_mins(1),
+            max_parked: 100_000,
         })
     );
     let offset = |partition, offset| (("ventas-es".to_owned(), partition), offset);
@@ -231,4 +233,23 @@ fn patterns_of_topics_match_whole_names() {
         assert_eq!(pattern.is_match(topic), matches, "{topic}");
     }
     assert!(Topics::whole_name("a)|(b").is_err());
+}
+
+#[test]
+fn files_that_go_on_make_a_job_continuous() {
+    let files = "files = { paths = [\"in/*.csv\"], follow = true, complete_after = \"1 minute\" }\ncsv = {}";
+    let before =
+        "kafka = { brokers = \"kafka-1\", topics = [\"ventas\", \"devoluciones\"] }\njson = {}";
+    let plan = plan(&changed(before, files));
+    assert!(plan.continuous.is_some());
+    let Transport::Follow(follow) = &plan.sources[0].transport else {
+        panic!("{:?}", plan.sources[0].transport);
+    };
+    let wanted = FollowSource {
+        paths: vec![PathBuf::from("jobs/in/*.csv")],
+        complete_after: Some(Duration::from_mins(1)),
+        on_data_loss: OnDataLoss::Stop,
+        reads_copies: false,
+    };
+    assert_eq!(*follow, wanted);
 }

@@ -188,6 +188,50 @@ const CONTINUOUS: &[(&str, &str)] = &[
         "region_id = \"int\"",
         "region_id = \"int\"\nat = { type = \"timestamp\", kafka = \"timestamp\", header = \"a[\", decimal = \",\", thousands = \"..\", formats = [\"%Y\"], unit = \"seconds\", min = \"2000-01-01\", optional = true, on_bad = \"null\", nulls = [\"-\"] }\nt = { type = \"varchar\", kafka = \"topic\" }\nu = { type = \"varchar\", kafka = \"topic\" }",
     ),
+    (
+        "[derive]",
+        "[lookups.regions]\non = { id = \"region_id\" }\nmissing = { then = \"wait\" }\nfiles = { paths = [\"r.csv\"] }\ncsv = {}\ncolumns = { id = \"int\" }\n[derive]",
+    ),
+    (
+        "[derive]",
+        "[lookups.regions]\non = { id = \"region_id\" }\nmissing = { then = \"wait\", for = \"1 year\" }\nfiles = { paths = [\"r.csv\"] }\ncsv = {}\ncolumns = { id = \"int\" }\n[derive]",
+    ),
+    (
+        "[derive]",
+        "[lookups.regions]\non = { id = \"region_id\" }\nmissing = { then = \"null\", for = \"1 hour\", reason = \"x\" }\nfiles = { paths = [\"r.csv\"] }\ncsv = {}\ncolumns = { id = \"int\" }\n[derive]",
+    ),
+    (
+        "files = { path = \"rows\" }\nparquet = {}",
+        "files = { path = \"rows\" }\nparquet = { delta = true }\ncolumns = { \"a b\" = \"sale_id\", \"x=y\" = \"amount\" }",
+    ),
+    (
+        "stdout = {}\njson = {}",
+        "stdout = {}\nparquet = { delta = true }",
+    ),
+    (
+        "kafka = { brokers = \"kafka-1\", topics = [\"ventas\", \"devoluciones\"] }\njson = {}",
+        "files = { paths = [\"in/*.csv\"], follow = true, per_process = true, complete_after = \"1 ms\", on_data_loss = \"latest\", copies = \"keep\" }\ncsv = { skip_last = 1 }",
+    ),
+    (
+        "kafka = { brokers = \"kafka-1\", topics = [\"ventas\", \"devoluciones\"] }\njson = {}",
+        "files = { paths = [\"in/*.csv\"], follow = true }\njson = { records = \"array\" }",
+    ),
+    (
+        "kafka = { brokers = \"kafka-1\", topics = [\"ventas\", \"devoluciones\"] }\njson = {}",
+        "files = { paths = [\"in/*.csv\"], follow = true }\nparquet = {}",
+    ),
+    (
+        "kafka = { brokers = \"kafka-1\", topics = [\"ventas\", \"devoluciones\"] }\njson = {}",
+        "files = { paths = [\"in/*.csv\"], follow = true, complete_after = \"soon\" }\navro = {}",
+    ),
+    (
+        "json = {}\n[sources.sales.columns]",
+        "avro = { registry = \"registry:8081\" }\n[sources.sales.columns]",
+    ),
+    (
+        "json = {}\n[sources.sales.columns]",
+        "avro = { registry = \"http://me:secret@registry\" }\n[sources.sales.columns]",
+    ),
 ];
 
 /// A text of the job with an end and what stands there instead.
@@ -211,5 +255,35 @@ const BOUNDED: &[(&str, &str)] = &[
     (
         "paths = [\"dims/regions.csv\"] }",
         "paths = [\"dims/regions.csv\"] }\nkafka = { brokers = \"b\", topics = [\"t\"] }",
+    ),
+    (
+        "files = { paths = [\"dims/regions.csv\"] }",
+        "files = { paths = [\"dims/regions.csv\"], follow = true }",
+    ),
+    (
+        "files = { paths = [\"dims/regions.csv\"] }\ncsv = {}",
+        "kafka = { brokers = \"b\", topics = [\"t\", \"u\"], start = \"latest\", group = \"g\", on_data_loss = \"earliest\" }\nduplicates = \"reject\"\njson = {}",
+    ),
+    (
+        "files = { paths = [\"dims/regions.csv\"] }\ncsv = {}",
+        "kafka = { brokers = \"b\", topic_pattern = \"t.*\" }\ncsv = {}",
+    ),
+    (
+        "missing = { then = \"refuse\", reason = \"unknown_region\" }",
+        "missing = { then = \"wait\", for = \"1 hour\" }",
+    ),
+    ("[job]", "[job]\nmax_parked = 5"),
+    (
+        "files = { path = \"enriched\", partition_by = [\"zone\", \"date\"] }\nparquet = {}",
+        "files = { path = \"enriched\", partition_by = [\"zone\", \"date\"] }\nparquet = { delta = true }",
+    ),
+    (
+        "paths = [\"dims/regions.csv\"] }",
+        "paths = [\"dims/regions.csv\"], complete_after = \"1 minute\", on_data_loss = \"stop\", copies = \"read\" }",
+    ),
+    ("output =", "rerun = \"new_files\"\noutput ="),
+    (
+        "csv = {}\ncolumns = { currency",
+        "avro = { registry = \"http://r\" }\ncolumns = { currency",
     ),
 ];

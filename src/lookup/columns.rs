@@ -1,4 +1,4 @@
-//! A look-up as of an epoch, as columns: an index from key to row, and the reference columns.
+//! Reference rows as columns: an index from key to row, and the reference columns.
 
 use std::sync::Arc;
 
@@ -19,26 +19,26 @@ use crate::transform::text::{self, Text};
 /// No reference row.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// The reference rows of one look-up as of one epoch.
-pub(super) struct Snapshot {
+/// Reference rows of one look-up.
+pub(super) struct Columns {
     rows: usize,
     index: Index,
     fold: Option<Fold>,
-    columns: Vec<Reference>,
+    of: Vec<Reference>,
     /// As-of look-ups: for each row, the times it is valid from (inclusive) and to (exclusive); rows of one key stand
     /// together, ordered by the first.
     validity: Option<Vec<(i64, i64)>>,
 }
 
-/// Rows `first .. first + len` of the snapshot.
+/// Rows `first .. first + len` of the columns.
 #[derive(Debug, Clone, Copy)]
-struct Versions {
+pub(super) struct Versions {
     first: u32,
     len: u32,
 }
 
 /// From key to rows, by the kind of key.
-enum Index {
+pub(super) enum Index {
     /// One whole-number key.
     Integer(HashMap<i64, Versions>),
     /// One text key.
@@ -55,8 +55,8 @@ enum Reference {
     Plain(ArrayRef),
 }
 
-impl Snapshot {
-    /// Makes the snapshot of `rows`, which are in order.
+impl Columns {
+    /// Those of `rows`, which are in order.
     pub(super) fn new(plan: &LookupPlan, rows: &[Row]) -> Result<Self, ArrowError> {
         let mut columns = Layout::new(plan)?.decode(rows.iter().map(Row::bytes))?;
         if let (Some(_), Some(validity)) = (plan.fold, &plan.validity) {
@@ -82,7 +82,7 @@ impl Snapshot {
             rows: rows.len(),
             index,
             fold: plan.fold,
-            columns,
+            of: columns,
             validity,
         })
     }
@@ -92,14 +92,14 @@ impl Snapshot {
         self.rows
     }
 
-    /// The row of the snapshot for each row of the batch, [`NONE`] where there is none. `at` holds the times of an as-of
+    /// The row of these for each row of the batch, [`NONE`] where there is none. `at` holds the times of an as-of
     /// look-up. Cost: one probe a row, or one a distinct value of a dictionary.
     pub(super) fn find(
         &self,
         keys: &[ArrayRef],
         at: Option<&ArrayRef>,
     ) -> Result<Vec<u32>, ArrowError> {
-        let compared = super::fold::folded(keys.to_vec(), self.fold);
+        let compared = self.folded(keys);
         let versions = self.index.find(&compared)?;
         let Some(validity) = &self.validity else {
             return Ok(versions
@@ -118,13 +118,25 @@ impl Snapshot {
             .collect())
     }
 
+    /// How many rows these keys, which may stand twice, have together.
+    pub(super) fn distinct(&self, keys: &[ArrayRef]) -> Result<usize, ArrowError> {
+        let found = self.index.find(keys)?.into_iter().flatten();
+        let rows: std::collections::BTreeSet<u32> = found.map(|found| found.first).collect();
+        Ok(rows.len())
+    }
+
+    /// Keys as they are compared.
+    pub(super) fn folded(&self, keys: &[ArrayRef]) -> Vec<ArrayRef> {
+        super::fold::folded(keys.to_vec(), self.fold)
+    }
+
     /// Reference column `position` at the given rows, null at [`NONE`].
     pub(super) fn gather(
         &self,
         position: usize,
         rows: &UInt32Array,
     ) -> Result<ArrayRef, ArrowError> {
-        match &self.columns[position] {
+        match &self.of[position] {
             Reference::Plain(column) => take(column, rows, None),
             Reference::Text { codes, values } => {
                 let keys = take(codes, rows, None)?;
@@ -218,7 +230,8 @@ pub(super) fn integers(column: &ArrayRef) -> Option<Vec<Option<i64>>> {
 }
 
 impl Index {
-    fn new(plan: &LookupPlan, columns: &[ArrayRef]) -> Result<Self, ArrowError> {
+    /// That of columns in the order of the look-up's.
+    pub(super) fn new(plan: &LookupPlan, columns: &[ArrayRef]) -> Result<Self, ArrowError> {
         let keys: Vec<ArrayRef> = plan
             .on
             .iter()
@@ -240,7 +253,8 @@ impl Index {
         Ok(Self::Encoded(converter, index))
     }
 
-    fn find(&self, keys: &[ArrayRef]) -> Result<Vec<Option<Versions>>, ArrowError> {
+    /// What it holds of keys as they are compared.
+    pub(super) fn find(&self, keys: &[ArrayRef]) -> Result<Vec<Option<Versions>>, ArrowError> {
         match self {
             Self::Integer(index) => Ok(find_integers(index, &keys[0])),
             Self::Text(index) => {

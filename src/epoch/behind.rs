@@ -1,0 +1,83 @@
+//! State that is written behind the dataflow: the disk is waited for on a thread, and the worker goes on with rows.
+//!
+//! An operator makes the bytes of its state when an epoch has passed, which is quick, hands them over with the capability under which it will
+//! tell of them, and goes on. A checkpoint is complete when all have been told; nothing else waits.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use timely::dataflow::operators::Capability;
+use timely::scheduling::SyncActivator;
+
+use super::{StateFile, state};
+use crate::cluster::{Run, RunError};
+use crate::record::Epoch;
+
+/// What one operator has on its way to the disk, in the order of its epochs.
+pub struct Behind {
+    run: Arc<Run>,
+    activator: Arc<SyncActivator>,
+    writing: VecDeque<(Capability<Epoch>, Written)>,
+}
+
+/// What becomes of a file.
+type Written = Receiver<Result<StateFile, RunError>>;
+
+impl Behind {
+    /// Nothing yet; `activator` wakes the operator when something is written.
+    pub fn new(run: &Arc<Run>, activator: SyncActivator) -> Self {
+        Self {
+            run: Arc::clone(run),
+            activator: Arc::new(activator),
+            writing: VecDeque::new(),
+        }
+    }
+
+    /// Writes a file of state for the checkpoint at the capability's epoch. `name` says whose it is.
+    pub fn write(&mut self, capability: Capability<Epoch>, name: String, bytes: Vec<u8>) {
+        let epoch = *capability.time();
+        let (continuous, resumed) = (&self.run.plan.continuous, &self.run.resumed);
+        let folder: PathBuf = continuous
+            .as_ref()
+            .map(|continuous| continuous.state.clone())
+            .expect("only continuous jobs write state");
+        let generation = resumed.as_ref().expect("the job is continuous").generation;
+        let (told, hears) = channel();
+        let activator = Arc::clone(&self.activator);
+        let write = move || {
+            let written = state::write(&folder, (epoch, generation), &name, &bytes);
+            // Where nobody hears any more, the run is over.
+            let _over = told.send(written.map_err(RunError::from));
+            let _over = activator.activate();
+        };
+        let thread = std::thread::Builder::new().name("state".to_owned());
+        if let Err(error) = thread.spawn(write) {
+            self.run.fail(RunError::Start {
+                message: error.to_string(),
+            });
+        }
+        self.writing.push_back((capability, hears));
+    }
+
+    /// What is written, and may be told; an error ends the run.
+    pub fn written(&mut self) -> Vec<(Capability<Epoch>, StateFile)> {
+        let mut written = Vec::new();
+        while let Some((_, hears)) = self.writing.front() {
+            match hears.try_recv() {
+                Ok(Ok(file)) => {
+                    let (capability, _) = self.writing.pop_front().expect("it is there");
+                    written.push((capability, file));
+                }
+                Ok(Err(error)) => {
+                    self.run.fail(error);
+                    break;
+                }
+                // Not yet; or the thread was never there, and the run is over.
+                Err(_) => break,
+            }
+        }
+        written
+    }
+}

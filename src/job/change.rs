@@ -1,0 +1,451 @@
+//! What differs between two texts of a continuous job, and whether its state goes on under the newer one.
+//!
+//! The texts are compared as they are written: tables key by key, so that comments, order of tables and layout are no difference.
+//! Each difference is then looked up by its path; what no rule allows is refused, since what can't be seen to be right would be found out
+//! by wrong numbers only. State is carried over by names, so what is allowed is what no name that has state changes its meaning by:
+//!
+//! | | |
+//! |---|---|
+//! | added | rules, checks, windows, derived columns, sinks, columns that may be null, columns of sinks |
+//! | changed | thresholds of checks; how files of sinks are compressed; what is about reading, waiting and memory, not about rows |
+//!
+//! An added check, window or sink begins empty with the first epoch of the life that knows it.
+
+use std::fmt;
+
+use toml::{Table, Value};
+
+use super::secrets::masked;
+
+/// Most characters of a value that are told.
+const SHOWN: usize = 64;
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    path: Vec<String>,
+    was: Option<Value>,
+    is: Option<Value>,
+}
+
+/// How a newer text stands to an older one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fit {
+    /// They mean the same.
+    Same,
+    /// State goes on: these are the differences.
+    Compatible(Vec<Change>),
+    /// It does not, because of these.
+    Other(Vec<Change>),
+}
+
+/// Paths under which values may be other ones; `*` is any name.
+const FREE: &[&[&str]] = &[
+    &["job", "chunk"],
+    &["job", "epoch"],
+    &["job", "checkpoint"],
+    &["job", "in_flight"],
+    &["job", "join_timeout"],
+    &["job", "peer_timeout"],
+    &["job", "partials"],
+    &["job", "state"],
+    &["job", "reasons"],
+    // The cluster is held against its own id when it answers.
+    &["sources", "*", "kafka", "brokers"],
+    &["sources", "*", "kafka", "start"],
+    &["sources", "*", "kafka", "on_data_loss"],
+    &["sources", "*", "kafka", "group"],
+    &["sources", "*", "kafka", "options"],
+    &["checks", "*", "completeness", "min_rows"],
+    &["checks", "*", "completeness", "warn_below"],
+    &["checks", "*", "completeness", "fail_below"],
+    &["checks", "*", "freshness", "warn_after"],
+    &["checks", "*", "freshness", "fail_after"],
+    &["checks", "*", "variance", "warn_beyond"],
+    &["checks", "*", "variance", "fail_beyond"],
+    &["checks", "*", "variance", "min_history"],
+    &["sinks", "*", "parquet", "compression"],
+];
+
+/// Tables to which names may be added.
+const OPEN: &[&[&str]] = &[
+    &["rules", "*"],
+    &["checks", "*"],
+    &["windows", "*"],
+    &["derive", "*"],
+    &["sinks", "*"],
+    &["sinks", "*", "columns", "*"],
+];
+
+/// The columns of a source, to which those may be added that may be null.
+const COLUMN: &[&str] = &["sources", "*", "columns", "*"];
+
+/// Compares two texts of a job. A text that is no TOML is another job: neither can be run.
+pub fn compare(before: &str, now: &str) -> Fit {
+    let (Ok(before), Ok(now)) = (before.parse::<Table>(), now.parse::<Table>()) else {
+        return if before == now {
+            Fit::Same
+        } else {
+            Fit::Other(Vec::new())
+        };
+    };
+    let mut changes = Vec::new();
+    differ(&mut Vec::new(), &before, &now, &mut changes);
+    if changes.is_empty() {
+        return Fit::Same;
+    }
+    let refused: Vec<Change> = changes.iter().filter(|one| !one.fits()).cloned().collect();
+    if refused.is_empty() {
+        Fit::Compatible(changes)
+    } else {
+        Fit::Other(refused)
+    }
+}
+
+fn differ(path: &mut Vec<String>, before: &Table, now: &Table, changes: &mut Vec<Change>) {
+    let removed = before.iter().filter(|(key, _)| !now.contains_key(*key));
+    let removed: Vec<(&String, Option<&Value>, Option<&Value>)> =
+        removed.map(|(key, was)| (key, Some(was), None)).collect();
+    let others = now.iter().map(|(key, is)| (key, before.get(key), Some(is)));
+    for (key, was, is) in removed.into_iter().chain(others) {
+        path.push(key.clone());
+        match (was, is) {
+            (Some(was), Some(is)) if was == is => {}
+            (Some(Value::Table(was)), Some(Value::Table(is))) => differ(path, was, is, changes),
+            // A table of names that was not there is one without names: each of them is told.
+            (None, Some(Value::Table(is))) if path.len() == 1 => {
+                differ(path, &Table::new(), is, changes);
+            }
+            (Some(Value::Table(was)), None) if path.len() == 1 => {
+                differ(path, was, &Table::new(), changes);
+            }
+            _ => changes.push(Change {
+                path: path.clone(),
+                was: was.cloned(),
+                is: is.cloned(),
+            }),
+        }
+        path.pop();
+    }
+}
+
+impl Change {
+    fn fits(&self) -> bool {
+        let is_at = |pattern: &[&str]| {
+            let mut parts = pattern.iter().zip(&self.path);
+            parts.all(|(pattern, part)| *pattern == "*" || pattern == part)
+        };
+        // All that lies below a path is as free as it.
+        let is_free = |pattern: &&[&str]| pattern.len() <= self.path.len() && is_at(pattern);
+        if FREE.iter().any(is_free) {
+            return true;
+        }
+        let (None, Some(is)) = (&self.was, &self.is) else {
+            return false;
+        };
+        let is_name = |pattern: &&[&str]| pattern.len() == self.path.len() && is_at(pattern);
+        OPEN.iter().any(is_name) || is_name(&COLUMN) && may_be_null(is)
+    }
+}
+
+/// Whether a column is one that rows may lack: those of messages that are read already lack it.
+fn may_be_null(column: &Value) -> bool {
+    let text = match column {
+        Value::String(text) => Some(text.as_str()),
+        Value::Table(table) => table.get("type").and_then(Value::as_str),
+        _ => None,
+    };
+    text.is_some_and(|text| {
+        let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+        !words.ends_with(&["not".to_owned(), "null".to_owned()])
+    })
+}
+
+/// In words, without secrets: `windows.minute.length was "1 minute" and is "2 minutes"`.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = super::problems::dotted(&self.path);
+        // A secret stands in an option of its name, or in a table of such.
+        let own = self.path.last().map_or("", String::as_str);
+        match (&self.was, &self.is) {
+            (Some(was), Some(is)) => {
+                write!(
+                    f,
+                    "{path} was {} and is {}",
+                    shown(own, was),
+                    shown(own, is)
+                )
+            }
+            (Some(was), None) => write!(f, "{path} = {} was taken away", shown(own, was)),
+            (None, Some(is)) => write!(f, "{path} = {} was added", shown(own, is)),
+            (None, None) => write!(f, "{path}"),
+        }
+    }
+}
+
+fn shown(name: &str, value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => format!("{:?}", masked(name, text)),
+        Value::Table(table) if table.is_empty() => "{}".to_owned(),
+        Value::Table(table) => {
+            let each = table
+                .iter()
+                .map(|(name, value)| format!("{name} = {}", shown(name, value)));
+            format!("{{ {} }}", each.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(values) => {
+            let each = values.iter().map(|value| shown(name, value));
+            format!("[{}]", each.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    };
+    if text.chars().count() <= SHOWN {
+        return text;
+    }
+    let cut: String = text.chars().take(SHOWN).collect();
+    format!("{cut}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB: &str = r#"
+format = 1
+[job]
+name = "sales"
+key = ["region"]
+output = "out"
+[sources.sales]
+event_time = "ts"
+disorder = "10 seconds"
+kafka = { brokers = "a:1", topics = ["ventas"], options = { "sasl.password" = "geheim", "client.id" = "x" } }
+json = {}
+[sources.sales.columns]
+id = "bigint not null"
+ts = "timestamp not null"
+region = { type = "varchar not null", reason = "no_region" }
+amount = "decimal(12,2)"
+[rules.positive]
+expect = "amount > 0"
+[windows.minute]
+per = ["region"]
+length = "1 minute"
+[windows.minute.statistics]
+rows = "count(*)"
+[checks.usual]
+window = "minute"
+variance = { of = "rows", against = { previous = 10 }, warn_beyond = 3.0 }
+[sinks.rows]
+files = { path = "rows" }
+parquet = {}
+"#;
+
+    fn changed(from: &str, to: &str) -> Fit {
+        assert!(JOB.contains(from), "{from}");
+        compare(JOB, &JOB.replace(from, to))
+    }
+
+    #[test]
+    fn how_a_text_is_written_is_no_difference() {
+        assert_eq!(compare(JOB, JOB), Fit::Same);
+        let other = JOB
+            .replace("[job]\n", "# A remark.\n[job] # And another.\n\n")
+            .replace("kafka = { brokers = \"a:1\", topics", "kafka = { topics")
+            .replace("[\"ventas\"],", "[ 'ventas' ], brokers = \"a:1\",");
+        assert_ne!(other, JOB);
+        assert_eq!(compare(JOB, &other), Fit::Same);
+    }
+
+    #[test]
+    fn what_leaves_state_its_meaning_is_compatible() {
+        for (from, to, told) in [
+            (
+                "[rules.positive]",
+                "[rules.known]\nexpect = \"id > 0\"\n[rules.positive]",
+                "rules.known = { expect = \"id > 0\" } was added",
+            ),
+            (
+                "[checks.usual]",
+                "[checks.alive]\nfreshness = { per = [\"region\"] }\n[checks.usual]",
+                "checks.alive = { freshness = { per = [\"region\"] } } was added",
+            ),
+            (
+                "[checks.usual]",
+                "[checks.known]\nwindow = \"minute\"\ncompleteness = { column = \"amount\" }\n[checks.usual]",
+                "checks.known = { window = \"minute\", completeness = { column = \"amount\" } } was added",
+            ),
+            (
+                "[checks.usual]",
+                "[windows.hour]\nlength = \"1 hour\"\n[checks.usual]",
+                "windows.hour = { length = \"1 hour\" } was added",
+            ),
+            (
+                "[rules.positive]",
+                "[derive]\ndouble = \"amount * 2\"\n[rules.positive]",
+                "derive.double = \"amount * 2\" was added",
+            ),
+            (
+                "[sinks.rows]",
+                "[sinks.refused]\nfrom = \"refused\"\n[sinks.rows]",
+                "sinks.refused = { from = \"refused\" } was added",
+            ),
+            (
+                "amount = ",
+                "shop = \"varchar\"\namount = ",
+                "sources.sales.columns.shop = \"varchar\" was added",
+            ),
+            (
+                "amount = ",
+                "shop = { type = \"varchar\" }\namount = ",
+                "sources.sales.columns.shop = { type = \"varchar\" } was added",
+            ),
+            (
+                "output = \"out\"",
+                "output = \"out\"\nepoch = \"2 seconds\"",
+                "job.epoch = \"2 seconds\" was added",
+            ),
+            (
+                "warn_beyond = 3.0",
+                "warn_beyond = 4.0",
+                "checks.usual.variance.warn_beyond was 3.0 and is 4.0",
+            ),
+            (
+                "\"geheim\"",
+                "\"secreto\"",
+                "sources.sales.kafka.options.\"sasl.password\" was \"***\" and is \"***\"",
+            ),
+            (
+                "\"a:1\"",
+                "\"b:1\"",
+                "sources.sales.kafka.brokers was \"a:1\" and is \"b:1\"",
+            ),
+            (
+                "parquet = {}",
+                "parquet = { compression = \"snappy\" }",
+                "sinks.rows.parquet.compression = \"snappy\" was added",
+            ),
+        ] {
+            let Fit::Compatible(changes) = changed(from, to) else {
+                panic!("{told} is refused: {:?}", changed(from, to));
+            };
+            let words: Vec<String> = changes.iter().map(Change::to_string).collect();
+            assert_eq!(words, [told]);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_by_name() {
+        for (from, to, told) in [
+            (
+                "\"sales\"\n",
+                "\"sale\"\n",
+                "job.name was \"sales\" and is \"sale\"",
+            ),
+            (
+                "key = [\"region\"]",
+                "key = [\"id\"]",
+                "job.key was [\"region\"] and is [\"id\"]",
+            ),
+            (
+                "output = \"out\"",
+                "output = \"other\"",
+                "job.output was \"out\" and is \"other\"",
+            ),
+            (
+                "output = \"out\"",
+                "output = \"out\"\ntime_zone = \"Europe/Madrid\"",
+                "job.time_zone = \"Europe/Madrid\" was added",
+            ),
+            (
+                "\"1 minute\"",
+                "\"2 minutes\"",
+                "windows.minute.length was \"1 minute\" and is \"2 minutes\"",
+            ),
+            (
+                "per = [\"region\"]\nlength",
+                "per = [\"id\"]\nlength",
+                "windows.minute.per was [\"region\"] and is [\"id\"]",
+            ),
+            (
+                "rows = \"count(*)\"",
+                "rows = \"count(*)\"\nsum = \"sum(amount)\"",
+                "windows.minute.statistics.sum = \"sum(amount)\" was added",
+            ),
+            (
+                "rows = \"count(*)\"",
+                "rows = \"count(id)\"",
+                "windows.minute.statistics.rows was \"count(*)\" and is \"count(id)\"",
+            ),
+            (
+                "previous = 10",
+                "previous = 5",
+                "checks.usual.variance.against.previous was 10 and is 5",
+            ),
+            (
+                "\"decimal(12,2)\"",
+                "\"decimal(14,2)\"",
+                "sources.sales.columns.amount was \"decimal(12,2)\" and is \"decimal(14,2)\"",
+            ),
+            (
+                "amount = \"decimal(12,2)\"\n",
+                "",
+                "sources.sales.columns.amount = \"decimal(12,2)\" was taken away",
+            ),
+            (
+                "amount = ",
+                "shop = \"varchar Not  NULL\"\namount = ",
+                "sources.sales.columns.shop = \"varchar Not  NULL\" was added",
+            ),
+            (
+                "[\"ventas\"]",
+                "[\"ventas\", \"otras\"]",
+                "sources.sales.kafka.topics was [\"ventas\"] and is [\"ventas\", \"otras\"]",
+            ),
+            (
+                "expect = \"amount > 0\"",
+                "expect = \"amount > 1\"",
+                "rules.positive.expect was \"amount > 0\" and is \"amount > 1\"",
+            ),
+            (
+                "[rules.positive]\nexpect = \"amount > 0\"\n",
+                "",
+                "rules.positive = { expect = \"amount > 0\" } was taken away",
+            ),
+            (
+                "[sinks.rows]\nfiles = { path = \"rows\" }\nparquet = {}\n",
+                "",
+                "sinks.rows = { files = { path = \"rows\" }, parquet = {} } was taken away",
+            ),
+            (
+                "{ path = \"rows\" }",
+                "{ path = \"filas\" }",
+                "sinks.rows.files.path was \"rows\" and is \"filas\"",
+            ),
+            (
+                "[checks.usual]",
+                "[duplicates.sale]\nkey = [\"id\"]\n[checks.usual]",
+                "duplicates.sale = { key = [\"id\"] } was added",
+            ),
+            (
+                "\"10 seconds\"",
+                "\"20 seconds\"",
+                "sources.sales.disorder was \"10 seconds\" and is \"20 seconds\"",
+            ),
+        ] {
+            let Fit::Other(changes) = changed(from, to) else {
+                panic!("{told} is accepted: {:?}", changed(from, to));
+            };
+            let words: Vec<String> = changes.iter().map(Change::to_string).collect();
+            assert_eq!(words, [told]);
+        }
+        // What would be compatible alone is not what is told.
+        let both = JOB
+            .replace("\"1 minute\"", "\"1 hour\"")
+            .replace("3.0", "4.0");
+        let Fit::Other(changes) = compare(JOB, &both) else {
+            panic!("it is accepted");
+        };
+        assert_eq!(changes.len(), 1);
+    }
+}

@@ -1,0 +1,66 @@
+//! A sink that is a Delta table, read by others while the job runs, is killed and goes on.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::job::{Job, Running};
+use super::{at, sale};
+use crate::kafka::broker::Broker;
+use crate::readers::python;
+
+#[test]
+fn readers_of_the_table_see_no_row_twice_and_none_missing_at_any_moment() {
+    let (Some(broker), Some(python)) = (Broker::shared(), python("readers")) else {
+        return;
+    };
+    let topic = broker.topic("sales", 2);
+    let job = Job::with(broker, &topic, |text| {
+        text.replacen(
+            "files = { path = \"rows\" }\nparquet = {}",
+            "files = { path = \"rows\", partition_by = [\"region\"] }\nparquet = { delta = true }",
+            1,
+        )
+    });
+    let rows = 120;
+    let reader = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/readers/delta.py"))
+        .args([job.file("out/rows").as_os_str(), rows.to_string().as_ref()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Of each third a life that is killed while it commits, the last but one excepted.
+    let mut sent = 0;
+    for life in 1..=3_u8 {
+        let running = Running::start(&job, usize::from(life));
+        while sent < rows * i64::from(life) / 3 {
+            let messages = (sent..sent + 20).map(|id| {
+                let partition = i32::try_from(id % 2).unwrap();
+                sale(partition, id, &at("12:00:00"), "1.50")
+            });
+            broker.send(&topic, messages);
+            sent += 20;
+            job.await_epoch();
+        }
+        if life < 3 {
+            running.kill();
+        } else {
+            job.await_positions(&[sent / 2, sent / 2]);
+            running.stop();
+        }
+    }
+    let output = reader.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["rows"], rows, "{found}");
+    assert_eq!(found["compacted"], true, "{found}");
+    assert!(found["versions"].as_u64() > Some(3), "{found}");
+    assert_eq!(found["partitions"], json!(["region"]));
+    assert_eq!(
+        found["schema"]["amount"],
+        "PrimitiveType(\"decimal(12,2)\")"
+    );
+}
