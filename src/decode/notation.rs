@@ -108,6 +108,8 @@ fn signs<'a>(text: &'a [u8], notation: &NumberNotation) -> Option<(bool, &'a [u8
     const MINUS: &[u8] = "\u{2212}".as_bytes();
     let (mut rest, mut negative) = (text, false);
     let (mut signed, mut currency, mut open) = (false, false, false);
+    // Where nothing but a sign may stand before a number, nothing stands between the two.
+    let is_spaced = notation.parentheses || notation.typographic || !notation.currency.is_empty();
     loop {
         let sign = notation.currency.iter().map(String::as_bytes);
         let mut sign = sign.filter(|_| !currency);
@@ -139,7 +141,9 @@ fn signs<'a>(text: &'a [u8], notation: &NumberNotation) -> Option<(bool, &'a [u8
                 }
             }
         };
-        rest = without_blanks_before(rest);
+        if is_spaced {
+            rest = without_blanks_before(rest);
+        }
     }
     let (mut percent, mut closed) = (false, false);
     loop {

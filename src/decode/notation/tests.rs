@@ -331,7 +331,7 @@ proptest! {
         prop_assert_eq!(read, wanted, "{}", text);
     }
 
-    /// Whatever a plain column reads, and nothing else, a column of the default notation reads.
+    /// Whatever a plain column reads, and nothing else, a column of the default notation reads (`- 0` is read by neither).
     #[test]
     fn the_plain_notation_reads_what_plain_columns_do(text in "[-+0-9.,eE()% ]{0,9}") {
         let plain = column(0, "n", ColumnType::Decimal(12, 2));
