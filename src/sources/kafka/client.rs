@@ -199,6 +199,33 @@ pub(super) fn consumer(
         })
 }
 
+/// What an error of a client that reads a topic means: most pass by themselves.
+pub(super) fn heed(owner: &str, topic: &str, error: &ClientError) -> Result<(), KafkaError> {
+    let Some(code) = error.rdkafka_error_code() else {
+        return Err(failed(owner, error));
+    };
+    if let Some(problem) = refusal(code) {
+        return Err(KafkaError::Topic {
+            owner: owner.to_owned(),
+            topic: topic.to_owned(),
+            problem: problem.to_owned(),
+        });
+    }
+    if code == RDKafkaErrorCode::Fatal {
+        return Err(failed(owner, error));
+    }
+    tracing::warn!(action = "kafka-read", topic, error = %error, "reading goes on when the broker answers again");
+    Ok(())
+}
+
+/// That the client gave up.
+pub(super) fn failed(owner: &str, error: &ClientError) -> KafkaError {
+    KafkaError::Client {
+        owner: owner.to_owned(),
+        problem: error.to_string(),
+    }
+}
+
 /// What a broker's answer about a topic means, where waiting will not help.
 pub(super) fn refusal(code: RDKafkaErrorCode) -> Option<&'static str> {
     match code {

@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::Offset;
 use regex::Regex;
 
 use super::super::discover::found as found_at;
-use super::client::{ANSWER, Context, Heard, KafkaError, consumer, refusal};
+use super::client::{ANSWER, Context, Heard, KafkaError, consumer, failed, refusal};
 use crate::epoch::{Found, Partition};
 use crate::job::plan::{self, KafkaSource, KafkaStart, OnDataLoss};
 
@@ -279,7 +279,7 @@ impl Topics {
                         partition.partition,
                         Offset::Offset(*millis),
                     )
-                    .map_err(|error| self.client(&error))?;
+                    .map_err(|error| failed(&self.owner, &error))?;
                 let since = Instant::now();
                 loop {
                     match self.consumer.offsets_for_times(asked.clone(), ANSWER) {
@@ -359,13 +359,6 @@ impl Topics {
             problem: said.unwrap_or_else(|| problem.to_owned()),
             seconds: patience.as_secs(),
         })
-    }
-
-    fn client(&self, error: &ClientError) -> KafkaError {
-        KafkaError::Client {
-            owner: self.owner.clone(),
-            problem: error.to_string(),
-        }
     }
 }
 

@@ -17,7 +17,7 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::{Timestamp, TopicPartitionList};
 
 use super::super::text::Broken;
-use super::client::{ANSWER, Context, KafkaError, consumer, refusal};
+use super::client::{ANSWER, Context, KafkaError, consumer, failed, heed};
 use super::schemas::Schemas;
 use crate::decode::avro::framed::schema_id;
 use crate::epoch::{Moved, Partition};
@@ -140,7 +140,7 @@ impl TopicReader {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.makes.topic, partition.partition, Offset::Offset(at))
             .and_then(|()| self.consumer.incremental_assign(&list))
-            .map_err(|error| self.failed(&error))?;
+            .map_err(|error| failed(&self.owner, &error))?;
         self.parts.push(Part {
             partition,
             at,
@@ -309,7 +309,7 @@ impl TopicReader {
             } else {
                 self.consumer.resume(&list)
             };
-            told.map_err(|error| self.failed(&error))?;
+            told.map_err(|error| failed(&self.owner, &error))?;
             self.parts[index].is_paused = is_full;
         }
         Ok(())
@@ -341,26 +341,7 @@ impl TopicReader {
                     lost: "messages were taken away before they were read".to_owned(),
                 })
             }
-            Some(code) => match refusal(code) {
-                Some(problem) => Err(KafkaError::Topic {
-                    owner: self.owner.clone(),
-                    topic: self.makes.topic.clone(),
-                    problem: problem.to_owned(),
-                }),
-                None if code == RDKafkaErrorCode::Fatal => Err(self.failed(&error)),
-                None => {
-                    tracing::warn!(action = "kafka-read", topic = self.makes.topic, error = %error, "reading goes on when the broker answers again");
-                    Ok(())
-                }
-            },
-            None => Err(self.failed(&error)),
-        }
-    }
-
-    fn failed(&self, error: &ClientError) -> KafkaError {
-        KafkaError::Client {
-            owner: self.owner.clone(),
-            problem: error.to_string(),
+            _ => heed(&self.owner, &self.makes.topic, &error),
         }
     }
 }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::Offset;
 
-use super::client::{Context, KafkaError, consumer, refusal};
+use super::client::{Context, KafkaError, consumer, failed, heed};
 use super::discover::Topics;
 use super::reader::{Gathered, Makes, Wants};
 use crate::epoch::Found;
@@ -126,7 +126,7 @@ impl ReferenceReader {
                     continue;
                 }
                 Some(Err(error)) => {
-                    self.heed(error)?;
+                    heed(&self.owner, &self.topic, &error)?;
                     break;
                 }
             };
@@ -173,7 +173,7 @@ impl ReferenceReader {
         for Found { partition, at, .. } in found {
             let (_, end) = self.discovery.watermarks(&partition, patience, over)?;
             list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(at))
-                .map_err(|error| self.failed(&error))?;
+                .map_err(|error| failed(&self.owner, &error))?;
             self.parts.push(Part {
                 number: partition.partition,
                 at,
@@ -182,39 +182,13 @@ impl ReferenceReader {
         }
         self.consumer
             .incremental_assign(&list)
-            .map_err(|error| self.failed(&error))
+            .map_err(|error| failed(&self.owner, &error))
     }
 
     /// A partition has no more messages now. Behind the last one there may be marks of transactions, and what compaction took away.
     fn at_end(&mut self, number: i32) {
         for part in self.parts.iter_mut().filter(|part| part.number == number) {
             part.at = part.at.max(part.end);
-        }
-    }
-
-    fn heed(&self, error: ClientError) -> Result<(), KafkaError> {
-        let code = error.rdkafka_error_code();
-        match code {
-            Some(code) => match refusal(code) {
-                Some(problem) => Err(KafkaError::Topic {
-                    owner: self.owner.clone(),
-                    topic: self.topic.clone(),
-                    problem: problem.to_owned(),
-                }),
-                None if code == RDKafkaErrorCode::Fatal => Err(self.failed(&error)),
-                None => {
-                    tracing::warn!(action = "kafka-read", owner = self.owner, error = %error, "reading goes on when the broker answers again");
-                    Ok(())
-                }
-            },
-            None => Err(self.failed(&error)),
-        }
-    }
-
-    fn failed(&self, error: &ClientError) -> KafkaError {
-        KafkaError::Client {
-            owner: self.owner.clone(),
-            problem: error.to_string(),
         }
     }
 }
