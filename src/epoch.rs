@@ -5,7 +5,6 @@
 //! when the last epoch is complete: worker 0 gathers the notes of all workers, [`decide`] judges them, a pure function, and
 //! only then is anything published.
 
-mod behind;
 mod bind;
 mod binding;
 mod clock;
@@ -16,11 +15,11 @@ pub(crate) mod durable;
 mod gather;
 mod journal;
 mod references;
+mod saving;
 pub mod state;
 mod totals;
 mod verdicts;
 
-pub use behind::Behind;
 pub use bind::{Binder, Holder, micros};
 pub use binding::{
     Binding, Checkpoint, FileMark, Moved, Partition, ReferenceChange, ReferenceRows, StateFile,
@@ -35,6 +34,7 @@ pub use journal::{
     look_at_journal, probe,
 };
 pub use references::{Given, References};
+pub use saving::{Saving, saved};
 pub use totals::Totals;
 pub use verdicts::verdict_notes;
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! CAUDAL_FAULT_AT="put a manifest:2,show a file:1:hold"    the second time there it ends; the first time there it stands still
-//! CAUDAL_FAULT_MARKS=/tmp/marks                            a file is made there, named by the point, as it strikes
+//! CAUDAL_FAULT_MARKS=marks                                 a file is made there, named by the point, as it strikes
 //! ```
 //!
 //! For tests alone, and nothing that users meet. A process ends as by SIGKILL: nothing is unwound, flushed or told. One that stands still

@@ -1,6 +1,6 @@
-//! What process 0 asks brokers while a continuous job runs: for partitions that are new, and how much is left to read.
+//! What process 0 looks for while a continuous job runs: partitions of topics and files that are new, and how much is left to read.
 //!
-//! On a thread of its own, since a broker that is away is waited for: neither commits nor the end of the job wait for that.
+//! On threads of their own, since a broker that is away is waited for: neither commits nor the end of the job wait for that.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::life::Life;
 use super::{Run, RunError};
 use crate::epoch::Moved;
-use crate::sources::Topics;
+use crate::sources::{Folders, SourceError, Topics};
 
 /// How often brokers are asked for partitions that are new.
 const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(10);
@@ -19,6 +19,12 @@ const LOOK_FOR_ENDS: Duration = Duration::from_secs(1);
 
 /// How long the end of a job waits for the last word to the groups.
 const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// How long folders of followed files are left alone after a look at them, at least.
+const LOOK_AT_FOLDERS: Duration = Duration::from_millis(100);
+
+/// Looks at folders take at most the tenth part of one processor.
+const FOLDERS_SHARE: u32 = 10;
 
 /// The thread that asks.
 pub(super) struct Partitions {
@@ -40,9 +46,7 @@ impl Partitions {
             ask(&run, &life, topics, &hears);
             drop(ends);
         };
-        super::spawn("partitions".to_owned(), ask).map_err(|error| RunError::Start {
-            message: error.to_string(),
-        })?;
+        super::spawn("partitions".to_owned(), ask).map_err(RunError::no_thread)?;
         Ok(Self { committed, ended })
     }
 
@@ -105,4 +109,39 @@ fn look_for_partitions(life: &Life, topics: &mut [Topics]) {
             }
         }
     }
+}
+
+/// Starts the thread that looks at the folders of followed files, where there are any.
+pub(super) fn look_at_folders(
+    run: &Arc<Run>,
+    life: &Arc<Life>,
+    folders: Vec<Folders>,
+) -> Result<(), RunError> {
+    if folders.is_empty() {
+        return Ok(());
+    }
+    let (run, life) = (Arc::clone(run), Arc::clone(life));
+    let work = move || {
+        if let Err(error) = look(&run, &life, folders) {
+            run.fail(error.into());
+        }
+    };
+    super::spawn("folders".to_owned(), work).map_err(RunError::no_thread)
+}
+
+/// Looks for new files, and for what became of known ones, until the run is over.
+fn look(run: &Run, life: &Life, mut folders: Vec<Folders>) -> Result<(), SourceError> {
+    while !run.is_over() && !life.is_to_stop() {
+        let began = Instant::now();
+        let stands = life.take_stands();
+        for of_source in &mut folders {
+            of_source.hear(&stands);
+            let changes = of_source.look()?;
+            run.observer.lost(of_source.name(), changes.lost);
+            life.add_found(changes.found);
+            life.add_renamed(changes.renamed);
+        }
+        std::thread::sleep(LOOK_AT_FOLDERS.max(began.elapsed() * FOLDERS_SHARE));
+    }
+    Ok(())
 }

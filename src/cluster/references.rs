@@ -19,8 +19,6 @@ pub(super) struct References {
     pub(super) followers: Vec<Follower>,
     /// What is to be told of the rows.
     pub(super) warnings: Vec<String>,
-    /// Bytes that were read of objects.
-    pub(super) bytes: u64,
 }
 
 /// Takes up the rows from their objects, and reads the look-ups that have none.
@@ -36,7 +34,6 @@ pub(super) fn take_up(
         replayed: Replayed::new(),
         followers: Vec::new(),
         warnings: Vec::new(),
-        bytes: 0,
     };
     for (lookup, of) in plan.lookups.iter().enumerate() {
         let broken = |problem: String| RunError::State {
@@ -46,13 +43,10 @@ pub(super) fn take_up(
         let encoded = |error: arrow_schema::ArrowError| {
             broken(format!("the rows of look-up {}: {error}", of.name))
         };
-        let mut read = |file: &StateFile| -> Result<Vec<u8>, RunError> {
-            taken.bytes += file.bytes;
-            state::read(&continuous.state, file).map_err(broken)
-        };
+        let read = |file: &StateFile| state::read(&continuous.state, file).map_err(broken);
         let rows = known.iter().find(|rows| rows.lookup == of.name);
         let mut follower = if let Some(rows) = rows {
-            let objects = rows.objects.iter().map(&mut read);
+            let objects = rows.objects.iter().map(read);
             let objects = objects.collect::<Result<Vec<_>, _>>()?;
             lookup::restored(of, lookup, &objects).map_err(encoded)?
         } else {

@@ -276,6 +276,12 @@ pub(super) struct Input {
 }
 
 impl RunError {
+    /// What is said where the operating system gave no thread.
+    pub(crate) fn no_thread(error: std::io::Error) -> Self {
+        let message = error.to_string();
+        Self::Start { message }
+    }
+
     /// The exit code of a process that ends with this error: the table is in `caudal --help`.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -371,9 +371,7 @@ fn pass_on_drain(fate: &Arc<Fate>, peers: &Arc<Peers>) -> Result<(), RunError> {
         }
         peers.drain();
     };
-    super::spawn("drain".to_owned(), pass_on).map_err(|error| RunError::Start {
-        message: error.to_string(),
-    })
+    super::spawn("drain".to_owned(), pass_on).map_err(RunError::no_thread)
 }
 
 /// The input that this one of several processes has to itself, where the job says that there is some.

@@ -157,6 +157,15 @@ pub struct Checkpoint {
     pub totals: serde_json::Value,
 }
 
+impl Checkpoint {
+    /// All files that it needs: state of operators, and rows of look-ups.
+    pub fn files(&self) -> impl Iterator<Item = &StateFile> {
+        let references = self.references.iter();
+        let objects = references.flat_map(|rows| &rows.objects);
+        self.state.iter().chain(objects)
+    }
+}
+
 /// A file with state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateFile {

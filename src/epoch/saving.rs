@@ -1,4 +1,4 @@
-//! State that is written behind the dataflow: the disk is waited for on a thread, and the worker goes on with rows.
+//! State of operators: written while the worker goes on with rows, the disk being waited for on a thread, and read when a life begins.
 //!
 //! An operator makes the bytes of its state when an epoch has passed, which is quick, hands them over with the capability under which it will
 //! tell of them, and goes on. A checkpoint is complete when all have been told; nothing else waits.
@@ -16,7 +16,7 @@ use crate::cluster::{Run, RunError};
 use crate::record::Epoch;
 
 /// What one operator has on its way to the disk, in the order of its epochs.
-pub struct Behind {
+pub struct Saving {
     run: Arc<Run>,
     activator: Arc<SyncActivator>,
     writing: VecDeque<(Capability<Epoch>, Written)>,
@@ -25,7 +25,7 @@ pub struct Behind {
 /// What becomes of a file.
 type Written = Receiver<Result<StateFile, RunError>>;
 
-impl Behind {
+impl Saving {
     /// Nothing yet; `activator` wakes the operator when something is written.
     pub fn new(run: &Arc<Run>, activator: SyncActivator) -> Self {
         Self {
@@ -52,11 +52,8 @@ impl Behind {
             let _over = told.send(written.map_err(RunError::from));
             let _over = activator.activate();
         };
-        let thread = std::thread::Builder::new().name("state".to_owned());
-        if let Err(error) = thread.spawn(write) {
-            self.run.fail(RunError::Start {
-                message: error.to_string(),
-            });
+        if let Err(error) = crate::cluster::spawn("state".to_owned(), write) {
+            self.run.fail(RunError::no_thread(error));
         }
         self.writing.push_back((capability, hears));
     }
@@ -80,4 +77,34 @@ impl Behind {
         }
         written
     }
+}
+
+/// What the operators called `name` have written for the checkpoint that a life begins with, one of each worker of the life that wrote it;
+/// `take` gets each, and says in words what is wrong with it. `name` is followed by the worker's index.
+///
+/// Errors: a file is not there, or not what was written.
+pub fn saved(
+    run: &Run,
+    name: &str,
+    mut take: impl FnMut(&[u8]) -> Result<(), String>,
+) -> Result<(), RunError> {
+    let (Some(continuous), Some(resumed)) = (&run.plan.continuous, &run.resumed) else {
+        return Ok(());
+    };
+    for file in &resumed.state {
+        let of_file = file.path.rsplit('/').next().unwrap_or_default();
+        let of_operator = of_file
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('-'));
+        if of_operator.is_none_or(|rest| !rest.starts_with(|first: char| first.is_ascii_digit())) {
+            continue;
+        }
+        state::read(&continuous.state, file)
+            .and_then(|bytes| take(&bytes))
+            .map_err(|problem| RunError::State {
+                path: continuous.state.join(&file.path),
+                problem,
+            })?;
+    }
+    Ok(())
 }

@@ -39,16 +39,20 @@ pub fn write(
     bytes: &[u8],
 ) -> Result<StateFile, JournalError> {
     let path = format!("{FOLDER}/{}/{name}.state", folder(epoch, generation));
-    let whole = state.join(&path);
+    let file = described(path, bytes);
     fault::at("write state");
-    durable::ensure_folder(whole.parent().expect("a file has a folder"))?;
-    durable::put_if_absent(&whole, bytes)?;
+    put(state, &file, bytes)?;
     fault::at("tell of state");
-    Ok(StateFile {
+    Ok(file)
+}
+
+/// A file at this path with these bytes.
+fn described(path: String, bytes: &[u8]) -> StateFile {
+    StateFile {
         path,
         bytes: u64::try_from(bytes.len()).expect("a length fits 64 bits"),
         hash: hash_bytes(bytes),
-    })
+    }
 }
 
 /// Folder of the rows of look-ups, below the state folder.
@@ -62,11 +66,8 @@ pub fn reference(
     bytes: &[u8],
 ) -> StateFile {
     let name = folder(epoch, generation);
-    StateFile {
-        path: format!("{REFERENCES}/{lookup}/{name}-{number}.arrow"),
-        bytes: u64::try_from(bytes.len()).expect("a length fits 64 bits"),
-        hash: hash_bytes(bytes),
-    }
+    let path = format!("{REFERENCES}/{lookup}/{name}-{number}.arrow");
+    described(path, bytes)
 }
 
 /// Writes an object where [`reference()`] said. One that is there is the same.
@@ -115,13 +116,11 @@ pub fn read(state: &Path, file: &StateFile) -> Result<Vec<u8>, String> {
 }
 
 /// Whether all files of a checkpoint are there and whole.
-pub fn verify(state: &Path, files: &[StateFile]) -> Result<(), String> {
-    files.iter().try_for_each(|file| verify_one(state, file))
-}
-
-/// Whether a file is there and whole.
-pub fn verify_one(state: &Path, file: &StateFile) -> Result<(), String> {
-    read(state, file).map(drop)
+pub fn verify<'a>(
+    state: &Path,
+    mut files: impl Iterator<Item = &'a StateFile>,
+) -> Result<(), String> {
+    files.try_for_each(|file| read(state, file).map(drop))
 }
 
 /// Removes the state of checkpoints that are not `kept`, as far as nobody of this generation may still be writing it: that of

@@ -21,7 +21,7 @@ use super::object::{self, Object};
 use super::rows::{Change, Difference, Rows};
 use super::topic::{Applied, Topic};
 use crate::cluster::{Life, Run};
-use crate::job::plan::{KafkaSource, LookupPlan, Plan, Transport};
+use crate::job::plan::{LookupPlan, Plan, Transport};
 use crate::sources::expand;
 
 /// How often followed files are looked at; files that are being written are read when they have not changed for so long.
@@ -67,6 +67,8 @@ pub struct Follower {
     rows: Rows,
     /// Where the rows were just read: there is nothing that nobody has seen.
     is_fresh: bool,
+    /// What its files looked like before they were read.
+    read: Option<Signature>,
     topic: Option<Topic>,
     /// Bytes of the objects since the one that holds all rows, and of that one.
     bytes: (usize, usize),
@@ -81,24 +83,26 @@ pub fn first(
     patience: Duration,
     over: &dyn Fn() -> bool,
 ) -> Result<Option<(Follower, Vec<String>)>, LookupError> {
+    let read = signature(plan);
     let (rows, warnings, topic) = match &plan.transport {
         Transport::Kafka(kafka) => {
-            let Some((topic, rows, applied)) = whole(plan, kafka, patience, over)? else {
+            let Some((topic, rows, applied)) = Topic::whole(plan, kafka, patience, over)? else {
                 return Ok(None);
             };
             (rows, applied.warnings(plan), Some(topic))
         }
         Transport::Files { .. } | Transport::Follow(_) | Transport::Generate { .. } => {
-            let Some(read) = load_rows(plan, over)? else {
+            let Some(found) = load_rows(plan, over)? else {
                 return Ok(None);
             };
-            (read.rows, read.warnings, None)
+            (found.rows, found.warnings, None)
         }
     };
     let follower = Follower {
         lookup,
         rows,
         is_fresh: true,
+        read,
         topic,
         bytes: (0, 0),
         is_unbound: true,
@@ -118,6 +122,7 @@ pub fn restored(
         lookup,
         rows: Rows::default(),
         is_fresh: false,
+        read: None,
         topic: None,
         bytes: (0, 0),
         is_unbound: false,
@@ -172,13 +177,18 @@ impl Follower {
             std::thread::sleep(REST);
         }
         let of = &plan.lookups[self.lookup];
-        let ended = match &of.transport {
+        let unbound = if self.is_unbound {
+            self.offer(of, &Difference::default(), None, run, life)
+        } else {
+            Ok(())
+        };
+        let ended = unbound.and_then(|()| match &of.transport {
             Transport::Kafka(_) => self.follow_topic(&plan, run, life),
             Transport::Files { .. } if of.follow => self.follow_files(of, run, life),
             Transport::Files { .. } | Transport::Follow(_) | Transport::Generate { .. } => {
                 self.look_once(of, run, life)
             }
-        };
+        });
         if let Err(source) = ended {
             run.fail(encode(of, source).into());
         }
@@ -210,11 +220,8 @@ impl Follower {
         run: &Run,
         life: &Life,
     ) -> Result<(), ArrowError> {
-        let mut read: Option<Signature> = None;
+        let mut read = self.read.take();
         let mut before: Option<Signature> = None;
-        if self.is_unbound {
-            self.offer(plan, &Difference::default(), None, run, life)?;
-        }
         let mut looked = Instant::now();
         while !run.is_over() && !life.is_to_stop() {
             let now = signature(plan);
@@ -267,16 +274,13 @@ impl Follower {
         let Transport::Kafka(kafka) = &of.transport else {
             return Ok(());
         };
-        if self.is_unbound {
-            self.offer(of, &Difference::default(), None, run, life)?;
-        }
         let over = || run.is_over() || life.is_to_stop();
         let mut heard = Instant::now();
         while !over() {
             let ended = if let Some(topic) = &mut self.topic {
                 topic.next(of, &mut self.rows)
             } else {
-                match whole(of, kafka, plan.join_timeout, &over) {
+                match Topic::whole(of, kafka, plan.join_timeout, &over) {
                     Ok(None) => return Ok(()),
                     Ok(Some((topic, rows, applied))) => {
                         let difference = self.rows.difference(&rows);
@@ -370,20 +374,6 @@ impl Follower {
             change: difference.change(plan)?,
         }))
     }
-}
-
-/// A topic, read whole. `None` where nobody wants it any more.
-fn whole(
-    plan: &LookupPlan,
-    kafka: &KafkaSource,
-    patience: Duration,
-    over: &dyn Fn() -> bool,
-) -> Result<Option<(Topic, Rows, Applied)>, LookupError> {
-    let Some(mut topic) = Topic::open(plan, kafka, patience, over)? else {
-        return Ok(None);
-    };
-    let read = topic.read_to_end(plan, patience, over)?;
-    Ok(read.map(|(rows, applied)| (topic, rows, applied)))
 }
 
 /// By what it is seen that files are others than before: names, sizes, times and inodes.

@@ -133,10 +133,7 @@ pub fn load(
     over: &dyn Fn() -> bool,
 ) -> Result<Option<Loaded>, LookupError> {
     if let Transport::Kafka(kafka) = &plan.transport {
-        let Some(mut topic) = Topic::open(plan, kafka, patience, over)? else {
-            return Ok(None);
-        };
-        let Some((rows, applied)) = topic.read_to_end(plan, patience, over)? else {
+        let Some((_, rows, applied)) = Topic::whole(plan, kafka, patience, over)? else {
             return Ok(None);
         };
         let mut loaded = rows.loaded(plan).map_err(|source| encode(plan, source))?;

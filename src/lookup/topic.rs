@@ -75,24 +75,27 @@ struct Mark {
 type Before = HashMap<Box<[u8]>, Option<Box<[u8]>>>;
 
 impl Topic {
-    /// Finds the topic. Waits for brokers up to `patience`; `None` where `over` said that nobody does any more.
-    pub(super) fn open(
+    /// Finds the topic, and reads all that is there; waits for brokers up to `patience`. `None` where `over` said that nobody wants it any
+    /// more.
+    ///
+    /// Errors: nothing came for `patience` though there is more.
+    pub(super) fn whole(
         plan: &LookupPlan,
         kafka: &KafkaSource,
         patience: Duration,
         over: &dyn Fn() -> bool,
-    ) -> Result<Option<Self>, LookupError> {
+    ) -> Result<Option<(Self, Rows, Applied)>, LookupError> {
         let reader = ReferenceReader::open(&plan.name, kafka, &plan.columns, patience, over);
-        Ok(reader.map_err(SourceError::from)?.map(|reader| Self {
-            reader,
-            keyed: Keyed::default(),
-        }))
+        let Some(reader) = reader.map_err(SourceError::from)? else {
+            return Ok(None);
+        };
+        let keyed = Keyed::default();
+        let mut topic = Self { reader, keyed };
+        let read = topic.read_to_end(plan, patience, over)?;
+        Ok(read.map(|(rows, applied)| (topic, rows, applied)))
     }
 
-    /// Reads all that was there when the topic was found. `None` where `over` said that nobody wants it any more.
-    ///
-    /// Errors: nothing came for `patience` though there is more.
-    pub(super) fn read_to_end(
+    fn read_to_end(
         &mut self,
         plan: &LookupPlan,
         patience: Duration,

@@ -34,7 +34,7 @@ use timely::scheduling::Activator;
 
 use crate::cluster::exchange::hash_bytes;
 use crate::cluster::{Run, RunError};
-use crate::epoch::{Behind, Control, Opening, state};
+use crate::epoch::{Control, Opening, Saving, saved};
 use crate::job::plan::{Format, LineEnd, Missing};
 use crate::record::{
     Chunk, Dropped, Epoch, Framing, HeaderBinding, MessageParts, Messages, Note, Raw, RecordPlace,
@@ -151,7 +151,7 @@ pub fn park<'scope>(
     let parking = parking.cloned();
     builder.build(move |capabilities| {
         drop(capabilities);
-        let mut behind = Behind::new(&run, activator);
+        let mut saving = Saving::new(&run, activator);
         let mut of_epochs: BTreeMap<Epoch, Vec<Parked>> = BTreeMap::new();
         let mut open: BTreeMap<Epoch, (Opening, Capability<Epoch>)> = BTreeMap::new();
         move |frontiers| {
@@ -178,7 +178,7 @@ pub fn park<'scope>(
                 let mut rows = parking.rows.borrow_mut();
                 rows.extend(of_epochs.remove(&epoch).unwrap_or_default());
                 if opening.checkpoint {
-                    behind.write(capability, format!("{STATE}-{worker}"), saved(&rows));
+                    saving.write(capability, format!("{STATE}-{worker}"), written(&rows));
                 }
                 run.observer.parked(worker, rows.len());
                 parking.complete.set(epoch);
@@ -186,7 +186,7 @@ pub fn park<'scope>(
                     reader.activate();
                 }
             }
-            for (capability, file) in behind.written() {
+            for (capability, file) in saving.written() {
                 let mut output = notes_output.activate();
                 output.session(&capability).give(Note::State(file));
             }
@@ -196,7 +196,7 @@ pub fn park<'scope>(
 }
 
 /// Rows as they are written, one a line.
-fn saved(rows: &[Parked]) -> Vec<u8> {
+fn written(rows: &[Parked]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut bytes, row).expect("a row is JSON, and a Vec takes it");
@@ -207,31 +207,17 @@ fn saved(rows: &[Parked]) -> Vec<u8> {
 
 /// Reads the rows that all workers of the life before have written, and takes this worker's share.
 fn restore(run: &Run, worker: usize, peers: usize) -> Result<Vec<Parked>, RunError> {
-    let (Some(continuous), Some(resumed)) = (&run.plan.continuous, &run.resumed) else {
-        return Ok(Vec::new());
-    };
+    let peers = u64::try_from(peers).expect("a number of workers fits");
     let mut mine = Vec::new();
-    for file in &resumed.state {
-        let of_file = file.path.rsplit('/').next().unwrap_or_default();
-        if !of_file.starts_with(STATE) {
-            continue;
-        }
-        let broken = |problem: String| RunError::State {
-            path: continuous.state.join(&file.path),
-            problem,
-        };
-        let bytes = state::read(&continuous.state, file).map_err(broken)?;
-        for line in bytes
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            let peers = u64::try_from(peers).expect("a number of workers fits");
+    saved(run, STATE, |bytes| {
+        let lines = bytes.split(|byte| *byte == b'\n');
+        for line in lines.filter(|line| !line.is_empty()) {
             if usize::try_from(hash_bytes(line) % peers) == Ok(worker) {
-                let row = serde_json::from_slice(line);
-                mine.push(row.map_err(|error| broken(error.to_string()))?);
+                mine.push(serde_json::from_slice(line).map_err(|error| error.to_string())?);
             }
         }
-    }
+        Ok(())
+    })?;
     Ok(mine)
 }
 

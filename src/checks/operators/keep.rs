@@ -18,8 +18,8 @@ use crate::checks::reduce::Group;
 use crate::checks::stats::Partial;
 use crate::checks::tally::Tally;
 use crate::checks::value::Segment;
-use crate::cluster::{Run, RunError};
-use crate::epoch::{Behind, Control, Opening, state};
+use crate::cluster::Run;
+use crate::epoch::{Control, Opening, Saving, saved};
 use crate::record::{Batch, Epoch, Note};
 
 /// What is kept.
@@ -70,12 +70,15 @@ pub(super) fn keep<'scope>(
     let run = Arc::clone(run);
     builder.build(move |capabilities| {
         drop(capabilities);
-        let mut behind = Behind::new(&run, activator);
-        let mut saved = 0;
+        let mut saving = Saving::new(&run, activator);
+        let mut last = 0;
         let mut tally = Tally::new(layout);
         let owner = placement.among(peers);
         let mine = |segment: &Segment| owner(segment) == worker;
-        if let Err(error) = restore(&mut tally, &run, &state_name, mine) {
+        let restored = saved(&run, &state_name, |bytes| {
+            tally.load(bytes, mine).map_err(|error| error.to_string())
+        });
+        if let Err(error) = restored {
             run.fail(error);
         }
         let mut waiting: BTreeMap<Epoch, Vec<(Group, Partial)>> = BTreeMap::new();
@@ -130,13 +133,13 @@ pub(super) fn keep<'scope>(
                 if opening.checkpoint {
                     let [_, _, notes] = held;
                     // As much as the last time, and a little more: what grows by doubling is there twice for a moment.
-                    let mut bytes = Vec::with_capacity(saved + saved / 16);
+                    let mut bytes = Vec::with_capacity(last + last / 16);
                     tally.save(&mut bytes).expect("a Vec takes everything");
-                    saved = bytes.len();
-                    behind.write(notes, format!("{state_name}-{worker}"), bytes);
+                    last = bytes.len();
+                    saving.write(notes, format!("{state_name}-{worker}"), bytes);
                 }
             }
-            for (capability, file) in behind.written() {
+            for (capability, file) in saving.written() {
                 let mut output = notes_output.activate();
                 output.session(&capability).give(Note::State(file));
             }
@@ -158,34 +161,4 @@ pub(super) struct Kept<'scope> {
     pub(super) verdicts: Stream<'scope, Epoch, Batch>,
     /// State that was written.
     pub(super) notes: StreamVec<'scope, Epoch, Note>,
-}
-
-/// Reads what all workers of the life that wrote the checkpoint have kept, and takes what this one owns.
-fn restore(
-    tally: &mut Tally,
-    run: &Run,
-    name: &str,
-    mine: impl Fn(&Segment) -> bool,
-) -> Result<(), RunError> {
-    let (Some(continuous), Some(resumed)) = (&run.plan.continuous, &run.resumed) else {
-        return Ok(());
-    };
-    for file in &resumed.state {
-        let of_file = file.path.rsplit('/').next().unwrap_or_default();
-        let of_operator = of_file
-            .strip_prefix(name)
-            .and_then(|rest| rest.strip_prefix('-'));
-        if of_operator.is_none_or(|rest| !rest.starts_with(|first: char| first.is_ascii_digit())) {
-            continue;
-        }
-        let broken = |problem: String| RunError::State {
-            path: continuous.state.join(&file.path),
-            problem,
-        };
-        let bytes = state::read(&continuous.state, file).map_err(broken)?;
-        tally
-            .load(&bytes, &mine)
-            .map_err(|error| broken(error.to_string()))?;
-    }
-    Ok(())
 }

@@ -1,0 +1,345 @@
+//! The threads behind the dataflow of a continuous job, on process 0: what was bound becomes durable, and what was staged is committed.
+//!
+//! Both take their work from channels, in the order in which it was decided: a commit is handed on by the journal's thread, when every
+//! binding that it needs is in the journal.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::life::{Kept, Life, Told, lock};
+use super::outcome::Outcome;
+use super::partitions::{Partitions, look_at_folders};
+use super::run::interval;
+use super::start::staged_files;
+use super::{Run, RunError};
+use crate::epoch::{
+    self, Binding, Checkpoint, Journal, Record, ReferenceRows, StateFile, Totals, state,
+};
+use crate::fault;
+use crate::job::plan::Continuous;
+use crate::observe::Step;
+use crate::observe::address::Announced;
+use crate::record::{Epoch, Note};
+use crate::sinks::chain::{Chain, Commit};
+use crate::sources::Discovery;
+
+/// How often it is looked whether someone asks for the end.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// After how long bindings that hold nothing are made durable: nothing waits for them.
+const EMPTY_WAIT: Duration = Duration::from_secs(10);
+
+/// Checkpoints whose state is kept: where the newest is broken, the one before is used.
+const KEPT_CHECKPOINTS: usize = 2;
+
+/// The threads behind the dataflow.
+pub(super) struct Behind {
+    journal: JoinHandle<()>,
+    commits: JoinHandle<(Committed, Partitions)>,
+}
+
+/// What was committed when all has ended.
+pub(super) struct Committed {
+    pub(super) journal: Arc<Mutex<Journal>>,
+    pub(super) totals: Totals,
+    pub(super) epoch: Epoch,
+}
+
+impl Behind {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what the threads own from here on"
+    )]
+    /// Starts them; they end when they are told `Told::End`.
+    pub(super) fn start(
+        run: &Arc<Run>,
+        life: &Arc<Life>,
+        continuous: &Continuous,
+        journal: Arc<Mutex<Journal>>,
+        chain: Chain,
+        totals: Totals,
+        hears: Receiver<Told>,
+        discoveries: Vec<Discovery>,
+        kept: VecDeque<KeptCheckpoint>,
+        announced: Option<Arc<Announced>>,
+    ) -> Result<Self, RunError> {
+        let (mut topics, mut folders) = (Vec::new(), Vec::new());
+        for discovery in discoveries {
+            match discovery {
+                Discovery::Kafka(of_source) => topics.push(*of_source),
+                Discovery::Files(of_source) => folders.push(of_source),
+            }
+        }
+        let (commit, commits) = channel();
+        let (of_journal, shared) = (Arc::clone(run), Arc::clone(&journal));
+        let (of_life, state) = (Arc::clone(life), continuous.state.clone());
+        let journal_thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || {
+                let kept = keep_journal(&of_journal, &of_life, &state, &shared, &hears, &commit);
+                if let Err(error) = kept {
+                    of_journal.fail(error);
+                }
+            })
+            .map_err(RunError::no_thread)?;
+        let committer = Committer {
+            run: Arc::clone(run),
+            life: Arc::clone(life),
+            continuous: continuous.clone(),
+            journal,
+            chain,
+            totals,
+            staged_from: life.resume.epoch,
+            kept,
+            announced,
+        };
+        let partitions = Partitions::start(run, life, topics)?;
+        let commit_thread = std::thread::Builder::new()
+            .name("commit".to_owned())
+            .spawn(move || (committer.commit_all(&commits, &partitions), partitions))
+            .map_err(RunError::no_thread)?;
+        look_at_folders(run, life, folders)?;
+        let (of_watch, life) = (Arc::clone(run), Arc::clone(life));
+        super::spawn("watch".to_owned(), move || watch(&of_watch, &life))
+            .map_err(RunError::no_thread)?;
+        Ok(Self {
+            journal: journal_thread,
+            commits: commit_thread,
+        })
+    }
+
+    /// Waits for their end.
+    pub(super) fn join(self) -> Committed {
+        let panicked = "a thread that panicked has said why";
+        self.journal.join().expect(panicked);
+        let (committed, partitions) = self.commits.join().expect(panicked);
+        partitions.end();
+        committed
+    }
+}
+
+/// Passes the wish for an end on to the coordinator.
+fn watch(run: &Run, life: &Life) {
+    loop {
+        if run.fate.is_draining() {
+            life.stop();
+            return;
+        }
+        if run.is_over() {
+            return;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// A checkpoint that can be committed: its bindings are durable.
+struct ToCommit {
+    kept: Kept,
+    notes: Vec<Note>,
+}
+
+/// A checkpoint whose state is kept.
+pub(super) struct KeptCheckpoint {
+    pub(super) epoch: Epoch,
+    pub(super) generation: u64,
+    pub(super) references: Vec<ReferenceRows>,
+}
+
+/// Makes bindings durable, in as few records as come together; hands commits on when those they need are.
+fn keep_journal(
+    run: &Run,
+    life: &Life,
+    folder: &Path,
+    journal: &Mutex<Journal>,
+    hears: &Receiver<Told>,
+    commits: &Sender<ToCommit>,
+) -> Result<(), RunError> {
+    let mut waiting: Vec<Binding> = Vec::new();
+    let mut since: Option<Instant> = None;
+    let replayed = life.resume.replay.last();
+    run.observer
+        .bound(replayed.map_or(life.resume.epoch, |binding| binding.epoch));
+    loop {
+        let patience = match since {
+            Some(since) => EMPTY_WAIT.saturating_sub(since.elapsed()),
+            None => EMPTY_WAIT,
+        };
+        let mut told: Vec<Told> = hears.recv_timeout(patience).into_iter().collect();
+        told.extend(hears.try_iter());
+        let mut is_due = since.is_some_and(|since| since.elapsed() >= EMPTY_WAIT);
+        let mut staged = Vec::new();
+        let mut is_end = false;
+        for told in told {
+            match told {
+                Told::Bound(binding, objects) => {
+                    for (file, bytes) in &objects {
+                        state::put(folder, file, bytes)?;
+                    }
+                    is_due |= !binding.is_empty();
+                    run.observer.bound(binding.epoch);
+                    since.get_or_insert_with(Instant::now);
+                    waiting.push(binding);
+                }
+                Told::Staged { epoch, notes } => staged.push((epoch, notes)),
+                Told::End => is_end = true,
+            }
+        }
+        is_due |= is_end || !staged.is_empty();
+        if is_due && !waiting.is_empty() {
+            let bindings = std::mem::take(&mut waiting);
+            let newest = bindings.last().expect("some wait").epoch;
+            let standing = run.observer.standing();
+            standing.appending();
+            lock(journal).append(Record::Bindings(bindings))?;
+            standing.durable(newest);
+            since = None;
+        }
+        for (epoch, notes) in staged {
+            run.observer.standing().staged(epoch);
+            let kept = life.take_checkpoint(epoch).expect("it was bound before");
+            drop(commits.send(ToCommit { kept, notes }));
+        }
+        if is_end {
+            return Ok(());
+        }
+    }
+}
+
+/// Commits one checkpoint after the other.
+struct Committer {
+    run: Arc<Run>,
+    life: Arc<Life>,
+    continuous: Continuous,
+    journal: Arc<Mutex<Journal>>,
+    chain: Chain,
+    totals: Totals,
+    /// The epoch after which the next commit's files were staged.
+    staged_from: Epoch,
+    /// The checkpoints whose state is kept, the oldest first.
+    kept: VecDeque<KeptCheckpoint>,
+    /// Where this life can be asked to end.
+    announced: Option<Arc<Announced>>,
+}
+
+impl Committer {
+    fn commit_all(mut self, commits: &Receiver<ToCommit>, partitions: &Partitions) -> Committed {
+        let mut epoch = self.life.resume.epoch;
+        for commit in commits {
+            let to = commit.kept.binding.epoch;
+            if self.run.fate.is_over() {
+                continue;
+            }
+            let moved = commit.kept.partitions.clone();
+            if let Err(error) = self.commit(commit) {
+                self.run.fail(error);
+                continue;
+            }
+            epoch = to;
+            partitions.committed(moved);
+        }
+        Committed {
+            journal: self.journal,
+            totals: self.totals,
+            epoch,
+        }
+    }
+
+    fn commit(&mut self, commit: ToCommit) -> Result<(), RunError> {
+        let ToCommit { kept, notes } = commit;
+        let Kept {
+            binding,
+            partitions,
+            references,
+        } = kept;
+        fault::at("commit");
+        let plan = &self.run.plan;
+        let mut state: Vec<StateFile> = notes
+            .iter()
+            .filter_map(|note| match note {
+                Note::State(file) => Some(file.clone()),
+                _ => None,
+            })
+            .collect();
+        state.sort_by(|a, b| a.path.cmp(&b.path));
+        let mut outcome = Outcome::default();
+        epoch::decide(plan, &notes, false, &mut outcome);
+        if !outcome.stopped.is_empty() {
+            let words = outcome.stopped.join("\n");
+            return Err(RunError::Stopped { words });
+        }
+        let staged = staged_files(plan, notes, &mut outcome);
+        self.totals.add(&outcome);
+        let to = binding.epoch;
+        let totals = serde_json::to_value(&self.totals).expect("totals are JSON");
+        let changed = binding.references.iter();
+        let changed = changed.map(|change| change.lookup.clone());
+        let run = Arc::clone(&self.run);
+        let standing = run.observer.standing();
+        standing.committing(to, Step::Checkpoint);
+        lock(&self.journal).append(Record::Checkpoint(Checkpoint {
+            epoch: to,
+            generation: self.life.generation,
+            now: binding.now,
+            watermark: binding.watermark,
+            partitions,
+            state,
+            references: references.clone(),
+            changed: changed.collect(),
+            parked: binding.parked,
+            totals: totals.clone(),
+        }))?;
+        standing.committing(to, Step::Publish);
+        self.chain.commit(Commit {
+            interval: interval(self.staged_from),
+            to,
+            files: staged,
+            summary: totals,
+            checkpoint: serde_json::json!({ "epoch": to }),
+        })?;
+        self.staged_from = to;
+        // Who commits is the one to be asked. What can't be written now is at the next commit.
+        if let Some(announced) = &self.announced {
+            drop(announced.renew());
+        }
+        standing.committed(to);
+        self.run.observer.committed(to, epoch::wall_time());
+        tracing::info!(
+            action = "epoch-committed",
+            epoch = to,
+            rows_in = self.totals.rows_in,
+            "everything up to this epoch is visible"
+        );
+        fault::at("compact");
+        lock(&self.journal).compact(to)?;
+        self.kept.push_back(KeptCheckpoint {
+            epoch: to,
+            generation: self.life.generation,
+            references,
+        });
+        if self.kept.len() > KEPT_CHECKPOINTS {
+            self.kept.pop_front();
+        }
+        fault::at("tidy up state");
+        let kept = self.kept.iter();
+        state::tidy(
+            &self.continuous.state,
+            self.life.generation,
+            to,
+            &kept.map(|kept| (kept.epoch, kept.generation)).collect(),
+        )?;
+        if let Some(oldest) = self.kept.front().filter(|_| self.kept.len() > 1) {
+            let rows = self.kept.iter().flat_map(|kept| &kept.references);
+            let objects = rows.flat_map(|rows| &rows.objects);
+            state::tidy_references(
+                &self.continuous.state,
+                oldest.epoch,
+                &objects.map(|object| object.path.as_str()).collect(),
+            )?;
+        }
+        Ok(())
+    }
+}
