@@ -36,6 +36,19 @@ fn job(broker: &Broker, sales: &str, transport: &str, more: &str) -> Job {
     })
 }
 
+/// The same, with the regions in a topic.
+fn over_topic(broker: &Broker, sales: &str, regions: &str, format: &str, more: &str) -> Job {
+    let transport =
+        format!("kafka = {{ brokers = \"BROKERS\", topics = [\"{regions}\"] }}\n{format} = {{}}");
+    job(broker, sales, &transport, more)
+}
+
+/// A region as a message of a topic.
+fn region(code: &str, name: &str, ts: i64) -> Sent {
+    let row = json!({ "code": code, "name": name, "ts": ts });
+    reference(Some(code), Some(row))
+}
+
 /// The regions' names that sales met, by the sale's id.
 fn names(job: &Job) -> Vec<(i64, String)> {
     let name = |row: &Row| match &row["name"] {
@@ -82,34 +95,29 @@ fn a_compacted_topic_is_a_table() {
     };
     let sales = broker.topic("sales", 1);
     let regions = broker.topic("regions", 1);
-    let row = |code: &str, name: &str, ts: i64| {
-        reference(
-            Some(code),
-            Some(json!({ "code": code, "name": name, "ts": ts })),
-        )
-    };
     // An update that is older than what is known, a key that goes, one without a key, one that can't be read, two in one batch.
     broker.send(
         &regions,
         [
-            row("S", "South", 1),
-            row("S", "Iberia", 3),
-            row("S", "South-old", 2),
-            row("W", "West", 1),
+            region("S", "South", 1),
+            region("S", "Iberia", 3),
+            region("S", "South-old", 2),
+            region("W", "West", 1),
             reference(Some("W"), None),
             reference(None, Some(json!({ "code": "X", "name": "?" }))),
             reference(
                 Some("Y"),
                 Some(json!({ "code": "Y", "name": "?", "ts": "late" })),
             ),
-            row("N", "North", 1),
-            row("N", "Nordic", 1),
+            region("N", "North", 1),
+            region("N", "Nordic", 1),
         ],
     );
-    let job = job(
+    let job = over_topic(
         broker,
         &sales,
-        &format!("kafka = {{ brokers = \"BROKERS\", topics = [\"{regions}\"] }}\njson = {{}}"),
+        &regions,
+        "json",
         "duplicates = \"newest\"\norder_by = \"ts\"",
     );
     let running = Running::start(&job, 2);
@@ -130,7 +138,10 @@ fn a_compacted_topic_is_a_table() {
     );
 
     // What comes while the job runs acts on later sales, and on no earlier one.
-    broker.send(&regions, [row("W", "Western", 4), row("S", "older", 2)]);
+    broker.send(
+        &regions,
+        [region("W", "Western", 4), region("S", "older", 2)],
+    );
     sell_until(broker, &job, &sales, "W", 100, "Western");
     broker.send(&regions, [reference(Some("S"), None)]);
     sell_until(broker, &job, &sales, "S", 2000, "-");
@@ -143,7 +154,7 @@ fn a_compacted_topic_is_a_table() {
     // What happened while nobody looked.
     broker.send(
         &regions,
-        [row("S", "South again", 9), reference(Some("N"), None)],
+        [region("S", "South again", 9), reference(Some("N"), None)],
     );
     let running = Running::start(&job, 3);
     sell_until(broker, &job, &sales, "S", 4000, "South again");
@@ -167,12 +178,7 @@ fn rows_wait_for_the_row_that_they_miss_and_no_longer_than_they_may() {
     };
     let sales = broker.topic("sales", 2);
     let regions = broker.topic("regions", 1);
-    let job = job(
-        broker,
-        &sales,
-        &format!("kafka = {{ brokers = \"BROKERS\", topics = [\"{regions}\"] }}\njson = {{}}"),
-        "",
-    );
+    let job = over_topic(broker, &sales, &regions, "json", "");
     job.rewrite(|text| {
         text.replace(
             "missing = { then = \"null\" }",
@@ -199,12 +205,6 @@ fn rows_wait_for_the_row_that_they_miss_and_no_longer_than_they_may() {
         };
         broker.send(&sales, [sent]);
     };
-    let row = |code: &str, name: &str| {
-        reference(
-            Some(code),
-            Some(json!({ "code": code, "name": name, "ts": 1 })),
-        )
-    };
     let running = Running::start(&job, 2);
     for id in 0..6 {
         sell(i32::try_from(id % 2).unwrap(), id, Some("S"), "1.00");
@@ -218,7 +218,7 @@ fn rows_wait_for_the_row_that_they_miss_and_no_longer_than_they_may() {
         job.rows("refused").len() == 2
     });
     assert!(names(&job).is_empty(), "{:?}", names(&job));
-    broker.send(&regions, [row("S", "South")]);
+    broker.send(&regions, [region("S", "South", 1)]);
     job.await_rows(6);
     await_parked(&job, 1);
     running.stop();
@@ -226,11 +226,11 @@ fn rows_wait_for_the_row_that_they_miss_and_no_longer_than_they_may() {
     // The last one waits on, whoever runs the job, and is a row when its own comes.
     let running = Running::start(&job, 3);
     await_parked(&job, 1);
-    broker.send(&regions, [row("E", "East")]);
+    broker.send(&regions, [region("E", "East", 1)]);
     sell(0, 9, Some("E"), "1.00");
     job.await_rows(7);
     await_parked(&job, 1);
-    broker.send(&regions, [row("W", "West")]);
+    broker.send(&regions, [region("W", "West", 1)]);
     job.await_rows(8);
     await_parked(&job, 0);
     let summary = running.stop();
@@ -263,12 +263,7 @@ fn a_row_that_has_waited_long_enough_is_refused_and_so_are_too_many() {
     };
     let sales = broker.topic("sales", 1);
     let regions = broker.topic("regions", 1);
-    let job = job(
-        broker,
-        &sales,
-        &format!("kafka = {{ brokers = \"BROKERS\", topics = [\"{regions}\"] }}\njson = {{}}"),
-        "",
-    );
+    let job = over_topic(broker, &sales, &regions, "json", "");
     let wait = |text: String, patience: &str| {
         text.replace(
             "missing = { then = \"null\" }",
@@ -331,9 +326,13 @@ fn changes_of_a_database_are_a_table() {
             reference(Some("{}"), None),
         ],
     );
-    let transport =
-        format!("kafka = {{ brokers = \"BROKERS\", topics = [\"{regions}\"] }}\ndebezium = {{}}");
-    let job = job(broker, &sales, &transport, "placement = \"partitioned\"");
+    let job = over_topic(
+        broker,
+        &sales,
+        &regions,
+        "debezium",
+        "placement = \"partitioned\"",
+    );
     let running = Running::start(&job, 3);
     sell_until(broker, &job, &sales, "S", 1, "Iberia");
     sell_until(broker, &job, &sales, "W", 10, "-");
