@@ -1,11 +1,12 @@
 //! Where a continuous job stands, in words: as its process 0 says while it runs, as its journal says when it doesn't.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
 use super::stop::Stop;
 use super::{convert, numbers};
-use crate::epoch::{History, Totals, look_at_journal, wall_time};
+use crate::epoch::{Binder, History, Totals, look_at_journal, wall_time};
 use crate::job::plan::{Continuous, Plan};
 use crate::observe::address;
 use crate::observe::client;
@@ -171,22 +172,19 @@ fn written(history: &History) -> Life {
     let checkpoint = history.checkpoints.first();
     let epoch = checkpoint.map_or(0, |kept| kept.epoch);
     let bound = history.newest_epoch().unwrap_or(0);
-    let mut partitions = checkpoint.map_or_else(Vec::new, |kept| kept.partitions.clone());
-    let mut watermark = checkpoint.and_then(|kept| kept.watermark);
+    let partitions = checkpoint.map_or(&[][..], |kept| &kept.partitions);
+    let at = checkpoint.map_or((0, 0, None), |kept| (epoch, kept.now, kept.watermark));
+    let mut binder = Binder::new(
+        history.generation,
+        BTreeMap::new(),
+        at,
+        partitions,
+        &[],
+        (&[], 0),
+    );
     for binding in history.bindings.iter().filter(|one| one.epoch > epoch) {
-        watermark = binding.watermark;
-        for moved in &binding.moved {
-            let known = partitions.iter_mut();
-            let known = known
-                .into_iter()
-                .find(|one| one.partition == moved.partition);
-            match known {
-                Some(known) => *known = moved.clone(),
-                None => partitions.push(moved.clone()),
-            }
-        }
+        binder.replay(binding);
     }
-    partitions.sort_by(|a, b| a.partition.cmp(&b.partition));
     let now = wall_time();
     Life {
         seconds: 0.0,
@@ -194,14 +192,15 @@ fn written(history: &History) -> Life {
         bound,
         durable: bound,
         checkpoint: epoch,
-        watermark,
+        watermark: binder.watermark(),
         watermark_held_by: None,
         targets: vec![Target {
             name: String::new(),
             committed: None,
             seconds_ago: None,
         }],
-        partitions: partitions
+        partitions: binder
+            .partitions()
             .into_iter()
             .map(|moved| PartitionStatus::of(&moved, None, now))
             .collect(),
