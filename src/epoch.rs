@@ -14,6 +14,7 @@ mod coordinate;
 pub(crate) mod durable;
 mod gather;
 mod journal;
+mod reading;
 mod references;
 mod saving;
 pub mod state;
@@ -33,6 +34,7 @@ pub use journal::{
     Claim, Drained, History, Journal, JournalError, LocalStore, Opened, PlanText, Record, Store,
     look_at_journal, probe,
 };
+pub use reading::Reading;
 pub use references::{Given, References};
 pub use saving::{Saving, saved};
 pub use totals::Totals;

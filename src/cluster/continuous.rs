@@ -27,7 +27,7 @@ use super::start::{Ended, MARK, Others, execute, staged_files};
 use super::{Fate, Run, RunError};
 use crate::epoch::{
     self, Binding, Checkpoint, Claim, Drained, History, Journal, LocalStore, PlanText, Record,
-    ReferenceRows, Totals, state,
+    Reading, ReferenceRows, Totals,
 };
 use crate::fault;
 use crate::job::change::{self, Change, Fit};
@@ -81,7 +81,8 @@ pub(super) fn lead(
     let announced = options.observer.announce(&plan.output).map(Arc::new);
     options.observer.generation(generation);
     fault::at("choose a checkpoint");
-    let chosen = choose(continuous, &history, chain.committed());
+    let reading = Reading::new(continuous.state.clone());
+    let chosen = choose(&reading, &history, chain.committed());
     let (resume, resumed, totals) = resume(plan, &history, chosen, generation, chain.committed());
     fault::at("look for partitions");
     let mut discoveries = discoveries(plan, &resume)?;
@@ -89,7 +90,7 @@ pub(super) fn lead(
     let identities = identities(plan, &history, &discoveries)?;
     fault::at("load look-ups");
     let mut references =
-        references::take_up(plan, continuous, &resume.references, &resume.replay, fate)?;
+        references::take_up(plan, &reading, &resume.references, &resume.replay, fate)?;
     let kept = history.checkpoints.iter().rev();
     let kept = kept.map(|checkpoint| KeptCheckpoint {
         epoch: checkpoint.epoch,
@@ -148,6 +149,7 @@ pub(super) fn lead(
         references: loaded,
     };
     let mut run = Run::new(plan, options, fate, &budget, &begin, Some(input), None);
+    run.reading = reading;
     run.life = Some(Arc::clone(&life));
     let run = Arc::new(run);
     let behind = Behind::start(
@@ -243,7 +245,8 @@ fn fits(
             difference: told(&changes),
         }),
         Fit::Compatible(changes) => {
-            let chosen = choose(continuous, history, committed).map(|chosen| chosen.epoch);
+            let reading = Reading::new(continuous.state.clone());
+            let chosen = choose(&reading, history, committed).map(|chosen| chosen.epoch);
             if history.drained.is_some() && chosen == history.newest_epoch() {
                 tracing::info!(
                     action = "plan-changed",
@@ -294,9 +297,9 @@ fn open_journal(plan: &Plan, store: &Arc<dyn epoch::Store>) -> Result<epoch::Ope
     }
 }
 
-/// The newest checkpoint that what is visible covers and whose state is whole.
+/// The newest checkpoint that what is visible covers and whose state is whole; what it holds was read then.
 fn choose<'a>(
-    continuous: &Continuous,
+    reading: &Reading,
     history: &'a History,
     committed: Option<Epoch>,
 ) -> Option<&'a Checkpoint> {
@@ -304,8 +307,11 @@ fn choose<'a>(
         if committed.is_none_or(|committed| checkpoint.epoch > committed) {
             return false;
         }
-        match state::verify(&continuous.state, checkpoint.files()) {
-            Ok(()) => true,
+        match reading.verify(checkpoint.files()) {
+            Ok(()) => {
+                reading.keep(checkpoint.files());
+                true
+            }
             Err(problem) => {
                 tracing::warn!(
                     action = "checkpoint-broken",

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::fate::Fate;
 use super::life::Replayed;
 use super::run::RunError;
-use crate::epoch::{Binding, ReferenceChange, ReferenceRows, StateFile, state};
-use crate::job::plan::{Continuous, LookupPlan, Plan};
+use crate::epoch::{Binding, Reading, ReferenceChange, ReferenceRows, StateFile, state};
+use crate::job::plan::{LookupPlan, Plan};
 use crate::lookup::{self, Follower, Loaded};
 
 /// What a life begins with.
@@ -24,7 +24,7 @@ pub(super) struct References {
 /// Takes up the rows from their objects, and reads the look-ups that have none.
 pub(super) fn take_up(
     plan: &Plan,
-    continuous: &Continuous,
+    reading: &Reading,
     known: &[ReferenceRows],
     replay: &[Binding],
     fate: &Fate,
@@ -37,18 +37,17 @@ pub(super) fn take_up(
     };
     for (lookup, of) in plan.lookups.iter().enumerate() {
         let broken = |problem: String| RunError::State {
-            path: continuous.state.clone(),
+            path: reading.folder().to_path_buf(),
             problem,
         };
         let encoded = |error: arrow_schema::ArrowError| {
             broken(format!("the rows of look-up {}: {error}", of.name))
         };
-        let read = |file: &StateFile| state::read(&continuous.state, file).map_err(broken);
+        let read = |file: &StateFile| reading.take(file, 1).map_err(broken);
         let rows = known.iter().find(|rows| rows.lookup == of.name);
         let mut follower = if let Some(rows) = rows {
             let objects = rows.objects.iter().map(read);
-            let objects = objects.collect::<Result<Vec<_>, _>>()?;
-            lookup::restored(of, lookup, &objects).map_err(encoded)?
+            lookup::restored(lookup, objects.collect::<Result<_, _>>()?)
         } else {
             let (follower, warnings) = first(plan, of, lookup, fate)?;
             taken.warnings.extend(warnings);
@@ -59,7 +58,7 @@ pub(super) fn take_up(
             let changes = binding.references.iter();
             for change in changes.filter(|change| change.lookup == of.name) {
                 let bytes = read(&change.object)?;
-                let change = follower.take(of, &bytes).map_err(encoded)?;
+                let change = follower.take(of, bytes).map_err(encoded)?;
                 let of_epoch = taken.replayed.entry(binding.epoch).or_default();
                 of_epoch.push((lookup, change));
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use super::frame::{Begin, Resumed};
 use super::outcome::{Progress, RunOptions};
 use super::{Fate, JoinError, Life, ReplayError};
-use crate::epoch::JournalError;
+use crate::epoch::{JournalError, Reading};
 use crate::job::plan::{Measure, Plan, SinkFrom};
 use crate::job::tables::DUPLICATES_BEFORE_ROWS;
 use crate::lookup::{self, EnrichError, Loaded, LookupError};
@@ -50,6 +50,10 @@ pub struct Run {
     stage: Option<PathBuf>,
     /// In a continuous job, from where it goes on.
     pub resumed: Option<Resumed>,
+    /// The state that it goes on from, as far as this process has read it.
+    pub reading: Reading,
+    /// How many workers take it up here.
+    pub workers: usize,
     /// In a continuous job, on process 0: this life of it.
     pub life: Option<Arc<Life>>,
     /// What the open epochs of a continuous job see.
@@ -337,6 +341,13 @@ impl Run {
                 .as_ref()
                 .map(|run| staged_run(&plan.output, run)),
             resumed: begin.resumed.clone(),
+            reading: Reading::new(
+                plan.continuous
+                    .as_ref()
+                    .map(|continuous| continuous.state.clone())
+                    .unwrap_or_default(),
+            ),
+            workers: options.workers,
             life: None,
             seen: RwLock::default(),
             fate: Arc::clone(fate),

@@ -99,7 +99,8 @@ pub fn saved(
         if of_operator.is_none_or(|rest| !rest.starts_with(|first: char| first.is_ascii_digit())) {
             continue;
         }
-        state::read(&continuous.state, file)
+        run.reading
+            .take(file, run.workers)
             .and_then(|bytes| take(&bytes))
             .map_err(|problem| RunError::State {
                 path: continuous.state.join(&file.path),

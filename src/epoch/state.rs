@@ -115,14 +115,6 @@ pub fn read(state: &Path, file: &StateFile) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Whether all files of a checkpoint are there and whole.
-pub fn verify<'a>(
-    state: &Path,
-    mut files: impl Iterator<Item = &'a StateFile>,
-) -> Result<(), String> {
-    files.try_for_each(|file| read(state, file).map(drop))
-}
-
 /// Removes the state of checkpoints that are not `kept`, as far as nobody of this generation may still be writing it: that of
 /// older generations, and of epochs before `to`.
 pub fn tidy(

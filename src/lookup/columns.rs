@@ -24,7 +24,8 @@ pub(super) struct Columns {
     rows: usize,
     index: Index,
     fold: Option<Fold>,
-    of: Vec<Reference>,
+    /// Those that anybody needs.
+    of: Vec<Option<Reference>>,
     /// As-of look-ups: for each row, the times it is valid from (inclusive) and to (exclusive); rows of one key stand
     /// together, ordered by the first.
     validity: Option<Vec<(i64, i64)>>,
@@ -56,8 +57,12 @@ enum Reference {
 }
 
 impl Columns {
-    /// Those of `rows`, which are in order.
-    pub(super) fn new(plan: &LookupPlan, rows: &[Row]) -> Result<Self, ArrowError> {
+    /// Those of `rows`, which are in order; of the reference columns those at the `needed` positions.
+    pub(super) fn new(
+        plan: &LookupPlan,
+        needed: &[bool],
+        rows: &[Row],
+    ) -> Result<Self, ArrowError> {
         let mut columns = Layout::new(plan)?.decode(rows.iter().map(Row::bytes))?;
         if let (Some(_), Some(validity)) = (plan.fold, &plan.validity) {
             // In order of their bytes, versions of one key stand apart where they spell it differently.
@@ -77,12 +82,13 @@ impl Columns {
             })
             .collect()
         });
-        let columns = columns.into_iter().map(Reference::new).collect();
+        let columns = columns.into_iter().zip(needed);
+        let columns = columns.map(|(column, is_needed)| is_needed.then(|| Reference::new(column)));
         Ok(Self {
             rows: rows.len(),
             index,
             fold: plan.fold,
-            of: columns,
+            of: columns.collect(),
             validity,
         })
     }
@@ -130,13 +136,14 @@ impl Columns {
         super::fold::folded(keys.to_vec(), self.fold)
     }
 
-    /// Reference column `position` at the given rows, null at [`NONE`].
+    /// Reference column `position`, a needed one, at the given rows, null at [`NONE`].
     pub(super) fn gather(
         &self,
         position: usize,
         rows: &UInt32Array,
     ) -> Result<ArrayRef, ArrowError> {
-        match &self.of[position] {
+        let column = self.of[position].as_ref();
+        match column.expect("who needs a column has said so") {
             Reference::Plain(column) => take(column, rows, None),
             Reference::Text { codes, values } => {
                 let keys = take(codes, rows, None)?;

@@ -63,8 +63,11 @@ pub struct Prepared {
 /// The rows of one look-up, and how it goes on.
 pub struct Follower {
     lookup: usize,
-    /// What is bound, or was offered.
+    /// What is bound, or was offered; behind it come `objects`.
     rows: Rows,
+    /// Objects that were bound, and whose rows are not looked up yet by what tells them apart: that takes a second a million rows, and
+    /// nothing waits for it.
+    objects: Vec<Arc<Vec<u8>>>,
     /// Where the rows were just read: there is nothing that nobody has seen.
     is_fresh: bool,
     /// What its files looked like before they were read.
@@ -101,6 +104,7 @@ pub fn first(
     let follower = Follower {
         lookup,
         rows,
+        objects: Vec::new(),
         is_fresh: true,
         read,
         topic,
@@ -111,32 +115,28 @@ pub fn first(
 }
 
 /// Takes up the rows of a look-up from the objects that hold them, in the order in which they were bound.
-///
-/// Errors: an object is none of this look-up.
-pub fn restored(
-    plan: &LookupPlan,
-    lookup: usize,
-    objects: &[Vec<u8>],
-) -> Result<Follower, ArrowError> {
-    let mut follower = Follower {
+pub fn restored(lookup: usize, objects: Vec<Arc<Vec<u8>>>) -> Follower {
+    Follower {
         lookup,
         rows: Rows::default(),
+        objects,
         is_fresh: false,
         read: None,
         topic: None,
         bytes: (0, 0),
         is_unbound: false,
-    };
-    for bytes in objects {
-        follower.take(plan, bytes)?;
     }
-    Ok(follower)
 }
 
 impl Follower {
     /// The rows as the dataflow takes them first.
+    ///
+    /// Errors: an object is none of this look-up.
     pub fn loaded(&self, plan: &LookupPlan) -> Result<Loaded, ArrowError> {
-        self.rows.loaded(plan)
+        if self.objects.is_empty() {
+            return self.rows.loaded(plan);
+        }
+        object::loaded(plan, &self.objects)
     }
 
     /// An object that holds all rows, for the binding of epoch 0.
@@ -148,21 +148,57 @@ impl Follower {
     }
 
     /// Takes an object that was bound; gives the change that it was.
-    pub fn take(&mut self, plan: &LookupPlan, bytes: &[u8]) -> Result<Change, ArrowError> {
-        let difference = match object::read(plan, bytes)? {
+    pub fn take(
+        &mut self,
+        plan: &LookupPlan,
+        bytes: Arc<Vec<u8>>,
+    ) -> Result<Change, ArrowError> {
+        let object = object::read(plan, &bytes)?;
+        if let (Object::Changes(difference), false) = (&object, self.objects.is_empty()) {
+            let change = difference.change(plan);
+            self.objects.push(bytes);
+            return change;
+        }
+        self.settle(plan)?;
+        self.apply(plan, object, bytes.len())?.change(plan)
+    }
+
+    /// Looks up the rows of all objects that wait for it.
+    fn settle(&mut self, plan: &LookupPlan) -> Result<(), ArrowError> {
+        for bytes in std::mem::take(&mut self.objects) {
+            match object::read(plan, &bytes)? {
+                Object::Whole(rows) => {
+                    self.bytes = (0, bytes.len());
+                    self.rows = rows;
+                }
+                changes @ Object::Changes(_) => {
+                    self.apply(plan, changes, bytes.len())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the rows what they are behind an object of so many bytes; gives how they differ.
+    fn apply(
+        &mut self,
+        plan: &LookupPlan,
+        object: Object,
+        bytes: usize,
+    ) -> Result<Difference, ArrowError> {
+        Ok(match object {
             Object::Whole(rows) => {
-                self.bytes = (0, bytes.len());
+                self.bytes = (0, bytes);
                 let difference = self.rows.difference(&rows);
                 self.rows = rows;
                 difference
             }
             Object::Changes(difference) => {
-                self.bytes.0 += bytes.len();
+                self.bytes.0 += bytes;
                 self.rows.apply(plan, &difference)?;
                 difference
             }
-        };
-        difference.change(plan)
+        })
     }
 
     /// Follows the look-up until the run is over, or it never changes again.
@@ -177,6 +213,10 @@ impl Follower {
             std::thread::sleep(REST);
         }
         let of = &plan.lookups[self.lookup];
+        if let Err(source) = self.settle(of) {
+            run.fail(encode(of, source).into());
+            return;
+        }
         let unbound = if self.is_unbound {
             self.offer(of, &Difference::default(), None, run, life)
         } else {

@@ -82,22 +82,43 @@ pub(super) struct Piece {
 
 /// Cuts encoded rows into pieces; each comes with the hash of its key.
 pub(super) fn pieces<'a>(rows: impl Iterator<Item = (&'a [u8], u64)>) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let (mut block, mut bins) = (BlockBuilder::default(), Vec::new());
-    let mut cut = |block: &mut BlockBuilder, bins: &mut Vec<u8>| {
-        let bins = std::mem::take(bins);
-        pieces.extend(block.take().map(|block| Piece { block, bins }));
-    };
+    let mut pieces = Pieces::default();
     for (row, hash) in rows {
-        block.push(row);
+        pieces.push(row, hash);
+    }
+    pieces.finish()
+}
+
+/// Encoded rows while they are cut into pieces.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    cut: Vec<Piece>,
+    block: BlockBuilder,
+    bins: Vec<u8>,
+}
+
+impl Pieces {
+    /// Adds a row, with the hash of its key.
+    pub(super) fn push(&mut self, row: &[u8], hash: u64) {
+        self.block.push(row);
         let bin = u8::try_from(exchange::bin(hash));
-        bins.push(bin.expect("there are 256 bins"));
-        if block.is_full() {
-            cut(&mut block, &mut bins);
+        self.bins.push(bin.expect("there are 256 bins"));
+        if self.block.is_full() {
+            self.cut();
         }
     }
-    cut(&mut block, &mut bins);
-    pieces
+
+    /// All pieces.
+    pub(super) fn finish(mut self) -> Vec<Piece> {
+        self.cut();
+        self.cut
+    }
+
+    fn cut(&mut self) {
+        let bins = std::mem::take(&mut self.bins);
+        let block = self.block.take();
+        self.cut.extend(block.map(|block| Piece { block, bins }));
+    }
 }
 
 impl Loaded {

@@ -56,13 +56,14 @@ impl Base {
 }
 
 impl Snapshot {
-    /// Of `rows`, which are in order.
+    /// Of `rows`, which are in order; of the reference columns those at the `needed` positions.
     pub(super) fn new(
         plan: &LookupPlan,
+        needed: &[bool],
         version: Version,
         rows: &[Row],
     ) -> Result<Self, ArrowError> {
-        let columns = Columns::new(plan, rows)?;
+        let columns = Columns::new(plan, needed, rows)?;
         let base = Arc::new(Base { version, columns });
         Ok(Self {
             version,
@@ -74,6 +75,7 @@ impl Snapshot {
     /// Of a base, of which the rows in `touched` came or went; those in `now` are there. Both are in order.
     pub(super) fn patched(
         plan: &LookupPlan,
+        needed: &[bool],
         version: Version,
         base: Arc<Base>,
         touched: &[&Row],
@@ -83,7 +85,7 @@ impl Snapshot {
         let of_touched = layout.decode(touched.iter().map(|row| row.bytes()))?;
         let changed = Index::new(plan, &of_touched)?;
         // Each key has one row at a time, so that what it had in the base was touched where it is not there now.
-        let columns = Columns::new(plan, now)?;
+        let columns = Columns::new(plan, needed, now)?;
         let gone = base.columns.distinct(&keys(plan, &of_touched))?;
         Ok(Self {
             version,
@@ -170,4 +172,4 @@ impl Snapshot {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

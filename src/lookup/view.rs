@@ -226,6 +226,7 @@ impl View {
         base: Option<Arc<Base>>,
     ) -> Result<Arc<Snapshot>, ArrowError> {
         let plan = &self.run.plan.lookups[self.lookup];
+        let needed = &self.run.needed[plan.first_column..][..plan.reference.len()];
         let known = self.made.as_ref().and_then(|made| made.base.version);
         // Rows are noted since the base of what this worker made last.
         let base = base.filter(|base| {
@@ -245,11 +246,11 @@ impl View {
             touched.dedup();
             if base.takes(touched.len()) {
                 let now = present(&mut self.trace, epoch, &touched);
-                return Snapshot::patched(plan, version, base, &touched, &now).map(Arc::new);
+                return Snapshot::patched(plan, needed, version, base, &touched, &now).map(Arc::new);
             }
         }
         let rows = rows_before(&mut self.trace, epoch);
-        Snapshot::new(plan, version, &rows).map(Arc::new)
+        Snapshot::new(plan, needed, version, &rows).map(Arc::new)
     }
 }
 

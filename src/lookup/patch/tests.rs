@@ -15,14 +15,14 @@ use crate::job::document::Document;
 use crate::job::resolve::resolve;
 
 /// Keys of three kinds: a number, a text, a text of which case does not count, and two columns.
-const KEYS: [(&str, &str); 4] = [
+pub(in crate::lookup) const KEYS: [(&str, &str); 4] = [
     ("{ id = \"sales.id\" }", ""),
     ("{ code = \"sales.code\" }", ""),
     ("{ code = \"sales.code\" }", "fold = [\"case\"]"),
     ("{ id = \"sales.id\", code = \"sales.code\" }", ""),
 ];
 
-fn plan((on, more): (&str, &str)) -> LookupPlan {
+pub(in crate::lookup) fn plan((on, more): (&str, &str)) -> LookupPlan {
     let job = format!(
         r#"
 format = 1
@@ -51,7 +51,7 @@ parquet = {{}}
 }
 
 /// Rows by key, encoded and in order. A spelling of the code is part of the row, not of what tells it apart.
-fn encoded(plan: &LookupPlan, table: &BTreeMap<u8, (u8, bool)>) -> Vec<Row> {
+pub(in crate::lookup) fn encoded(plan: &LookupPlan, table: &BTreeMap<u8, (u8, bool)>) -> Vec<Row> {
     let id: Int32Array = table.keys().map(|key| Some(i32::from(*key))).collect();
     let code: StringArray = table
         .iter()
@@ -101,7 +101,7 @@ fn found(snapshot: &Snapshot, keys: &[ArrayRef]) -> Vec<Vec<Option<String>>> {
         .collect()
 }
 
-fn table() -> impl Strategy<Value = BTreeMap<u8, (u8, bool)>> {
+pub(in crate::lookup) fn table() -> impl Strategy<Value = BTreeMap<u8, (u8, bool)>> {
     proptest::collection::btree_map(0..40_u8, (0..5_u8, any::<bool>()), 0..40)
 }
 
@@ -114,14 +114,15 @@ proptest! {
         asked in proptest::collection::vec((0..45_u8, any::<bool>()), 0..60),
     ) {
         let plan = plan(KEYS[kind]);
+        let needed = vec![true; plan.reference.len()];
         let (old, new) = (encoded(&plan, &before), encoded(&plan, &now));
         let mut touched: Vec<&Row> = old.iter().filter(|row| !new.contains(row)).collect();
         touched.extend(new.iter().filter(|row| !old.contains(row)));
         touched.sort();
         let present: Vec<Row> = touched.iter().filter(|row| new.contains(row)).map(|row| Row::clone(row)).collect();
-        let base = Snapshot::new(&plan, Some(0), &old).unwrap().base;
-        let patched = Snapshot::patched(&plan, Some(1), base, &touched, &present).unwrap();
-        let whole = Snapshot::new(&plan, Some(1), &new).unwrap();
+        let base = Snapshot::new(&plan, &needed, Some(0), &old).unwrap().base;
+        let patched = Snapshot::patched(&plan, &needed, Some(1), base, &touched, &present).unwrap();
+        let whole = Snapshot::new(&plan, &needed, Some(1), &new).unwrap();
         prop_assert_eq!(patched.len(), whole.len());
 
         let ids: Int32Array = asked.iter().map(|(key, _)| (*key > 0).then_some(i32::from(*key))).collect();
