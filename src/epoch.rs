@@ -17,7 +17,9 @@ mod journal;
 mod reading;
 mod references;
 mod saving;
+mod series;
 pub mod state;
+mod tidy;
 mod totals;
 mod verdicts;
 
@@ -37,6 +39,8 @@ pub use journal::{
 pub use reading::Reading;
 pub use references::{Given, References};
 pub use saving::{Saving, saved};
+pub use series::{Fold, Part};
+pub use tidy::tidy;
 pub use totals::Totals;
 pub use verdicts::verdict_notes;
 

@@ -60,6 +60,9 @@ pub const POINTS: &[&str] = &[
     "tell of sealed files",
     "write state",
     "tell of state",
+    "fold state",
+    "write folded state",
+    "use folded state",
     // A commit.
     "commit",
     "write down a checkpoint",

@@ -16,6 +16,7 @@
 //! - All of it can be [saved](Tally::save), and [loaded](Tally::load) by any number of workers.
 
 mod ages;
+mod changed;
 mod judge;
 mod open;
 mod saved;
@@ -40,12 +41,13 @@ use super::variance::{Baseline, Variance};
 use super::verdict::{self, Judged, Verdict, VerdictBuilder};
 use super::windows::Windows;
 use ages::Ages;
+use changed::Changed;
 use judge::{Number, judge, number, overflowed};
 use open::Window;
 use segments::{SegmentId, Segments};
 use table::WindowTable;
 
-pub use saved::Broken;
+pub use saved::{Broken, fold};
 pub use table::window_schema;
 
 /// Rows of a batch of windows: large enough that a batch costs nothing, small enough to pass on in pieces.
@@ -73,6 +75,8 @@ pub struct Tally {
     ages: Option<Ages>,
     /// For each check the start up to which windows are not judged by it: rows of them came before it was there, and were not counted.
     held_back: Box<[i64]>,
+    /// What is to be written of it next.
+    changed: Changed,
 }
 
 /// What closing gives.
@@ -98,6 +102,7 @@ impl Tally {
             closed_until: i64::MIN,
             open_from: i64::MIN,
             ages,
+            changed: Changed::default(),
         }
     }
 
@@ -120,6 +125,7 @@ impl Tally {
     /// Where the window is closed: its row is written, so its rows had to be refused as too late.
     pub fn apply(&mut self, segment: Segment, start: i64, partial: Partial, epoch: Epoch) {
         let id = self.segments.id(segment);
+        self.changed.note(id);
         let open = &mut self.segments.get_mut(id).open;
         if let Some(window) = open.get_mut(start) {
             window.partial.plus_equals(&partial);
@@ -235,9 +241,13 @@ impl Tally {
                     );
                 }
             }
+            let is_compared = !kept.baselines.iter().all(Baseline::is_empty);
+            if is_compared {
+                self.changed.note(id);
+            }
             if let Some((first, _)) = kept.open.first() {
                 self.due.insert((first, id));
-            } else if kept.baselines.iter().all(Baseline::is_empty) {
+            } else if !is_compared {
                 self.segments.forget(id);
             }
         }
@@ -292,6 +302,9 @@ impl Tally {
         });
         if changed.is_empty() {
             return RecordBatch::new_empty(verdict::schema());
+        }
+        for (id, _) in &changed {
+            self.changed.note(*id);
         }
         let mut changed: Vec<_> = changed
             .into_iter()

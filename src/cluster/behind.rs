@@ -145,7 +145,8 @@ struct ToCommit {
 /// A checkpoint whose state is kept.
 pub(super) struct KeptCheckpoint {
     pub(super) epoch: Epoch,
-    pub(super) generation: u64,
+    /// Its files of state.
+    pub(super) state: Vec<StateFile>,
     pub(super) references: Vec<ReferenceRows>,
 }
 
@@ -286,7 +287,7 @@ impl Committer {
             now: binding.now,
             watermark: binding.watermark,
             partitions,
-            state,
+            state: state.clone(),
             references: references.clone(),
             changed: changed.collect(),
             parked: binding.parked,
@@ -317,19 +318,20 @@ impl Committer {
         lock(&self.journal).compact(to)?;
         self.kept.push_back(KeptCheckpoint {
             epoch: to,
-            generation: self.life.generation,
+            state,
             references,
         });
-        if self.kept.len() > KEPT_CHECKPOINTS {
-            self.kept.pop_front();
+        let mut named_before = Vec::new();
+        while self.kept.len() > KEPT_CHECKPOINTS {
+            named_before.extend(self.kept.pop_front().into_iter().flat_map(|kept| kept.state));
         }
         fault::at("tidy up state");
-        let kept = self.kept.iter();
-        state::tidy(
+        let named = self.kept.iter().flat_map(|kept| &kept.state);
+        epoch::tidy(
             &self.continuous.state,
             self.life.generation,
-            to,
-            &kept.map(|kept| (kept.epoch, kept.generation)).collect(),
+            &named.map(|file| file.path.as_str()).collect(),
+            &named_before,
         )?;
         if let Some(oldest) = self.kept.front().filter(|_| self.kept.len() > 1) {
             let rows = self.kept.iter().flat_map(|kept| &kept.references);

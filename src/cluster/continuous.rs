@@ -83,6 +83,13 @@ pub(super) fn lead(
     fault::at("choose a checkpoint");
     let reading = Reading::new(continuous.state.clone());
     let chosen = choose(&reading, &history, chain.committed());
+    if chosen.is_none() && !is_whole(&history) {
+        return Err(RunError::State {
+            path: continuous.state.clone(),
+            problem: "none of its checkpoints can be used, and the epochs before them are not kept"
+                .to_owned(),
+        });
+    }
     let (resume, resumed, totals) = resume(plan, &history, chosen, generation, chain.committed());
     fault::at("look for partitions");
     let mut discoveries = discoveries(plan, &resume)?;
@@ -91,10 +98,17 @@ pub(super) fn lead(
     fault::at("load look-ups");
     let mut references =
         references::take_up(plan, &reading, &resume.references, &resume.replay, fate)?;
+    options.observer.state_read(reading.bytes());
+    tracing::info!(
+        action = "state-read",
+        read_bytes = reading.bytes(),
+        state_bytes = resumed.state.iter().map(|file| file.bytes).sum::<u64>(),
+        "the checkpoint and the rows of look-ups were read"
+    );
     let kept = history.checkpoints.iter().rev();
     let kept = kept.map(|checkpoint| KeptCheckpoint {
         epoch: checkpoint.epoch,
-        generation: checkpoint.generation,
+        state: checkpoint.state.clone(),
         references: checkpoint.references.clone(),
     });
     let kept: VecDeque<KeptCheckpoint> = kept.collect();
@@ -324,6 +338,12 @@ fn choose<'a>(
         }
     };
     history.checkpoints.iter().find(usable)
+}
+
+/// Whether everything can be read again from the beginning.
+fn is_whole(history: &History) -> bool {
+    history.newest_epoch().is_none()
+        || history.bindings.front().is_some_and(|first| first.epoch == 0)
 }
 
 /// From where this life goes on.

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use timely::dataflow::operators::Capability;
 use timely::scheduling::SyncActivator;
 
+use super::series::{Fold, Part, Series};
 use super::{StateFile, state};
 use crate::cluster::{Run, RunError};
 use crate::record::Epoch;
@@ -19,31 +20,43 @@ use crate::record::Epoch;
 pub struct Saving {
     run: Arc<Run>,
     activator: Arc<SyncActivator>,
-    writing: VecDeque<(Capability<Epoch>, Written)>,
+    writing: VecDeque<(Capability<Epoch>, Part, Written)>,
+    series: Series,
 }
 
 /// What becomes of a file.
 type Written = Receiver<Result<StateFile, RunError>>;
 
 impl Saving {
-    /// Nothing yet; `activator` wakes the operator when something is written.
-    pub fn new(run: &Arc<Run>, activator: SyncActivator) -> Self {
+    /// Nothing yet; `activator` wakes the operator when something is written. Without a `fold` all state is always written whole.
+    pub fn new(run: &Arc<Run>, activator: SyncActivator, fold: Option<Fold>) -> Self {
         Self {
             run: Arc::clone(run),
             activator: Arc::new(activator),
             writing: VecDeque::new(),
+            series: Series::new(fold),
         }
     }
 
+    /// What is to be written next, where so many of all things changed since.
+    pub fn part(&self, changed: usize, all: usize) -> Part {
+        self.series.part(changed, all)
+    }
+
     /// Writes a file of state for the checkpoint at the capability's epoch. `name` says whose it is.
-    pub fn write(&mut self, capability: Capability<Epoch>, name: String, bytes: Vec<u8>) {
+    pub fn write(
+        &mut self,
+        capability: Capability<Epoch>,
+        name: String,
+        part: Part,
+        bytes: Vec<u8>,
+    ) {
         let epoch = *capability.time();
-        let (continuous, resumed) = (&self.run.plan.continuous, &self.run.resumed);
-        let folder: PathBuf = continuous
-            .as_ref()
-            .map(|continuous| continuous.state.clone())
-            .expect("only continuous jobs write state");
+        let folder = self.folder();
+        let resumed = &self.run.resumed;
         let generation = resumed.as_ref().expect("the job is continuous").generation;
+        self.run.observer.state_written(bytes.len());
+        self.series.begin(part);
         let (told, hears) = channel();
         let activator = Arc::clone(&self.activator);
         let write = move || {
@@ -55,17 +68,18 @@ impl Saving {
         if let Err(error) = crate::cluster::spawn("state".to_owned(), write) {
             self.run.fail(RunError::no_thread(error));
         }
-        self.writing.push_back((capability, hears));
+        self.writing.push_back((capability, part, hears));
     }
 
-    /// What is written, and may be told; an error ends the run.
-    pub fn written(&mut self) -> Vec<(Capability<Epoch>, StateFile)> {
+    /// What is written, and may be told: all files of each checkpoint; an error ends the run.
+    pub fn written(&mut self) -> Vec<(Capability<Epoch>, Vec<StateFile>)> {
+        self.series.take_fold(&self.run);
         let mut written = Vec::new();
-        while let Some((_, hears)) = self.writing.front() {
+        while let Some((_, _, hears)) = self.writing.front() {
             match hears.try_recv() {
                 Ok(Ok(file)) => {
-                    let (capability, _) = self.writing.pop_front().expect("it is there");
-                    written.push((capability, file));
+                    let (capability, part, _) = self.writing.pop_front().expect("it is there");
+                    written.push((capability, self.series.written(part, file)));
                 }
                 Ok(Err(error)) => {
                     self.run.fail(error);
@@ -75,12 +89,24 @@ impl Saving {
                 Err(_) => break,
             }
         }
+        if !written.is_empty() {
+            let folder = self.folder();
+            self.series.fold(&self.run, &folder, &self.activator);
+        }
         written
+    }
+
+    fn folder(&self) -> PathBuf {
+        let continuous = self.run.plan.continuous.as_ref();
+        continuous
+            .map(|continuous| continuous.state.clone())
+            .expect("only continuous jobs write state")
     }
 }
 
-/// What the operators called `name` have written for the checkpoint that a life begins with, one of each worker of the life that wrote it;
-/// `take` gets each, and says in words what is wrong with it. `name` is followed by the worker's index.
+/// What the operators called `name` have written for the checkpoint that a life begins with: files of each worker of the life that wrote it, in
+/// the order of the checkpoints that they were written for. `take` gets each, and says in words what is wrong with it. `name` is followed by the
+/// worker's index.
 ///
 /// Errors: a file is not there, or not what was written.
 pub fn saved(
@@ -91,7 +117,10 @@ pub fn saved(
     let (Some(continuous), Some(resumed)) = (&run.plan.continuous, &run.resumed) else {
         return Ok(());
     };
-    for file in &resumed.state {
+    // Paths begin with the epoch, in figures of one width.
+    let mut files: Vec<&StateFile> = resumed.state.iter().collect();
+    files.sort_unstable_by(|left, right| left.path.cmp(&right.path));
+    for file in files {
         let of_file = file.path.rsplit('/').next().unwrap_or_default();
         let of_operator = of_file
             .strip_prefix(name)
@@ -107,5 +136,6 @@ pub fn saved(
                 problem,
             })?;
     }
+    run.observer.state_read(run.reading.bytes());
     Ok(())
 }

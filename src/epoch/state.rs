@@ -1,7 +1,8 @@
 //! State of operators on disk: written at checkpoints, read when a life begins.
 //!
 //! ```text
-//! STATE/checkpoints/000000000120-00000003/tally minute-0.state      epoch, generation, operator and worker
+//! STATE/checkpoints/000000000120-00000003/tally minute-0.state           epoch, generation, operator and worker
+//! STATE/checkpoints/000000000120-00000003/tally minute-0.folded.state    the same folded with what was written before
 //! ```
 //!
 //! A file is written whole and synced before anyone is told of it; the checkpoint's record in the journal names it with its size
@@ -9,16 +10,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::durable::{self, FileError};
+use super::durable;
 use super::{JournalError, StateFile};
 use crate::cluster::exchange::hash_bytes;
 use crate::fault;
 use crate::record::Epoch;
 
 /// Folder of all checkpoints, below the state folder.
-const FOLDER: &str = "checkpoints";
+pub(super) const FOLDER: &str = "checkpoints";
 
 /// Name of the folder of one.
 fn folder(epoch: Epoch, generation: u64) -> String {
@@ -26,7 +27,7 @@ fn folder(epoch: Epoch, generation: u64) -> String {
 }
 
 /// Epoch and generation of a folder.
-fn parse(name: &str) -> Option<(Epoch, u64)> {
+pub(super) fn parse(name: &str) -> Option<(Epoch, u64)> {
     let (epoch, generation) = name.split_once('-')?;
     Some((epoch.parse().ok()?, generation.parse().ok()?))
 }
@@ -47,7 +48,7 @@ pub fn write(
 }
 
 /// A file at this path with these bytes.
-fn described(path: String, bytes: &[u8]) -> StateFile {
+pub(super) fn described(path: String, bytes: &[u8]) -> StateFile {
     StateFile {
         path,
         bytes: u64::try_from(bytes.len()).expect("a length fits 64 bits"),
@@ -113,25 +114,4 @@ pub fn read(state: &Path, file: &StateFile) -> Result<Vec<u8>, String> {
         ));
     }
     Ok(bytes)
-}
-
-/// Removes the state of checkpoints that are not `kept`, as far as nobody of this generation may still be writing it: that of
-/// older generations, and of epochs before `to`.
-pub fn tidy(
-    state: &Path,
-    generation: u64,
-    to: Epoch,
-    kept: &BTreeSet<(Epoch, u64)>,
-) -> Result<(), JournalError> {
-    let all = state.join(FOLDER);
-    for name in durable::names(&all)? {
-        let Some(of) = parse(&name) else { continue };
-        if !kept.contains(&of) && (of.1 < generation || of.0 < to) {
-            fault::at("remove old state");
-            let path: PathBuf = all.join(&name);
-            fs::remove_dir_all(&path)
-                .map_err(|error| FileError::new(&path, "removing old state", error))?;
-        }
-    }
-    Ok(())
 }

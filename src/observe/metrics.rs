@@ -180,6 +180,10 @@ metrics! {
     durable_epoch: IntGauge = "caudal_epoch_durable_epoch" [];
     /// The newest epoch at which all state was written, in a continuous job; on process 0.
     checkpoint_epoch: IntGauge = "caudal_epoch_checkpoint_epoch" [];
+    /// Bytes of state that this process has read to go on from a checkpoint, in a continuous job.
+    state_read_bytes: IntGauge = "caudal_epoch_state_read_bytes" [];
+    /// Bytes of state that operators of this process have written for checkpoints, in a continuous job; folds of them are not counted.
+    state_written_bytes: IntCounter = "caudal_epoch_state_written_bytes_total" [];
     /// Epochs that are still to be read again since an earlier life bound them, in a continuous job; on process 0.
     replayed_epochs: IntGauge = "caudal_epoch_replay_left_epochs" [];
     /// Event time before which nothing more is expected, in seconds since 1970, in a continuous job; on process 0.

@@ -354,6 +354,18 @@ impl Observer {
         lost.inc_by(u64::try_from(messages).unwrap_or(0));
     }
 
+    /// Says how many bytes of state were read so far to go on from a checkpoint.
+    pub fn state_read(&self, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.metrics.state_read_bytes.set(bytes);
+    }
+
+    /// Counts bytes of state that are being written for a checkpoint.
+    pub fn state_written(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.metrics.state_written_bytes.inc_by(bytes);
+    }
+
     /// Says up to which epoch a continuous job has decided what was in them.
     pub fn bound(&self, epoch: Epoch) {
         let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);

@@ -34,7 +34,7 @@ use timely::scheduling::Activator;
 
 use crate::cluster::exchange::hash_bytes;
 use crate::cluster::{Run, RunError};
-use crate::epoch::{Control, Opening, Saving, saved};
+use crate::epoch::{Control, Opening, Part, Saving, saved};
 use crate::job::plan::{Format, LineEnd, Missing};
 use crate::record::{
     Chunk, Dropped, Epoch, Framing, HeaderBinding, MessageParts, Messages, Note, Raw, RecordPlace,
@@ -151,7 +151,7 @@ pub fn park<'scope>(
     let parking = parking.cloned();
     builder.build(move |capabilities| {
         drop(capabilities);
-        let mut saving = Saving::new(&run, activator);
+        let mut saving = Saving::new(&run, activator, None);
         let mut of_epochs: BTreeMap<Epoch, Vec<Parked>> = BTreeMap::new();
         let mut open: BTreeMap<Epoch, (Opening, Capability<Epoch>)> = BTreeMap::new();
         move |frontiers| {
@@ -178,7 +178,8 @@ pub fn park<'scope>(
                 let mut rows = parking.rows.borrow_mut();
                 rows.extend(of_epochs.remove(&epoch).unwrap_or_default());
                 if opening.checkpoint {
-                    saving.write(capability, format!("{STATE}-{worker}"), written(&rows));
+                    let name = format!("{STATE}-{worker}");
+                    saving.write(capability, name, Part::Whole, written(&rows));
                 }
                 run.observer.parked(worker, rows.len());
                 parking.complete.set(epoch);
@@ -186,9 +187,10 @@ pub fn park<'scope>(
                     reader.activate();
                 }
             }
-            for (capability, file) in saving.written() {
+            for (capability, files) in saving.written() {
                 let mut output = notes_output.activate();
-                output.session(&capability).give(Note::State(file));
+                let notes = files.into_iter().map(Note::State);
+                output.session(&capability).give_iterator(notes);
             }
         }
     });

@@ -16,10 +16,10 @@ use crate::checks::freshness::Freshness;
 use crate::checks::layout::Layout;
 use crate::checks::reduce::Group;
 use crate::checks::stats::Partial;
-use crate::checks::tally::Tally;
+use crate::checks::tally::{Tally, fold};
 use crate::checks::value::Segment;
 use crate::cluster::Run;
-use crate::epoch::{Control, Opening, Saving, saved};
+use crate::epoch::{Control, Fold, Opening, Part, Saving, saved};
 use crate::record::{Batch, Epoch, Note};
 
 /// What is kept.
@@ -70,7 +70,11 @@ pub(super) fn keep<'scope>(
     let run = Arc::clone(run);
     builder.build(move |capabilities| {
         drop(capabilities);
-        let mut saving = Saving::new(&run, activator);
+        let of_layout = Arc::clone(&layout);
+        let fold: Fold = Arc::new(move |series| {
+            fold(&of_layout, series).map_err(|error| error.to_string())
+        });
+        let mut saving = Saving::new(&run, activator, Some(fold));
         let mut last = 0;
         let mut tally = Tally::new(layout);
         let owner = placement.among(peers);
@@ -132,16 +136,28 @@ pub(super) fn keep<'scope>(
                 }
                 if opening.checkpoint {
                     let [_, _, notes] = held;
-                    // As much as the last time, and a little more: what grows by doubling is there twice for a moment.
-                    let mut bytes = Vec::with_capacity(last + last / 16);
-                    tally.save(&mut bytes).expect("a Vec takes everything");
-                    last = bytes.len();
-                    saving.write(notes, format!("{state_name}-{worker}"), bytes);
+                    let (segments, _) = tally.open();
+                    let part = saving.part(tally.changed(), segments);
+                    let mut bytes = Vec::new();
+                    let written = match part {
+                        Part::Whole => {
+                            // As much as the last time, and a little more: what grows by doubling is there twice for a moment.
+                            bytes.reserve_exact(last + last / 16);
+                            let written = tally.save(&mut bytes);
+                            last = bytes.len();
+                            written
+                        }
+                        Part::Changes => tally.save_changes(&mut bytes),
+                    };
+                    written.expect("a Vec takes everything");
+                    tally.begin_changes();
+                    saving.write(notes, format!("{state_name}-{worker}"), part, bytes);
                 }
             }
-            for (capability, file) in saving.written() {
+            for (capability, files) in saving.written() {
                 let mut output = notes_output.activate();
-                output.session(&capability).give(Note::State(file));
+                let notes = files.into_iter().map(Note::State);
+                output.session(&capability).give_iterator(notes);
             }
             watched.tell(worker, &tally);
         }

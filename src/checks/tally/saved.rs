@@ -1,19 +1,22 @@
 //! State of a tally as bytes, for a checkpoint.
 //!
 //! ```text
-//! version │ segment and windows │ accumulators │ variance checks │ checks held back │ closed until
+//! version │ content │ segment and windows │ accumulators │ variance checks │ checks held back │ closed until
 //!         │ for each segment, in order: 1, values, windows by time, baselines, status │ 0 │ check value
 //! ```
 //!
+//! - The content is all segments, or those that changed since the state was written before. A series is whole state and changes behind it:
+//!   a segment is what the last of them says, without the windows that are closed by then; [`fold`](fn@fold) makes one of a series.
 //! - The same state gives the same bytes, in whatever order it came to be.
 //! - Files outlive the build that wrote them, so numbers have one form on every machine ([`form`]), and the layout is told in
 //!   words: state of another one is refused. What follows from the layout (kinds, types) is not repeated for each window.
 //! - Checks may have been added since: what only they need begins empty. One that counts rows does not judge windows that had some
 //!   already, of any segment, since these were not counted for it.
-//! - A checkpoint has a file of each worker. Whoever begins again reads all of them and keeps the segments that it owns, so the
+//! - A checkpoint has a series of each worker. Whoever begins again reads all of them and keeps the segments that it owns, so the
 //!   number of workers may be another one (`tests`).
 //! - No bytes do harm: what was damaged on the way fails the check value, and everything is looked at all the same.
 
+mod fold;
 mod form;
 
 use std::io::{self, Write};
@@ -22,6 +25,7 @@ use std::sync::Arc;
 use differential_dataflow::difference::IsZero;
 
 use super::open::Window;
+use super::segments::SegmentId;
 use super::{Tally, no_baselines, open_from, text, variances};
 use crate::checks::layout::{AccumulatorPlan, CheckLayout, Kind, Layout, WindowMeasure};
 use crate::checks::stats::{Accumulator, Moments, Partial, Sum};
@@ -32,10 +36,23 @@ use crate::checks::wide::Int192;
 use crate::checks::windows::Windows;
 use crate::record::Epoch;
 use crate::transform::expr::words::type_name;
+pub use fold::fold;
 use form::{Reader, Writer};
 
 /// Of the format; the first byte.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+
+/// Of the format before it, which had whole state alone and did not say so; it is read, too.
+const WITHOUT_CONTENT: u8 = 2;
+
+/// What is written of the segments; its code is the second byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// All of them.
+    Whole,
+    /// Those that changed since the state was written before.
+    Changes,
+}
 
 /// Begins a segment, and ends them.
 const SEGMENT: u8 = 1;
@@ -109,84 +126,81 @@ impl Tally {
     ///
     /// Cost: sorts the segments, in four bytes each; some 20 bytes a window are written, and more with more statistics.
     pub fn save(&self, out: &mut impl Write) -> io::Result<()> {
+        self.write(Content::Whole, self.segments.in_order(), out)
+    }
+
+    /// Writes what changed since [`begin_changes`](Self::begin_changes); everything, where it was never called.
+    ///
+    /// Cost: as of [`save`](Self::save), for the segments that changed.
+    pub fn save_changes(&self, out: &mut impl Write) -> io::Result<()> {
+        let Some(changed) = self.changed.ids() else {
+            return self.save(out);
+        };
+        let kept = changed.iter().copied();
+        let mut kept: Vec<_> = kept.filter(|id| self.segments.is_kept(*id)).collect();
+        self.segments.put_in_order(&mut kept);
+        self.write(Content::Changes, kept, out)
+    }
+
+    /// The state was written: what changes from here on is what is written next.
+    pub fn begin_changes(&mut self) {
+        self.changed.begin();
+    }
+
+    /// How many segments changed since the state was written; all, where it never was.
+    pub fn changed(&self) -> usize {
+        self.changed.ids().map_or(self.segments.len(), <[_]>::len)
+    }
+
+    fn write(
+        &self,
+        content: Content,
+        ids: Vec<SegmentId>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         let mut out = Writer::new(out);
-        out.byte(VERSION);
         let layout = &*self.layout;
-        out.text(&shape(layout));
-        out.count(layout.accumulators.len());
-        for accumulator in &layout.accumulators {
-            out.text(&layout.words(accumulator));
-        }
-        out.count(variances(layout).count());
-        for (name, variance) in variances(layout) {
-            out.text(name);
-            out.count(variance.previous);
-        }
         let held_back = layout.checks.iter().zip(&self.held_back);
-        let held_back =
-            held_back.filter(|(_, start)| **start >= self.open_from && **start != i64::MIN);
-        let held_back: Vec<_> = held_back.collect();
-        out.count(held_back.len());
-        for (check, start) in held_back {
-            out.text(&check.name);
-            out.int(*start);
-        }
-        out.int(self.closed_until);
-        for id in self.segments.in_order() {
+        let held_back: Vec<(&str, i64)> = held_back
+            .filter(|(_, start)| **start >= self.open_from && **start != i64::MIN)
+            .map(|(check, start)| (check.name.as_str(), *start))
+            .collect();
+        out.head(layout, content, &held_back, self.closed_until);
+        for id in ids {
             let kept = self.segments.get(id);
             // Windows whose rows were all taken back are nothing.
             let windows = kept.open.iter();
             let windows: Vec<(i64, &Window)> = windows
                 .filter(|(_, window)| !window.partial.is_zero())
                 .collect();
-            if windows.is_empty() && kept.baselines.iter().all(Baseline::is_empty) {
+            let is_nothing = windows.is_empty() && kept.baselines.iter().all(Baseline::is_empty);
+            if is_nothing && content == Content::Whole {
                 continue;
             }
-            out.byte(SEGMENT);
-            kept.segment.0.iter().for_each(|value| out.value(value));
-            out.count(windows.len());
-            let mut before = 0_i64;
-            for (start, window) in windows {
-                out.int(start.wrapping_sub(before));
-                before = start;
-                out.uint(window.epoch);
-                out.int(window.partial.rows);
-                for accumulator in &window.partial.accumulators {
-                    out.accumulator(accumulator);
-                }
-            }
-            for index in 0..variances(&self.layout).count() {
-                // None before the first window closed.
-                let baseline = kept.baselines.get(index);
-                out.count(baseline.map_or(0, |baseline| baseline.windows().len()));
-                for window in baseline.into_iter().flat_map(Baseline::windows) {
-                    out.double(window);
-                }
-            }
-            if let Some(ages) = &self.ages {
-                let status = ages.status(id);
-                let code = STATUSES.iter().position(|known| Some(*known) == status);
-                out.byte(code.map_or(0, |code| u8::try_from(code + 1).expect("there are few")));
-            }
+            let status = self.ages.as_ref().and_then(|ages| ages.status(id));
+            out.segment(layout, &kept.segment, &windows, &kept.baselines, status);
             out.flush_blocks()?;
         }
         out.byte(END);
         out.finish()
     }
 
-    /// Adds saved state: of its segments those that are `mine`. Several files may be loaded, of any number of workers; all before
-    /// the first rows come.
+    /// Adds saved state: of its segments those that are `mine`. Several series may be loaded, of any number of workers, those of a checkpoint
+    /// behind those of the ones before it; all before the first rows come.
     ///
     /// After an error the tally holds a part of the state, and must be thrown away.
     pub fn load(&mut self, bytes: &[u8], mine: impl Fn(&Segment) -> bool) -> Result<(), Broken> {
         let mut reader = Reader::new(bytes)?;
         let layout = Arc::clone(&self.layout);
-        let found = reader.found()?;
-        let matched = found.matched(&layout)?;
+        let Head {
+            content,
+            found,
+            matched,
+            closed_until,
+        } = reader.head(&layout)?;
         for (name, start) in &found.held_back {
             self.hold_back(|check| check.name == *name, *start);
         }
-        let closed_until = reader.int()?;
         self.pass(closed_until);
         let open_from = open_from(self.layout.windows, closed_until);
         while reader.flag()? {
@@ -195,10 +209,24 @@ impl Tally {
                 self.hold_back(|check| matched.is_new(check), *newest);
             }
             if mine(&saved.segment) {
-                self.take_up(saved)?;
+                self.take_up(content, saved)?;
             }
         }
+        self.leave_closed();
         reader.end()
+    }
+
+    /// Forgets windows that were closed when the last of a series was written, and stand in one before it.
+    fn leave_closed(&mut self) {
+        for id in self.take_due() {
+            let kept = self.segments.get_mut(id);
+            self.windows -= kept.open.take_before(self.open_from).len();
+            if let Some((first, _)) = kept.open.first() {
+                self.due.insert((first, id));
+            } else if kept.baselines.iter().all(Baseline::is_empty) {
+                self.segments.forget(id);
+            }
+        }
     }
 
     /// Lets some checks judge no window that starts there or before.
@@ -211,10 +239,17 @@ impl Tally {
         }
     }
 
-    fn take_up(&mut self, saved: Saved) -> Result<(), Broken> {
-        if self.segments.find(&saved.segment).is_some() {
-            let segment = text(&self.layout, &saved.segment);
-            return Err(Broken::Twice { segment });
+    fn take_up(&mut self, content: Content, saved: Saved) -> Result<(), Broken> {
+        match (self.segments.find(&saved.segment), content) {
+            (Some(_), Content::Whole) => {
+                let segment = text(&self.layout, &saved.segment);
+                return Err(Broken::Twice { segment });
+            }
+            (Some(id), Content::Changes) => self.leave(id),
+            (None, _) => {}
+        }
+        if saved.windows.is_empty() && saved.baselines.iter().all(Baseline::is_empty) {
+            return Ok(());
         }
         let id = self.segments.id(saved.segment);
         let kept = self.segments.get_mut(id);
@@ -229,6 +264,25 @@ impl Tally {
         }
         Ok(())
     }
+
+    /// Forgets a segment, which is another now.
+    fn leave(&mut self, id: SegmentId) {
+        let kept = self.segments.get(id);
+        if let Some((first, _)) = kept.open.first() {
+            self.due.remove(&(first, id));
+        }
+        self.windows -= kept.open.iter().count();
+        self.segments.forget(id);
+    }
+}
+
+/// What stands before the segments.
+struct Head {
+    content: Content,
+    found: Found,
+    matched: Matched,
+    /// Windows that end here or before are closed.
+    closed_until: i64,
 }
 
 /// What the beginning of a file says that it holds.
@@ -253,12 +307,17 @@ struct Matched {
 }
 
 impl Found {
-    /// Finds the places. Errors: something has none, or a statistic has nothing.
-    fn matched(&self, layout: &Layout) -> Result<Matched, Broken> {
-        let other = || Broken::Layout {
+    /// The error that it is of another layout.
+    fn other(&self, layout: &Layout) -> Broken {
+        Broken::Layout {
             found: self.described(),
             expected: described(layout),
-        };
+        }
+    }
+
+    /// Finds the places. Errors: something has none, or a statistic has nothing.
+    fn matched(&self, layout: &Layout) -> Result<Matched, Broken> {
+        let other = || self.other(layout);
         if self.shape != shape(layout) {
             return Err(other());
         }
@@ -330,7 +389,93 @@ struct Saved {
     status: Option<Status>,
 }
 
+impl<W: Write> Writer<'_, W> {
+    /// What stands before the segments.
+    fn head(
+        &mut self,
+        layout: &Layout,
+        content: Content,
+        held_back: &[(&str, i64)],
+        closed_until: i64,
+    ) {
+        self.byte(VERSION);
+        self.byte(match content {
+            Content::Whole => 0,
+            Content::Changes => 1,
+        });
+        self.text(&shape(layout));
+        self.count(layout.accumulators.len());
+        for accumulator in &layout.accumulators {
+            self.text(&layout.words(accumulator));
+        }
+        self.count(variances(layout).count());
+        for (name, variance) in variances(layout) {
+            self.text(name);
+            self.count(variance.previous);
+        }
+        self.count(held_back.len());
+        for (check, start) in held_back {
+            self.text(check);
+            self.int(*start);
+        }
+        self.int(closed_until);
+    }
+
+    /// A segment: its windows in order of time; none or all of its baselines.
+    fn segment(
+        &mut self,
+        layout: &Layout,
+        segment: &Segment,
+        windows: &[(i64, &Window)],
+        baselines: &[Baseline],
+        status: Option<Status>,
+    ) {
+        self.byte(SEGMENT);
+        segment.0.iter().for_each(|value| self.value(value));
+        self.count(windows.len());
+        let mut before = 0_i64;
+        for (start, window) in windows {
+            self.int(start.wrapping_sub(before));
+            before = *start;
+            self.uint(window.epoch);
+            self.int(window.partial.rows);
+            for accumulator in &window.partial.accumulators {
+                self.accumulator(accumulator);
+            }
+        }
+        for index in 0..variances(layout).count() {
+            // None before the first window closed.
+            let baseline = baselines.get(index);
+            self.count(baseline.map_or(0, |baseline| baseline.windows().len()));
+            for window in baseline.into_iter().flat_map(Baseline::windows) {
+                self.double(window);
+            }
+        }
+        if matches!(layout.windows, Windows::Whole) {
+            let code = STATUSES.iter().position(|known| Some(*known) == status);
+            self.byte(code.map_or(0, |code| u8::try_from(code + 1).expect("there are few")));
+        }
+    }
+}
+
 impl Reader<'_> {
+    fn head(&mut self, layout: &Layout) -> Result<Head, Broken> {
+        let content = if self.has_content() && self.flag()? {
+            Content::Changes
+        } else {
+            Content::Whole
+        };
+        let found = self.found()?;
+        let matched = found.matched(layout)?;
+        let closed_until = self.int()?;
+        Ok(Head {
+            content,
+            found,
+            matched,
+            closed_until,
+        })
+    }
+
     fn found(&mut self) -> Result<Found, Broken> {
         let shape = self.text()?.to_owned();
         let accumulators = (0..self.count(1)?)

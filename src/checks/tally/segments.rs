@@ -70,6 +70,11 @@ impl Segments {
         self.ids.find(hash, found).copied()
     }
 
+    /// Whether this is the id of a segment now.
+    pub(super) fn is_kept(&self, id: SegmentId) -> bool {
+        self.kept[at(id)].is_some()
+    }
+
     pub(super) fn get(&self, id: SegmentId) -> &Kept {
         of(&self.kept, id)
     }

@@ -155,6 +155,8 @@ pub(super) struct Reader<'a> {
     /// Without the check value.
     bytes: &'a [u8],
     at: usize,
+    /// Whether it says what it holds of the segments.
+    has_content: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -162,7 +164,8 @@ impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, Broken> {
         let short = Broken::Short { at: bytes.len() };
         let (&version, _) = bytes.split_first().ok_or_else(|| short.clone())?;
-        if version != super::VERSION {
+        let has_content = version == super::VERSION;
+        if !has_content && version != super::WITHOUT_CONTENT {
             return Err(Broken::Version { found: version });
         }
         let (bytes, check) = bytes.split_last_chunk::<CHECK>().ok_or(short)?;
@@ -170,7 +173,16 @@ impl<'a> Reader<'a> {
         if reckoned != found {
             return Err(Broken::Check { reckoned, found });
         }
-        Ok(Self { bytes, at: 1 })
+        Ok(Self {
+            bytes,
+            at: 1,
+            has_content,
+        })
+    }
+
+    /// Whether it says what it holds of the segments.
+    pub(super) fn has_content(&self) -> bool {
+        self.has_content
     }
 
     /// Makes sure that nothing is left.

@@ -161,15 +161,44 @@ fn saved(tally: &Tally) -> Vec<u8> {
 }
 
 /// Several workers, each with the segments that it owns.
-struct Workers(Vec<Tally>);
+struct Workers(Vec<Tally>, Vec<Series>);
+
+/// What a worker has written: at which checkpoint, and what.
+type Series = Vec<(usize, Vec<u8>)>;
 
 impl Workers {
     fn new(layout: &Arc<Layout>, workers: usize) -> Self {
-        Self(
-            (0..workers)
-                .map(|_| Tally::new(Arc::clone(layout)))
-                .collect(),
-        )
+        let each = 0..workers;
+        let tallies = each.map(|_| Tally::new(Arc::clone(layout)));
+        Self(tallies.collect(), vec![Series::new(); workers])
+    }
+
+    /// Each writes all of its state at first, and then what changed; which is what all of it would be. Every `fold`th time it is folded.
+    fn checkpoint(&mut self, number: usize, fold: usize) {
+        for (tally, series) in self.0.iter_mut().zip(&mut self.1) {
+            let mut bytes = Vec::new();
+            if series.is_empty() {
+                tally.save(&mut bytes).unwrap();
+            } else {
+                tally.save_changes(&mut bytes).unwrap();
+            }
+            tally.begin_changes();
+            assert_eq!(tally.changed(), 0);
+            series.push((number, bytes));
+            let whole = saved(tally);
+            let mut again = Tally::new(Arc::clone(&tally.layout));
+            let parts: Vec<&[u8]> = series.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+            for part in &parts {
+                again.load(part, |_| true).unwrap();
+            }
+            assert_eq!(saved(&again), whole);
+            assert_eq!(again.open().1, again.segments.in_order().iter().map(|id| again.segments.get(*id).open.iter().count()).sum::<usize>());
+            let folded = super::fold(&tally.layout, &parts).unwrap();
+            assert_eq!(folded, whole);
+            if number.is_multiple_of(fold) {
+                *series = vec![(number, folded)];
+            }
+        }
     }
 
     fn owner(&self, segment: &Segment) -> usize {
@@ -182,13 +211,15 @@ impl Workers {
         self.0[owner].apply(segment, start, partial, epoch);
     }
 
-    /// As if the job was stopped and went on with so many.
-    fn go_on_with(&mut self, workers: usize) {
-        let files: Vec<Vec<u8>> = self.0.iter().map(saved).collect();
+    /// As if the job was stopped behind a checkpoint and went on with so many.
+    fn go_on_with(&mut self, workers: usize, number: usize, fold: usize) {
+        self.checkpoint(number, fold);
+        let mut files: Series = self.1.concat();
+        files.sort_by_key(|(number, _)| *number);
         let next = Self::new(&self.0[0].layout, workers);
         let loaded = (0..workers).map(|worker| {
             let mut tally = Tally::new(Arc::clone(&next.0[0].layout));
-            for file in &files {
+            for (_, file) in &files {
                 tally
                     .load(file, |segment| next.owner(segment) == worker)
                     .unwrap();
@@ -196,6 +227,7 @@ impl Workers {
             tally
         });
         self.0 = loaded.collect();
+        self.1 = next.1.clone();
     }
 
     fn close_until(&mut self, watermark: i64) -> Vec<String> {
@@ -228,10 +260,12 @@ proptest! {
     #[test]
     fn state_goes_on_with_any_number_of_workers(
         steps in steps(),
+        fold in 2..5_usize,
+        checks in prop::sample::select(vec![&["known", "usual", "steady"][..], &["known"], &[]]),
         windows in prop::sample::select(vec![Windows::Fixed(60_000_000), Windows::Days(1, Tz::Europe__Madrid)]),
         begin in prop::sample::select(vec![-200_000_000_i64, 1_774_738_800_000_000]),
     ) {
-        let layout = layout(windows);
+        let layout = layout_with(windows, checks);
         let scale = if matches!(windows, Windows::Fixed(_)) { 1 } else { 1_440 };
         let mut quiet = Workers::new(&layout, 1);
         let mut cut = Workers::new(&layout, 2);
@@ -261,8 +295,11 @@ proptest! {
             again.load(&bytes, |_| true).unwrap();
             prop_assert_eq!(&saved(&again), &bytes);
             prop_assert_eq!(again.closed_until(), watermark);
+            let number = usize::try_from(epoch).unwrap();
             if let Some(workers) = workers {
-                cut.go_on_with(workers);
+                cut.go_on_with(workers, number, fold);
+            } else if number % 3 > 0 {
+                cut.checkpoint(number, fold);
             }
         }
         let closed = quiet.close_until(i64::MAX);
@@ -304,8 +341,11 @@ proptest! {
                 lines(&tally.judge_freshness(&freshness, now), &["segment", "status", "value", "epoch"])
             });
             prop_assert_eq!(sorted(told.collect()), sorted(expected));
+            let number = usize::try_from(epoch).unwrap();
             if let Some(next) = next {
-                workers.go_on_with(next);
+                workers.go_on_with(next, number, 3);
+            } else if number % 4 == 1 {
+                workers.checkpoint(number, 3);
             }
         }
     }
@@ -411,7 +451,7 @@ fn refusals_say_what_is_wrong() {
     changed[0] = 9;
     assert_eq!(
         error(&layout, &changed),
-        "the state is of version 9 of its format; this build reads version 2"
+        "the state is of version 9 of its format; this build reads version 3"
     );
     changed = bytes.clone();
     changed[60] ^= 1;
@@ -447,14 +487,46 @@ fn the_form_of_saved_state_is_pinned() {
         shape(&tally.layout),
         tally.layout.words(&tally.layout.accumulators[0]),
     );
-    // Version and shape; one accumulator, no variance check, none held back; closed until.
-    let head = 2 + shape.len() + 2 + words.len() + 2 + 10;
+    // Version, content and shape; one accumulator, no variance check, none held back; closed until.
+    let head = 3 + shape.len() + 2 + words.len() + 2 + 10;
     let (state, check) = bytes[head..].split_at(bytes.len() - head - 8);
     assert_eq!(
         state,
         [1, 1, 2, b'e', b's', 1, 0, 0xAC, 2, 4, 1, 0x81, 1, 0, 0]
     );
     assert_eq!(check, check_of(&bytes[..bytes.len() - 8]).to_le_bytes());
+    // The version before had no content.
+    let mut before = bytes[..bytes.len() - 8].to_vec();
+    before[0] = 2;
+    before.remove(1);
+    before.extend_from_slice(&check_of(&before).to_le_bytes());
+    let mut again = Tally::new(Arc::clone(&tally.layout));
+    again.load(&before, |_| true).unwrap();
+    assert_eq!(saved(&again), bytes);
+}
+
+#[test]
+fn what_is_no_series_is_not_folded() {
+    let mut tally = some_tally(5);
+    let whole = saved(&tally);
+    tally.begin_changes();
+    let mut changes = Vec::new();
+    tally.save_changes(&mut changes).unwrap();
+    let layout = Arc::clone(&tally.layout);
+    let refused = |series: &[&[u8]]| super::fold(&layout, series).unwrap_err().to_string();
+    let (one, two): (&[u8], &[u8]) = (&whole, &changes);
+    for series in [&[][..], &[two], &[one, one], &[two, one]] {
+        let refused = refused(series);
+        assert!(
+            refused.ends_with("it is not whole state with changes behind it"),
+            "{refused}"
+        );
+    }
+    assert_eq!(super::fold(&layout, &[&whole, &changes]).unwrap(), whole);
+    let ages = some_ages();
+    assert!(refused(&[&whole, &ages]).contains("and this job keeps"));
+    changes[40] ^= 1;
+    assert!(refused(&[&whole, &changes]).contains("check value"));
 }
 
 #[test]
