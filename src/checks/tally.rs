@@ -77,6 +77,8 @@ pub struct Tally {
     held_back: Box<[i64]>,
     /// What is to be written of it next.
     changed: Changed,
+    /// Up to where windows were closed when the state was written last.
+    written_until: i64,
 }
 
 /// What closing gives.
@@ -103,6 +105,7 @@ impl Tally {
             open_from: i64::MIN,
             ages,
             changed: Changed::default(),
+            written_until: i64::MIN,
         }
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! checkpoint 1   whole 1                                        everything, at the first checkpoint of a life
 //!            2   whole 1, changes 2
+//!            3   whole 1, changes 2                             nothing changed
 //!            …   whole 1, changes 2 … 9                         ── a thread folds these ──┐
 //!           10   whole 1, changes 2 … 10                                                 │
 //!           11   folded 9, changes 10, changes 11      <──────────────────────────────────┘
@@ -24,7 +25,10 @@ use crate::cluster::{Run, RunError};
 use crate::fault;
 
 /// Changes behind whole state, at most, until they are folded: files to read for who goes on from them.
-const MOST_CHANGES: usize = 8;
+const MOST_CHANGES: usize = 32;
+
+/// Changes that are folded once they hold a sixteenth of the bytes of whole state.
+const SOME_CHANGES: usize = 8;
 
 /// What bytes hold of an operator's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +83,11 @@ impl Series {
         }
     }
 
+    /// All files of a checkpoint at which all is as it was.
+    pub(super) fn same(&self) -> Vec<StateFile> {
+        self.files.clone()
+    }
+
     /// A part is on its way to the disk.
     pub(super) fn begin(&mut self, part: Part) {
         self.has_whole |= part == Part::Whole;
@@ -98,13 +107,18 @@ impl Series {
 
     /// Whether there is enough to fold, and nothing is being folded.
     fn is_due(&self) -> bool {
-        let bytes = |files: &[StateFile]| files.iter().map(|file| file.bytes).sum::<u64>();
         let Some((whole, changes)) = self.files.split_first() else {
             return false;
         };
-        self.folding.is_none()
-            && !changes.is_empty()
-            && (changes.len() >= MOST_CHANGES || bytes(changes) >= whole.bytes / 2)
+        let bytes: u64 = changes.iter().map(|file| file.bytes).sum();
+        // So what is folded was written once for every two bytes that changed, in the worst case; files are few where they are read.
+        let least = match changes.len() {
+            0 => return false,
+            ..SOME_CHANGES => whole.bytes / 2,
+            ..MOST_CHANGES => whole.bytes / 16,
+            _ => 0,
+        };
+        self.folding.is_none() && bytes >= least
     }
 
     /// Begins a fold where one is due; `activator` wakes the operator behind it.

@@ -68,6 +68,7 @@ for sink, columns in (
     ("rows", "*"),
     ("refused", '* exclude ("epoch")'),
     ("minutes", "*"),
+    ("numbers", "*"),
     ("verdicts", '* exclude ("epoch")'),
 ):
     ours, theirs = (f"select {columns} from {table(root, sink)}" for root in (faulty, quiet))

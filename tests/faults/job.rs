@@ -51,6 +51,13 @@ length = "1 minute"
 rows = "count(*)"
 sum_amount = "sum(amount)"
 var_amount = "var_samp(amount)"
+# Many segments, of which few change between two checkpoints: what is written is changes, and they are folded.
+[windows.numbers]
+per = ["number"]
+length = "1 minute"
+[windows.numbers.statistics]
+rows = "count(*)"
+sum_amount = "sum(amount)"
 [checks.usual]
 window = "minute"
 variance = { of = "sum_amount", against = { previous = 5 }, warn_beyond = 1.5, min_history = 3 }
@@ -75,6 +82,10 @@ parquet = {}
 [sinks.minutes]
 from = "windows.minute"
 files = { path = "minutes" }
+parquet = {}
+[sinks.numbers]
+from = "windows.numbers"
+files = { path = "numbers" }
 parquet = {}
 [sinks.verdicts]
 from = "verdicts"

@@ -44,6 +44,8 @@ const CHAPTERS: &[&[&str]] = &[
         "remove what was staged:1",
     ],
     &["tell of sealed files:2", "write state:2", "tell of state:3"],
+    &["fold state:1", "write folded state:2"],
+    &["use folded state:2"],
     &["name a file:5", "sync the name of a file:7", "read state:1"],
     &[
         "commit:2",

@@ -7,6 +7,7 @@ pub(crate) mod folder;
 mod job;
 mod references;
 mod refused;
+mod series;
 mod standing;
 
 use std::time::Duration;

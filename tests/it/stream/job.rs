@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use caudal::epoch::{History, look_at_journal};
 use serde_json::Value;
 
 use super::folder::{Folder, LOOK};
@@ -205,6 +206,22 @@ impl Job {
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
         fs::write(file, bytes).unwrap();
+    }
+
+    /// Changes a byte of a file of state, by its path below the state folder.
+    pub(super) fn break_state(&self, path: &str) {
+        let file = self.state().join(path);
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[20] ^= 1;
+        fs::write(file, bytes).unwrap();
+    }
+
+    /// What the journal says.
+    pub(super) fn history(&self) -> History {
+        self.folder.await_some(&"no journal", DEADLINE, || {
+            // Compaction may take away what is being read.
+            look_at_journal(&self.state()).ok()
+        })
     }
 
     /// Takes the state folder away.
