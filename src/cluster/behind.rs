@@ -323,7 +323,12 @@ impl Committer {
         });
         let mut named_before = Vec::new();
         while self.kept.len() > KEPT_CHECKPOINTS {
-            named_before.extend(self.kept.pop_front().into_iter().flat_map(|kept| kept.state));
+            named_before.extend(
+                self.kept
+                    .pop_front()
+                    .into_iter()
+                    .flat_map(|kept| kept.state),
+            );
         }
         fault::at("tidy up state");
         let named = self.kept.iter().flat_map(|kept| &kept.state);

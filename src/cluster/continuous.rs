@@ -26,8 +26,8 @@ use super::run::Input;
 use super::start::{Ended, MARK, Others, execute, staged_files};
 use super::{Fate, Run, RunError};
 use crate::epoch::{
-    self, Binding, Checkpoint, Claim, Drained, History, Journal, LocalStore, PlanText, Record,
-    Reading, ReferenceRows, Totals,
+    self, Binding, Checkpoint, Claim, Drained, History, Journal, LocalStore, PlanText, Reading,
+    Record, ReferenceRows, Totals,
 };
 use crate::fault;
 use crate::job::change::{self, Change, Fit};
@@ -343,7 +343,10 @@ fn choose<'a>(
 /// Whether everything can be read again from the beginning.
 fn is_whole(history: &History) -> bool {
     history.newest_epoch().is_none()
-        || history.bindings.front().is_some_and(|first| first.epoch == 0)
+        || history
+            .bindings
+            .front()
+            .is_some_and(|first| first.epoch == 0)
 }
 
 /// From where this life goes on.

@@ -15,7 +15,7 @@ use crate::record::Epoch;
 pub(super) const MAGIC: [u8; 8] = *b"caudal\0\x01";
 
 /// Longest message in bytes: far above what any needs, and nothing for who sends a wrong length to gain.
-const MOST_BYTES: usize = 1 << 20;
+const MOST_BYTES: usize = 4 << 20;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -57,10 +57,7 @@ impl Reading {
     /// Reads files that all have to be there and whole, and keeps what they hold.
     ///
     /// Errors: in words, of the first that is not.
-    pub fn verify<'a>(
-        &self,
-        mut files: impl Iterator<Item = &'a StateFile>,
-    ) -> Result<(), String> {
+    pub fn verify<'a>(&self, mut files: impl Iterator<Item = &'a StateFile>) -> Result<(), String> {
         let mut kept = self.lock();
         files.try_for_each(|file| self.find(&mut kept, file).map(drop))
     }

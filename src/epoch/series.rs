@@ -25,7 +25,7 @@ use crate::cluster::{Run, RunError};
 use crate::fault;
 
 /// Changes behind whole state, at most, until they are folded: files to read for who goes on from them.
-const MOST_CHANGES: usize = 32;
+const MOST_CHANGES: usize = 16;
 
 /// Changes that are folded once they hold a sixteenth of the bytes of whole state.
 const SOME_CHANGES: usize = 8;

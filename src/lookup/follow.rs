@@ -148,11 +148,7 @@ impl Follower {
     }
 
     /// Takes an object that was bound; gives the change that it was.
-    pub fn take(
-        &mut self,
-        plan: &LookupPlan,
-        bytes: Arc<Vec<u8>>,
-    ) -> Result<Change, ArrowError> {
+    pub fn take(&mut self, plan: &LookupPlan, bytes: Arc<Vec<u8>>) -> Result<Change, ArrowError> {
         let object = object::read(plan, &bytes)?;
         if let (Object::Changes(difference), false) = (&object, self.objects.is_empty()) {
             let change = difference.change(plan);

@@ -246,7 +246,8 @@ impl View {
             touched.dedup();
             if base.takes(touched.len()) {
                 let now = present(&mut self.trace, epoch, &touched);
-                return Snapshot::patched(plan, needed, version, base, &touched, &now).map(Arc::new);
+                return Snapshot::patched(plan, needed, version, base, &touched, &now)
+                    .map(Arc::new);
             }
         }
         let rows = rows_before(&mut self.trace, epoch);

@@ -71,9 +71,8 @@ pub(super) fn keep<'scope>(
     builder.build(move |capabilities| {
         drop(capabilities);
         let of_layout = Arc::clone(&layout);
-        let fold: Fold = Arc::new(move |series| {
-            fold(&of_layout, series).map_err(|error| error.to_string())
-        });
+        let fold: Fold =
+            Arc::new(move |series| fold(&of_layout, series).map_err(|error| error.to_string()));
         let mut saving = Saving::new(&run, activator, Some(fold));
         let mut last = 0;
         let mut tally = Tally::new(layout);

@@ -158,12 +158,7 @@ impl Tally {
         self.changed.ids().map_or(self.segments.len(), <[_]>::len)
     }
 
-    fn write(
-        &self,
-        content: Content,
-        ids: Vec<SegmentId>,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
+    fn write(&self, content: Content, ids: Vec<SegmentId>, out: &mut impl Write) -> io::Result<()> {
         let mut out = Writer::new(out);
         let layout = &*self.layout;
         let held_back = layout.checks.iter().zip(&self.held_back);

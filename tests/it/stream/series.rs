@@ -100,9 +100,7 @@ fn changes_are_written_and_folded_and_a_broken_one_costs_a_replay() {
     assert_eq!(numbers(&minutes, "rows").iter().sum::<i64>(), next - 1);
     // Where no checkpoint can be used, nothing is made up.
     let checkpoints = job.history().checkpoints;
-    let files = checkpoints
-        .iter()
-        .flat_map(|checkpoint| &checkpoint.state);
+    let files = checkpoints.iter().flat_map(|checkpoint| &checkpoint.state);
     let paths: BTreeSet<&str> = files.map(|file| file.path.as_str()).collect();
     for path in paths {
         job.break_state(path);

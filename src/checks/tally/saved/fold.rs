@@ -114,7 +114,13 @@ pub fn fold(layout: &Layout, series: &[&[u8]]) -> Result<Vec<u8>, Broken> {
         if open.is_empty() && saved.baselines.iter().all(Baseline::is_empty) {
             continue;
         }
-        out.segment(layout, &saved.segment, &open, &saved.baselines, saved.status);
+        out.segment(
+            layout,
+            &saved.segment,
+            &open,
+            &saved.baselines,
+            saved.status,
+        );
         out.flush_blocks().expect(written);
     }
     out.byte(END);

@@ -192,7 +192,15 @@ impl Workers {
                 again.load(part, |_| true).unwrap();
             }
             assert_eq!(saved(&again), whole);
-            assert_eq!(again.open().1, again.segments.in_order().iter().map(|id| again.segments.get(*id).open.iter().count()).sum::<usize>());
+            assert_eq!(
+                again.open().1,
+                again
+                    .segments
+                    .in_order()
+                    .iter()
+                    .map(|id| again.segments.get(*id).open.iter().count())
+                    .sum::<usize>()
+            );
             let folded = super::fold(&tally.layout, &parts).unwrap();
             assert_eq!(folded, whole);
             if number.is_multiple_of(fold) {
