@@ -111,14 +111,13 @@ impl Series {
             return false;
         };
         let bytes: u64 = changes.iter().map(|file| file.bytes).sum();
-        // So what is folded was written once for every two bytes that changed, in the worst case; files are few where they are read.
+        // A fold writes everything once more: it waits until that is little beside what was written since, or files become many.
         let least = match changes.len() {
-            0 => return false,
             ..SOME_CHANGES => whole.bytes / 2,
-            ..MOST_CHANGES => whole.bytes / 16,
+            SOME_CHANGES..MOST_CHANGES => whole.bytes / 16,
             _ => 0,
         };
-        self.folding.is_none() && bytes >= least
+        self.folding.is_none() && !changes.is_empty() && bytes >= least
     }
 
     /// Begins a fold where one is due; `activator` wakes the operator behind it.

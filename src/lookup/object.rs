@@ -75,13 +75,13 @@ fn write(
     writer.into_inner()
 }
 
+/// An object whose batches are read one after the other.
+type Opened<'a> = FileReader<Cursor<&'a [u8]>>;
+
 /// Opens an object of this look-up; also gives whether it holds all rows.
 ///
 /// Errors: it is none, or one of other columns.
-fn open<'a>(
-    plan: &LookupPlan,
-    bytes: &'a [u8],
-) -> Result<(FileReader<Cursor<&'a [u8]>>, bool), ArrowError> {
+fn open<'a>(plan: &LookupPlan, bytes: &'a [u8]) -> Result<(Opened<'a>, bool), ArrowError> {
     let reader = FileReader::try_new(Cursor::new(bytes), None)?;
     let kind = reader.schema().metadata().get(KIND).cloned();
     let expected = with_gone(plan, kind.as_deref().unwrap_or_default());

@@ -91,14 +91,14 @@ pub fn fold(layout: &Layout, series: &[&[u8]]) -> Result<Vec<u8>, Broken> {
         let nexts = parts.iter().enumerate();
         let nexts = nexts.filter_map(|(at, part)| Some((at, &part.next.as_ref()?.segment)));
         // Of several that hold it the first.
-        let least = nexts.min_by(|(_, left), (_, right)| left.cmp(right));
-        let Some(least) = least.map(|(at, _)| at) else {
+        let first = nexts.min_by(|(_, left), (_, right)| left.cmp(right));
+        let Some(first) = first.map(|(at, _)| at) else {
             break;
         };
-        let Some(mut saved) = parts[least].take(layout)? else {
+        let Some(mut saved) = parts[first].take(layout)? else {
             break;
         };
-        for part in &mut parts[least + 1..] {
+        for part in &mut parts[first + 1..] {
             let next = part.next.as_ref();
             if next.is_some_and(|next| next.segment == saved.segment)
                 && let Some(newer) = part.take(layout)?
