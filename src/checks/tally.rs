@@ -77,8 +77,6 @@ pub struct Tally {
     held_back: Box<[i64]>,
     /// What is to be written of it next.
     changed: Changed,
-    /// Up to where windows were closed when the state was written last.
-    written_until: i64,
 }
 
 /// What closing gives.
@@ -105,7 +103,6 @@ impl Tally {
             open_from: i64::MIN,
             ages,
             changed: Changed::default(),
-            written_until: i64::MIN,
         }
     }
 

@@ -20,12 +20,12 @@ use crate::record::Epoch;
 pub struct Saving {
     run: Arc<Run>,
     activator: Arc<SyncActivator>,
-    writing: VecDeque<(Capability<Epoch>, Written)>,
+    writing: VecDeque<(Capability<Epoch>, Part, Written)>,
     series: Series,
 }
 
-/// What becomes of a checkpoint's file; `None` where it has none of its own.
-type Written = Option<(Part, Receiver<Result<StateFile, RunError>>)>;
+/// What becomes of a file.
+type Written = Receiver<Result<StateFile, RunError>>;
 
 impl Saving {
     /// Nothing yet; `activator` wakes the operator when something is written. Without a `fold` all state is always written whole.
@@ -68,32 +68,24 @@ impl Saving {
         if let Err(error) = crate::cluster::spawn("state".to_owned(), write) {
             self.run.fail(RunError::no_thread(error));
         }
-        self.writing.push_back((capability, Some((part, hears))));
-    }
-
-    /// Lets the checkpoint at the capability's epoch have the state of the one before: nothing has changed.
-    pub fn keep(&mut self, capability: Capability<Epoch>) {
-        self.writing.push_back((capability, None));
+        self.writing.push_back((capability, part, hears));
     }
 
     /// What is written, and may be told: all files of each checkpoint; an error ends the run.
     pub fn written(&mut self) -> Vec<(Capability<Epoch>, Vec<StateFile>)> {
         self.series.take_fold(&self.run);
         let mut written = Vec::new();
-        while let Some((_, writing)) = self.writing.front() {
-            let files = match writing {
-                None => self.series.same(),
-                Some((part, hears)) => match hears.try_recv() {
-                    Ok(Ok(file)) => self.series.written(*part, file),
-                    Ok(Err(error)) => {
-                        self.run.fail(error);
-                        break;
-                    }
-                    // Not yet; or the thread was never there, and the run is over.
-                    Err(_) => break,
-                },
+        while let Some((_, part, hears)) = self.writing.front() {
+            let files = match hears.try_recv() {
+                Ok(Ok(file)) => self.series.written(*part, file),
+                Ok(Err(error)) => {
+                    self.run.fail(error);
+                    break;
+                }
+                // Not yet; or the thread was never there, and the run is over.
+                Err(_) => break,
             };
-            let (capability, _) = self.writing.pop_front().expect("it is there");
+            let (capability, ..) = self.writing.pop_front().expect("it is there");
             written.push((capability, files));
         }
         if !written.is_empty() {

@@ -3,7 +3,6 @@
 //! ```text
 //! checkpoint 1   whole 1                                        everything, at the first checkpoint of a life
 //!            2   whole 1, changes 2
-//!            3   whole 1, changes 2                             nothing changed
 //!            …   whole 1, changes 2 … 9                         ── a thread folds these ──┐
 //!           10   whole 1, changes 2 … 10                                                 │
 //!           11   folded 9, changes 10, changes 11      <──────────────────────────────────┘
@@ -11,7 +10,7 @@
 //!
 //! So a worker makes bytes of what changed, and of nothing else; all the rest is done beside it, from the files. A checkpoint names all files
 //! of its series with size and hash, and is whole with them alone: a fold is a file that was not there before, named by the checkpoints that
-//! come to use it. What a fold is made of is held against those hashes; where it is not what was written, the next checkpoint writes whole state.
+//! come to use it. Where nothing changed, that is written, too: each checkpoint has bytes of its own, without which the one before is whole. What a fold is made of is held against those hashes; where it is not what was written, the next checkpoint writes whole state.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,11 +80,6 @@ impl Series {
         } else {
             Part::Whole
         }
-    }
-
-    /// All files of a checkpoint at which all is as it was.
-    pub(super) fn same(&self) -> Vec<StateFile> {
-        self.files.clone()
     }
 
     /// A part is on its way to the disk.

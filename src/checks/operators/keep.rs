@@ -137,10 +137,6 @@ pub(super) fn keep<'scope>(
                     let [_, _, notes] = held;
                     let (segments, _) = tally.open();
                     let part = saving.part(tally.changed(), segments);
-                    if part == Part::Changes && tally.is_as_written() {
-                        saving.keep(notes);
-                        continue;
-                    }
                     let mut bytes = Vec::new();
                     let written = match part {
                         Part::Whole => {

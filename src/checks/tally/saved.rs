@@ -145,12 +145,6 @@ impl Tally {
     /// The state was written: what changes from here on is what is written next.
     pub fn begin_changes(&mut self) {
         self.changed.begin();
-        self.written_until = self.closed_until;
-    }
-
-    /// Whether the state is what it was when it was written.
-    pub fn is_as_written(&self) -> bool {
-        self.changed.ids().is_some_and(<[_]>::is_empty) && self.written_until == self.closed_until
     }
 
     /// How many segments changed since the state was written; all, where it never was.
