@@ -29,6 +29,7 @@ mod signals;
 mod status;
 mod stop;
 mod summary;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -92,7 +93,13 @@ fn dispatch(typed: Typed) -> Result<u8, Stop> {
             workers,
             ..
         } => control::rescale(&job, processes, workers),
-        Typed::Epochs { job, json, .. } => epochs::epochs(&job, json),
+        Typed::Epochs {
+            job, sink, json, ..
+        } => match sink {
+            Some(sink) => epochs::of_sink(&job, &sink, json),
+            None => epochs::epochs(&job, json),
+        },
+        Typed::Verify { job, json, .. } => verify::verify(&job, json),
         Typed::Quarantine(typed) => quarantine::quarantine(&typed),
         Typed::Generate {
             set: arguments::DataSet::Ventas(typed),

@@ -18,6 +18,7 @@ mod busy;
 mod connect;
 mod continuous;
 mod control;
+mod deliveries;
 pub mod exchange;
 mod fate;
 mod frame;
@@ -36,6 +37,7 @@ mod wire;
 use std::fmt;
 
 pub use connect::JoinError;
+pub use deliveries::{Counted, Delivered, Deliveries, ShardId};
 pub use fate::Fate;
 pub use frame::{Resumed, Usage};
 pub use hosts::{HostsError, read_hosts};

@@ -25,7 +25,8 @@ mod verdicts;
 
 pub use bind::{Binder, Holder, micros};
 pub use binding::{
-    Binding, Checkpoint, FileMark, Moved, Partition, ReferenceChange, ReferenceRows, StateFile,
+    Binding, Checkpoint, FileMark, Moved, Partition, ReferenceChange, ReferenceRows, ShardAt,
+    StateFile,
 };
 pub use clock::wall_time;
 pub use commit::{Decision, decide};
@@ -33,8 +34,8 @@ pub use control::{Answer, Assigned, Control, FilePlace, Found, Local, Opening};
 pub use coordinate::{Coordinated, bind, clock};
 pub use gather::gather;
 pub use journal::{
-    Claim, Drained, History, Journal, JournalError, LocalStore, Opened, PlanText, Record, Store,
-    look_at_journal, probe,
+    Claim, Drained, History, IsOver, Journal, JournalError, Opened, PlanText, Record, Store,
+    check_option, look_at_journal, look_at_state, open_state, probe,
 };
 pub use reading::Reading;
 pub use references::{Given, References};

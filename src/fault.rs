@@ -39,12 +39,15 @@ pub const POINTS: &[&str] = &[
     "stage a file without rows",
     "choose a checkpoint",
     "look for partitions",
+    "look at topics",
     "load look-ups",
     "write down the plan",
     "go on behind the plan",
     "tell the others to begin",
     "follow",
     "read state",
+    "fence a shard",
+    "read progress",
     // Epochs.
     "open an epoch",
     "close an epoch",
@@ -53,6 +56,12 @@ pub const POINTS: &[&str] = &[
     "tell of a bound epoch",
     "write down bindings",
     "go on behind bindings",
+    // A transaction of a shard.
+    "begin a transaction",
+    "send messages",
+    "send progress",
+    "commit a transaction",
+    "go on behind a transaction",
     // What every worker does at a checkpoint.
     "begin an interval",
     "seal files",

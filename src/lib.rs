@@ -5,7 +5,10 @@ pub mod flow;
 pub mod job;
 pub mod record;
 
+mod kafka;
 pub mod sources;
+
+pub mod registry;
 
 pub mod decode;
 

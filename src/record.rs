@@ -16,6 +16,7 @@ mod fault;
 mod kept;
 mod lease;
 mod note;
+mod position;
 mod shown;
 
 pub use batch::{Batch, by_id, by_place};
@@ -28,6 +29,7 @@ pub use fault::{Fault, Site};
 pub use kept::{Kept, KeptHeader, KeptLine, KeptLines, KeptReason, Kind, Raw};
 pub use lease::{Budget, Lease};
 pub use note::{DuplicateCounts, Failure, Note, Repeat, RowCounts, Stopped};
+pub use position::{COLUMNS as POSITION_COLUMNS, Positions, columns as position_columns};
 pub use shown::{shown, shown_time};
 
 /// The dataflow's time: a closed set of input, opened in order, committed once.

@@ -21,6 +21,7 @@
 //!
 //! Nothing here knows the dataflow: these are plain, synchronous types that an operator owns.
 
+pub mod avro;
 pub mod chain;
 pub mod delta;
 mod dictionary;
@@ -29,6 +30,8 @@ mod fixed;
 mod hive;
 mod integers;
 mod interval;
+mod json;
+pub mod kafka;
 mod keep;
 mod lines;
 mod output;

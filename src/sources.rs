@@ -28,7 +28,6 @@ mod input;
 mod kafka;
 mod open;
 mod read;
-pub mod registry;
 mod replay;
 mod share;
 mod stream;

@@ -18,6 +18,7 @@
 mod arrival;
 mod blame;
 mod duplicates;
+mod messages;
 mod park;
 mod rules;
 mod split;

@@ -12,10 +12,10 @@ use super::kafka::{self, Load};
 use super::{BINARY, Bench, PATIENCE, Result, number, round, truth};
 
 /// The job for files; its source becomes a topic.
-const JOB: &str = include_str!("../ventas/ventas.toml");
+pub(super) const JOB: &str = include_str!("../ventas/ventas.toml");
 
 /// Seed of the sales.
-const SEED: u64 = 1;
+pub(super) const SEED: u64 = 1;
 
 /// Drain time is from the start of the process to its end: when everything is read it is told to commit that and end, so that no time is
 /// spent on waiting for a checkpoint. CPU seconds hold those of the command that tells it. What was written is held against the generator's truth, but for the
@@ -70,7 +70,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// Look-ups and truth; the sales themselves come from the topic.
-fn generate(rows: u64, scratch: &Path) -> Result<()> {
+pub(super) fn generate(rows: u64, scratch: &Path) -> Result<()> {
     let rows = rows.to_string();
     let seed = SEED.to_string();
     let status = Command::new(BINARY)
@@ -85,7 +85,7 @@ fn generate(rows: u64, scratch: &Path) -> Result<()> {
     Ok(())
 }
 
-fn found_truth(scratch: &Path) -> Result<Value> {
+pub(super) fn found_truth(scratch: &Path) -> Result<Value> {
     for entry in fs::read_dir(scratch)? {
         let path = entry?.path().join("truth.json");
         if path.exists() {

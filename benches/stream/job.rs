@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use caudal::epoch::{History, look_at_journal};
+use caudal::job::plan::StatePlace;
 use caudal::sinks::chain;
 
 use super::{BINARY, Result};
@@ -60,9 +62,10 @@ impl Job {
 
     /// What its journal says; compaction may be about to take away what is read, so it is asked again.
     pub(crate) fn history(&self) -> Result<History> {
+        let state = StatePlace::Folder(self.path("state"));
         let mut tries = 0;
         loop {
-            match look_at_journal(&self.path("state")) {
+            match look_at_journal(&state, Arc::new(|| false)) {
                 Ok(history) => return Ok(history),
                 Err(error) if tries == 20 => return Err(error.into()),
                 Err(_) => tries += 1,

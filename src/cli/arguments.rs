@@ -60,6 +60,16 @@ Examples:
 Exits with 3 where no run answers. With CAUDAL_STATUS_TOKEN set the run asks for
 that token, and `status` gives it.";
 
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  caudal verify jobs/ventas.toml
+  caudal verify jobs/ventas.toml --json | jq .is_good
+
+Files are held against the manifests: their size, and the rows of Parquet files.
+Of topics all committed messages are read, and held against what each commit
+has written down of them: their number, and a sum over keys and values. Exits
+with 1 where something differs.";
+
 const CHECK_EXAMPLES: &str = "\
 Prints `ok` and the columns of every sink; or every fault of the job file with
 its place, and exits with 2. No data is read.";
@@ -186,6 +196,20 @@ pub(super) enum Typed {
     /// Print what a continuous job has decided and committed
     #[command(disable_help_flag = true)]
     Epochs {
+        #[command(flatten)]
+        help: Help,
+        /// The job file
+        job: PathBuf,
+        /// How far the shards of this sink's topic are, as their progress says
+        #[arg(long, value_name = "SINK")]
+        sink: Option<String>,
+        /// As one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look whether what a job has committed is there, file by file and commit by commit
+    #[command(disable_help_flag = true, after_help = VERIFY_EXAMPLES)]
+    Verify {
         #[command(flatten)]
         help: Help,
         /// The job file

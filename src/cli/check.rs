@@ -19,7 +19,10 @@ pub(super) fn check(file: &Path) -> Result<u8, Stop> {
         writeln!(text, "{line}").expect("a String takes everything");
     }
     for sink in &plan.sinks {
-        writeln!(text, "sinks.{}", sink.name).expect("a String takes everything");
+        let to = sink
+            .message()
+            .map_or_else(String::new, |kafka| format!(": topic {}", kafka.topic));
+        writeln!(text, "sinks.{}{to}", sink.name).expect("a String takes everything");
         for column in &sink.columns {
             let null = if column.expression.nullable() {
                 ""

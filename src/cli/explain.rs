@@ -11,8 +11,8 @@ use super::numbers::data_type;
 use super::stop::{FINE, Stop};
 use super::{load, print};
 use crate::job::plan::{
-    Format, Keep, LookupPlan, Measure, Missing, Placement, Plan, Records, SinkFormat, SinkFrom,
-    SinkPlan, SinkTo, SourceColumn, Then, Transport, WindowLength, WindowPlan,
+    Decimals, Format, Keep, LookupPlan, Measure, Missing, Placement, Plan, Records, SinkFormat,
+    SinkFrom, SinkPlan, SinkTo, SourceColumn, Then, Transport, WindowLength, WindowPlan,
 };
 use crate::job::resolve::duration_text;
 use crate::job::resolve::type_text;
@@ -195,7 +195,11 @@ fn document(plan: &Plan) -> Value {
         job.retain(|name, _| !matches!(name.as_str(), "max_refused" | "epoch_bytes"));
         job.insert("continuous".to_owned(), continuous::job(continuous));
     }
-    json!({
+    let clusters = plan
+        .clusters
+        .iter()
+        .map(|cluster| (cluster.brokers.clone(), continuous::cluster(cluster)));
+    let mut document = json!({
         "job": job,
         "sources": sources.collect::<serde_json::Map<_, _>>(),
         "lookups": lookups.collect::<serde_json::Map<_, _>>(),
@@ -206,7 +210,11 @@ fn document(plan: &Plan) -> Value {
         "windows": windows.collect::<serde_json::Map<_, _>>(),
         "checks": checks.collect::<serde_json::Map<_, _>>(),
         "sinks": sinks.collect::<serde_json::Map<_, _>>(),
-    })
+    });
+    if !plan.clusters.is_empty() {
+        document["clusters"] = Value::Object(clusters.collect());
+    }
+    document
 }
 
 fn transport(transport: &Transport, format: &Format) -> String {
@@ -408,10 +416,21 @@ fn from(plan: &Plan, sink: &SinkPlan) -> String {
 }
 
 fn sink_of(plan: &Plan, sink: &SinkPlan) -> Value {
+    let shown = |decimals| match decimals {
+        Decimals::Number => "",
+        Decimals::Text => ", decimals as text",
+    };
     let format = match &sink.format {
         SinkFormat::Parquet(compression) => format!("parquet, {compression:?}").to_lowercase(),
-        SinkFormat::Json => "json lines".to_owned(),
+        // A message is one row, with nothing between.
+        SinkFormat::Json(decimals) if sink.message().is_some() => {
+            format!("json{}", shown(*decimals))
+        }
+        SinkFormat::Json(decimals) => format!("json lines{}", shown(*decimals)),
         SinkFormat::Csv { .. } => "csv".to_owned(),
+        SinkFormat::Avro(options) => {
+            format!("avro, subject {} at {}", options.subject, options.registry)
+        }
     };
     let (to, by) = match &sink.to {
         SinkTo::Files { path, partition_by } => {
@@ -422,6 +441,7 @@ fn sink_of(plan: &Plan, sink: &SinkPlan) -> Value {
             (path.display().to_string(), by.join(", "))
         }
         SinkTo::Stdout => ("standard output".to_owned(), String::new()),
+        SinkTo::Kafka(kafka) => (format!("topic {}", kafka.topic), String::new()),
     };
     let columns = sink.columns.iter().map(|column| {
         let text = column.expression.text();
@@ -436,10 +456,14 @@ fn sink_of(plan: &Plan, sink: &SinkPlan) -> Value {
             data_type(column.expression.data_type())
         )
     });
-    json!({
+    let mut body = json!({
         "from": from(plan, sink), "to": to, "format": format, "partition_by": (!by.is_empty()).then_some(by),
         "columns": columns.collect::<Vec<_>>(),
-    })
+    });
+    if let (Some(kafka), Value::Object(body)) = (sink.message(), &mut body) {
+        body.extend(continuous::topic(plan, kafka));
+    }
+    body
 }
 
 /// The operators, as they are named in the summary's stages, and what goes from one to the other.
@@ -500,7 +524,12 @@ fn edges(plan: &Plan) -> Vec<(String, String)> {
         edges.push(("validate:split".to_owned(), "sinks:keep".to_owned()));
     }
     for sink in &plan.sinks {
-        let stage = format!("sinks:stage {}", sink.name);
+        let step = if sink.message().is_some() {
+            "encode"
+        } else {
+            "stage"
+        };
+        let stage = format!("sinks:{step} {}", sink.name);
         match sink.from {
             SinkFrom::Rows => edges.push((clean.clone(), stage)),
             SinkFrom::Refused => edges.push(("validate:split".to_owned(), stage)),
@@ -527,6 +556,7 @@ fn edges(plan: &Plan) -> Vec<(String, String)> {
             }
         }
     }
+    edges.extend(continuous::deliveries(plan));
     edges
 }
 

@@ -18,7 +18,7 @@ use super::arguments::LaunchTyped;
 use super::convert::{CLUSTER_TOKEN, token};
 use super::stop::{FAILED, FINE, INTERRUPTED, Stop, WORLD, WRONG_WORDS};
 use super::{load, panic, print, signals};
-use crate::epoch::look_at_journal;
+use crate::epoch::{IsOver, look_at_journal};
 use crate::job::plan::Continuous;
 
 /// The variable by which a process knows that it was launched, and by which launch: it ends when its standard input closes.
@@ -92,7 +92,7 @@ pub(super) fn launch(typed: &LaunchTyped) -> Result<u8, Stop> {
         };
         if code == FINE
             && asked.load(Ordering::Acquire) == 0
-            && let Some(next) = rescaled(continuous)
+            && let Some(next) = rescaled(continuous, &asked)?
         {
             print::to_people(&format!(
                 "launch: the job goes on with {} processes of {} workers",
@@ -104,7 +104,7 @@ pub(super) fn launch(typed: &LaunchTyped) -> Result<u8, Stop> {
         if !matches!(code, WORLD | panic::EXIT_CODE) || asked.load(Ordering::Acquire) > 0 {
             return Ok(code);
         }
-        if is_taken_over(continuous, &id) {
+        if is_taken_over(continuous, &id, &asked) {
             print::failure("launch: the job belongs to another launch; this one ends");
             return Ok(code);
         }
@@ -144,20 +144,27 @@ fn pause(failures: u32) -> Duration {
 }
 
 /// Whether the newest life of the job is one of another launch. What can't be read is told by the next life.
-fn is_taken_over(continuous: &Continuous, id: &str) -> bool {
-    let claim = look_at_journal(&continuous.state).ok();
+fn is_taken_over(continuous: &Continuous, id: &str, asked: &Arc<AtomicUsize>) -> bool {
+    let claim = look_at_journal(&continuous.state, until(asked)).ok();
     let claim = claim.and_then(|history| history.claim);
     claim.is_some_and(|claim| !claim.nonce.starts_with(id))
 }
 
 /// Processes and workers that the job was asked to go on with, if it was.
-fn rescaled(continuous: &Continuous) -> Option<(u16, u16)> {
-    let drained = look_at_journal(&continuous.state).ok()?.drained?;
-    let next = (
-        u16::try_from(drained.processes).ok()?,
-        u16::try_from(drained.workers).ok()?,
-    );
-    (next.0 > 0 && next.1 > 0).then_some(next)
+fn rescaled(continuous: &Continuous, asked: &Arc<AtomicUsize>) -> Result<Option<(u16, u16)>, Stop> {
+    let history = look_at_journal(&continuous.state, until(asked))
+        .map_err(|error| Stop::Run(error.into()))?;
+    let next = history.drained.and_then(|drained| {
+        let processes = u16::try_from(drained.processes).ok()?;
+        Some((processes, u16::try_from(drained.workers).ok()?))
+    });
+    Ok(next.filter(|next| next.0 > 0 && next.1 > 0))
+}
+
+/// A state that does not answer is waited for until an end is asked for.
+fn until(asked: &Arc<AtomicUsize>) -> IsOver {
+    let asked = Arc::clone(asked);
+    Arc::new(move || asked.load(Ordering::Acquire) > 0)
 }
 
 /// One life: all processes from their start to the end of the last; gives the worst exit code.

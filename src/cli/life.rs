@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::stop::Stop;
@@ -35,8 +36,8 @@ impl KnownLife {
     /// # Errors
     /// Where journal or output can't be read.
     pub(super) fn find(plan: &Plan, continuous: &Continuous) -> Result<Self, Stop> {
-        let history =
-            look_at_journal(&continuous.state).map_err(|error| Stop::Run(error.into()))?;
+        let history = look_at_journal(&continuous.state, Arc::new(|| false))
+            .map_err(|error| Stop::Run(error.into()))?;
         let newest = chain::newest(&plan.output).map_err(|error| Stop::Run(error.into()))?;
         let committed = newest.as_ref().and_then(|manifest| manifest.to);
         let checkpoint = history.checkpoints.first();
@@ -44,8 +45,8 @@ impl KnownLife {
         let totals = totals.and_then(Result::ok).unwrap_or_default();
         let said = asked(plan, history.generation);
         let is_running = said.is_some();
-        let mut life = said.unwrap_or_else(|| written(&history));
-        if let [target] = &mut life.targets[..] {
+        let mut life = said.unwrap_or_else(|| written(plan, &history));
+        if let Some(target) = life.targets.first_mut() {
             target.committed = committed;
             target.name = plan.output.display().to_string();
         }
@@ -168,7 +169,7 @@ fn asked(plan: &Plan, generation: u64) -> Option<Life> {
 }
 
 /// What the journal says.
-fn written(history: &History) -> Life {
+fn written(plan: &Plan, history: &History) -> Life {
     let checkpoint = history.checkpoints.first();
     let epoch = checkpoint.map_or(0, |kept| kept.epoch);
     let bound = history.newest_epoch().unwrap_or(0);
@@ -198,7 +199,14 @@ fn written(history: &History) -> Life {
             name: String::new(),
             committed: None,
             seconds_ago: None,
-        }],
+        }]
+        .into_iter()
+        .chain(plan.clusters.iter().map(|cluster| Target {
+            name: cluster.name(),
+            committed: Some(epoch),
+            seconds_ago: None,
+        }))
+        .collect(),
         partitions: binder
             .partitions()
             .into_iter()

@@ -92,7 +92,7 @@ fn keeps_none(plan: &Plan) -> Stop {
     none(
         plan,
         "the job keeps no refused rows, it only counts them",
-        "a sink of them keeps them: [sinks.quarantine] with from = \"refused\", files = { path = \"quarantine\" } and csv = {}",
+        "a sink of them keeps them: [sinks.quarantine] with from = \"refused\", files = { path = \"quarantine\" } and csv = {}; so does one that writes a topic",
     )
 }
 

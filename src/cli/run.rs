@@ -14,6 +14,7 @@ use crate::job::plan::{Plan, Rerun, SinkTo};
 use crate::observe::http::Server;
 use crate::observe::log::Shape;
 use crate::observe::{Observer, http, log};
+use crate::sinks::kafka::schemas;
 
 /// Runs the job and tells what came of it.
 ///
@@ -22,9 +23,12 @@ use crate::observe::{Observer, http, log};
 pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
     log::install(command.log);
     fault::arm().map_err(Stop::Words)?;
-    let plan = load::job(&command.job)?;
+    let mut plan = load::job(&command.job)?;
     refuse_ends(&plan, command)?;
-    let prints = plan.sinks.iter().find(|sink| sink.to == SinkTo::Stdout);
+    let prints = plan
+        .sinks
+        .iter()
+        .find(|sink| matches!(sink.to, SinkTo::Stdout));
     if let (true, Some(sink)) = (command.json, prints) {
         return Err(Stop::Words(format!(
             "--json: sinks.{} writes to standard output, where the summary would go, too\n  expected: one of them\n  \
@@ -39,6 +43,7 @@ pub(super) fn run(command: &RunCommand) -> Result<u8, Stop> {
             sink.name
         )));
     }
+    schemas::register(&mut plan).map_err(Stop::Schema)?;
     let process = command.cluster.as_ref().map_or(0, |cluster| cluster.index);
     let progress = Arc::new(Progress::default());
     let options = RunOptions {

@@ -7,6 +7,7 @@ use crate::cluster::{HostsError, RunError};
 use crate::job::document::JobError;
 use crate::job::problems::Problems;
 use crate::observe::http::ServeError;
+use crate::sinks::kafka::schemas::SchemaError;
 use crate::sources::generate::GenerateError;
 
 /// Exit code of a command that did what it was asked.
@@ -33,6 +34,8 @@ pub(super) enum Stop {
     Run(RunError),
     /// A life of a continuous job did not end in good order.
     Life(RunError),
+    /// A schema registry does not know what a sink writes.
+    Schema(SchemaError),
     /// Processes could not be started or watched.
     Launch(std::io::Error),
     /// Nothing was generated.
@@ -59,6 +62,7 @@ impl Stop {
             Self::Words(_) | Self::Job(_) | Self::Hosts(_) => WRONG_WORDS,
             Self::Run(error) | Self::Life(error) => error.exit_code(),
             Self::Generate(_)
+            | Self::Schema(_)
             | Self::Launch(_)
             | Self::Serve(_)
             | Self::NoRun(_)
@@ -94,6 +98,7 @@ impl fmt::Display for Stop {
                     .replace("nothing of this run is visible", COMMITTED_STAYS),
             ),
             Self::Serve(error) => f.write_str(&chain(error)),
+            Self::Schema(error) => write!(f, "{error}"),
             Self::Job(error) => f.write_str(&chain(error)),
             Self::Hosts(error) => f.write_str(&chain(error)),
             Self::Run(error) => f.write_str(&chain(error)),

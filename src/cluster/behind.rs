@@ -4,7 +4,6 @@
 //! binding that it needs is in the journal.
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -17,14 +16,14 @@ use super::run::interval;
 use super::start::staged_files;
 use super::{Run, RunError};
 use crate::epoch::{
-    self, Binding, Checkpoint, Journal, Record, ReferenceRows, StateFile, Totals, state,
+    self, Binding, Checkpoint, Journal, Record, ReferenceRows, ShardAt, StateFile, Store, Totals,
+    state,
 };
 use crate::fault;
-use crate::job::plan::Continuous;
 use crate::observe::Step;
 use crate::observe::address::Announced;
 use crate::record::{Epoch, Note};
-use crate::sinks::chain::{Chain, Commit};
+use crate::sinks::chain::{Chain, CheckpointSaid, Commit, SentMessages};
 use crate::sources::Discovery;
 
 /// How often it is looked whether someone asks for the end.
@@ -58,7 +57,7 @@ impl Behind {
     pub(super) fn start(
         run: &Arc<Run>,
         life: &Arc<Life>,
-        continuous: &Continuous,
+        store: &Arc<dyn Store>,
         journal: Arc<Mutex<Journal>>,
         chain: Chain,
         totals: Totals,
@@ -76,11 +75,11 @@ impl Behind {
         }
         let (commit, commits) = channel();
         let (of_journal, shared) = (Arc::clone(run), Arc::clone(&journal));
-        let (of_life, state) = (Arc::clone(life), continuous.state.clone());
+        let (of_life, state) = (Arc::clone(life), Arc::clone(store));
         let journal_thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || {
-                let kept = keep_journal(&of_journal, &of_life, &state, &shared, &hears, &commit);
+                let kept = keep_journal(&of_journal, &of_life, &*state, &shared, &hears, &commit);
                 if let Err(error) = kept {
                     of_journal.fail(error);
                 }
@@ -89,7 +88,7 @@ impl Behind {
         let committer = Committer {
             run: Arc::clone(run),
             life: Arc::clone(life),
-            continuous: continuous.clone(),
+            store: Arc::clone(store),
             journal,
             chain,
             totals,
@@ -154,7 +153,7 @@ pub(super) struct KeptCheckpoint {
 fn keep_journal(
     run: &Run,
     life: &Life,
-    folder: &Path,
+    store: &dyn Store,
     journal: &Mutex<Journal>,
     hears: &Receiver<Told>,
     commits: &Sender<ToCommit>,
@@ -178,7 +177,7 @@ fn keep_journal(
             match told {
                 Told::Bound(binding, objects) => {
                     for (file, bytes) in &objects {
-                        state::put(folder, file, bytes)?;
+                        state::put(store, file, bytes)?;
                     }
                     is_due |= !binding.is_empty();
                     run.observer.bound(binding.epoch);
@@ -186,6 +185,7 @@ fn keep_journal(
                     waiting.push(binding);
                 }
                 Told::Staged { epoch, notes } => staged.push((epoch, notes)),
+                Told::Wanted => is_due = true,
                 Told::End => is_end = true,
             }
         }
@@ -197,6 +197,7 @@ fn keep_journal(
             standing.appending();
             lock(journal).append(Record::Bindings(bindings))?;
             standing.durable(newest);
+            run.fate.deliveries().durable(newest);
             since = None;
         }
         for (epoch, notes) in staged {
@@ -214,7 +215,7 @@ fn keep_journal(
 struct Committer {
     run: Arc<Run>,
     life: Arc<Life>,
-    continuous: Continuous,
+    store: Arc<dyn Store>,
     journal: Arc<Mutex<Journal>>,
     chain: Chain,
     totals: Totals,
@@ -240,6 +241,7 @@ impl Committer {
                 continue;
             }
             epoch = to;
+            self.life.committed();
             partitions.committed(moved);
         }
         Committed {
@@ -247,6 +249,19 @@ impl Committer {
             totals: self.totals,
             epoch,
         }
+    }
+
+    /// Waits until all topics have the epochs up to a checkpoint. `None`: the run is over.
+    fn deliver(&self, to: Epoch) -> Option<Vec<ShardAt>> {
+        self.run.observer.standing().committing(to, Step::Deliver);
+        let fate = &self.run.fate;
+        let delivered = fate.deliveries().wait(to, || fate.is_over())?;
+        let each = delivered.into_iter().map(|(id, delivered)| ShardAt {
+            cluster: self.run.plan.clusters[id.cluster].id.clone(),
+            shard: id.shard,
+            last: delivered.last.min(to),
+        });
+        Some(each.collect())
     }
 
     fn commit(&mut self, commit: ToCommit) -> Result<(), RunError> {
@@ -275,6 +290,20 @@ impl Committer {
         let staged = staged_files(plan, notes, &mut outcome);
         self.totals.add(&outcome);
         let to = binding.epoch;
+        let Some(shards) = self.deliver(to) else {
+            return Ok(());
+        };
+        let topics = self.run.fate.deliveries().take_counts(to).into_iter();
+        let topics = topics.map(|(sink, counted)| SentMessages {
+            sink: plan.sinks[sink].name.clone(),
+            messages: counted.messages,
+            sum: counted.sum,
+        });
+        let said = CheckpointSaid {
+            epoch: to,
+            topics: topics.collect(),
+        };
+        let checkpoint = serde_json::to_value(said).expect("it is JSON");
         let totals = serde_json::to_value(&self.totals).expect("totals are JSON");
         let changed = binding.references.iter();
         let changed = changed.map(|change| change.lookup.clone());
@@ -291,6 +320,7 @@ impl Committer {
             references: references.clone(),
             changed: changed.collect(),
             parked: binding.parked,
+            shards,
             totals: totals.clone(),
         }))?;
         standing.committing(to, Step::Publish);
@@ -299,7 +329,7 @@ impl Committer {
             to,
             files: staged,
             summary: totals,
-            checkpoint: serde_json::json!({ "epoch": to }),
+            checkpoint,
         })?;
         self.staged_from = to;
         // Who commits is the one to be asked. What can't be written now is at the next commit.
@@ -333,7 +363,7 @@ impl Committer {
         fault::at("tidy up state");
         let named = self.kept.iter().flat_map(|kept| &kept.state);
         epoch::tidy(
-            &self.continuous.state,
+            &*self.store,
             self.life.generation,
             &named.map(|file| file.path.as_str()).collect(),
             &named_before,
@@ -342,7 +372,7 @@ impl Committer {
             let rows = self.kept.iter().flat_map(|kept| &kept.references);
             let objects = rows.flat_map(|rows| &rows.objects);
             state::tidy_references(
-                &self.continuous.state,
+                &*self.store,
                 oldest.epoch,
                 &objects.map(|object| object.path.as_str()).collect(),
             )?;

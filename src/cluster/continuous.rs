@@ -24,10 +24,11 @@ use super::outcome::{Outcome, Phase, RunOptions};
 use super::references::{self, References};
 use super::run::Input;
 use super::start::{Ended, MARK, Others, execute, staged_files};
-use super::{Fate, Run, RunError};
+use super::{Delivered, Fate, Run, RunError, ShardId};
+use crate::epoch::state::Unread;
 use crate::epoch::{
-    self, Binding, Checkpoint, Claim, Drained, History, Journal, LocalStore, PlanText, Reading,
-    Record, ReferenceRows, Totals,
+    self, Binding, Checkpoint, Claim, Drained, History, Journal, PlanText, Reading, Record,
+    ReferenceRows, Totals,
 };
 use crate::fault;
 use crate::job::change::{self, Change, Fit};
@@ -36,8 +37,12 @@ use crate::lookup::{self, Follower};
 use crate::observe::{Begun, client};
 use crate::record::{Budget, Epoch};
 use crate::sinks::chain::Chain;
+use crate::sinks::kafka::target;
 use crate::sinks::{SinkError, staged_run};
 use crate::sources::{Discovery, Feed};
+
+/// What the word of a state is called among identities: one that no other state has.
+const STATE: &str = "state";
 
 /// How long a life that is at work may take to say so.
 const ALIVE: Duration = Duration::from_secs(1);
@@ -57,14 +62,21 @@ pub(super) fn lead(
     options.progress.set_phase(Phase::Loading);
     let budget = Budget::new(plan.in_flight_bytes);
     options.observer.watch_budget(&budget);
-    let store: Arc<dyn epoch::Store> = Arc::new(LocalStore::open(&continuous.state)?);
+    let store = epoch::open_state(&continuous.state, fate.over())?;
     epoch::probe(&*store)?;
     let opened = open_journal(plan, &store)?;
     let chain = Chain::open(&plan.output, &plan.name, &plan.sinks)?;
-    fits(plan, continuous, &opened.history, chain.committed())?;
+    fits(plan, &store, &opened.history, chain.committed())?;
     if opened.history.is_new() && chain.committed().is_some() {
         return Err(RunError::StateLost {
-            state: continuous.state.clone(),
+            state: continuous.state.to_string(),
+            output: plan.output.clone(),
+        });
+    }
+    // Whoever wrote a checkpoint had taken the output over before.
+    if !opened.history.checkpoints.is_empty() && chain.newest_generation().is_none() {
+        return Err(RunError::OutputLost {
+            state: continuous.state.to_string(),
             output: plan.output.clone(),
         });
     }
@@ -77,24 +89,25 @@ pub(super) fn lead(
     let generation = journal.generation();
     let chain = chain.take_over(generation)?;
     // Again: another life may have written before the claim.
-    fits(plan, continuous, &history, chain.committed())?;
+    fits(plan, &store, &history, chain.committed())?;
     let announced = options.observer.announce(&plan.output).map(Arc::new);
     options.observer.generation(generation);
     fault::at("choose a checkpoint");
-    let reading = Reading::new(continuous.state.clone());
-    let chosen = choose(&reading, &history, chain.committed());
-    if chosen.is_none() && !is_whole(&history) {
-        return Err(RunError::State {
-            path: continuous.state.clone(),
-            problem: "none of its checkpoints can be used, and the epochs before them are not kept"
-                .to_owned(),
+    let reading = Arc::new(Reading::new(Arc::clone(&store)));
+    let chosen = choose(&reading, &history, chain.committed())?;
+    if chosen.is_none() && is_past_the_beginning(&history) {
+        return Err(RunError::NoCheckpoint {
+            state: continuous.state.to_string(),
+            checkpoints: history.checkpoints.len(),
         });
     }
     let (resume, resumed, totals) = resume(plan, &history, chosen, generation, chain.committed());
     fault::at("look for partitions");
     let mut discoveries = discoveries(plan, &resume)?;
     let (mut resume, found) = look(plan, options, resume, &mut discoveries, fate)?;
-    let identities = identities(plan, &history, &discoveries)?;
+    let mut identities = identities(plan, &history, &discoveries)?;
+    fault::at("look at topics");
+    let shards = look_at_clusters(plan, &history, chosen, &mut identities, fate)?;
     fault::at("load look-ups");
     let mut references =
         references::take_up(plan, &reading, &resume.references, &resume.replay, fate)?;
@@ -105,6 +118,7 @@ pub(super) fn lead(
         state_bytes = resumed.state.iter().map(|file| file.bytes).sum::<u64>(),
         "the checkpoint and the rows of look-ups were read"
     );
+    let identity = identities.get(STATE).cloned().unwrap_or_default();
     let kept = history.checkpoints.iter().rev();
     let kept = kept.map(|checkpoint| KeptCheckpoint {
         epoch: checkpoint.epoch,
@@ -121,11 +135,16 @@ pub(super) fn lead(
         watermark: resume.watermark,
         partitions: &resume.partitions,
         target: plan.output.display().to_string(),
+        clusters: plan
+            .clusters
+            .iter()
+            .map(|cluster| (cluster.name(), resume.epoch))
+            .collect(),
     });
     let journal = Arc::new(Mutex::new(journal));
     begin_journal(
         plan,
-        continuous,
+        &*store,
         &journal,
         &history,
         &mut resume,
@@ -138,6 +157,8 @@ pub(super) fn lead(
         followers,
         warnings,
     } = references;
+    let mut resumed = resumed;
+    resumed.identity = identity;
     let begin = Begin {
         now: epoch::wall_time(),
         as_of: None,
@@ -163,13 +184,14 @@ pub(super) fn lead(
         references: loaded,
     };
     let mut run = Run::new(plan, options, fate, &budget, &begin, Some(input), None);
-    run.reading = reading;
+    drop(run.reading.set(reading));
     run.life = Some(Arc::clone(&life));
+    fate.deliveries().begin(&life, &options.observer, shards);
     let run = Arc::new(run);
     let behind = Behind::start(
         &run,
         &life,
-        continuous,
+        &store,
         journal,
         chain,
         totals,
@@ -222,15 +244,20 @@ pub(super) fn lead(
     Ok(Ended::Led(Box::new(outcome)))
 }
 
-/// A word that no other claim has; it begins with the launch's, where there is one.
-fn nonce(options: &RunOptions) -> String {
+/// A number that nobody else has.
+fn unique() -> u128 {
     let mut bytes = [0; 16];
     // Where the system has no randomness, the time and the process are different, too.
     if getrandom::fill(&mut bytes).is_err() {
         bytes[..8].copy_from_slice(&epoch::wall_time().to_le_bytes());
         bytes[8..12].copy_from_slice(&std::process::id().to_le_bytes());
     }
-    let number = u128::from_le_bytes(bytes);
+    u128::from_le_bytes(bytes)
+}
+
+/// A word that no other claim has; it begins with the launch's, where there is one.
+fn nonce(options: &RunOptions) -> String {
+    let number = unique();
     match &options.launch {
         Some(launch) => format!("{launch} {number}"),
         None => number.to_string(),
@@ -241,7 +268,7 @@ fn nonce(options: &RunOptions) -> String {
 /// is to be read again, since it was read by the text before.
 fn fits(
     plan: &Plan,
-    continuous: &Continuous,
+    store: &Arc<dyn epoch::Store>,
     history: &History,
     committed: Option<Epoch>,
 ) -> Result<(), RunError> {
@@ -252,31 +279,47 @@ fn fits(
         let words: Vec<String> = changes.iter().map(Change::to_string).collect();
         words.join("; ")
     };
-    match change::compare(&known.text, &plan.text) {
-        Fit::Same => Ok(()),
-        Fit::Other(changes) => Err(RunError::OtherPlan {
-            job: plan.name.clone(),
-            difference: told(&changes),
-        }),
-        Fit::Compatible(changes) => {
-            let reading = Reading::new(continuous.state.clone());
-            let chosen = choose(&reading, history, committed).map(|chosen| chosen.epoch);
-            if history.drained.is_some() && chosen == history.newest_epoch() {
-                tracing::info!(
-                    action = "plan-changed",
-                    changes = told(&changes),
-                    "the job file was changed; its state goes on"
-                );
-                return Ok(());
-            }
-            Err(RunError::NotDrained {
+    let mut difference = match change::compare(&known.text, &plan.text) {
+        Fit::Other(changes) => {
+            return Err(RunError::OtherPlan {
                 job: plan.name.clone(),
                 difference: told(&changes),
-                checkpoint: chosen.unwrap_or(0),
-                bound: history.newest_epoch().unwrap_or(0),
-            })
+            });
         }
+        Fit::Same => String::new(),
+        Fit::Compatible(changes) => told(&changes),
+    };
+    // Builds with another number may read the same messages otherwise.
+    if known.replay != epoch::REPLAY {
+        let of_program = format!(
+            "the program is one of replay {}, and was one of {}",
+            epoch::REPLAY,
+            known.replay
+        );
+        difference = match difference.as_str() {
+            "" => of_program,
+            of_file => format!("{of_program}; {of_file}"),
+        };
     }
+    if difference.is_empty() {
+        return Ok(());
+    }
+    let reading = Reading::new(Arc::clone(store));
+    let chosen = choose(&reading, history, committed)?.map(|chosen| chosen.epoch);
+    if history.drained.is_none() || chosen != history.newest_epoch() {
+        return Err(RunError::NotDrained {
+            job: plan.name.clone(),
+            difference,
+            checkpoint: chosen.unwrap_or(0),
+            bound: history.newest_epoch().unwrap_or(0),
+        });
+    }
+    tracing::info!(
+        action = "plan-changed",
+        difference,
+        "job file or program were changed; the job's state goes on"
+    );
+    Ok(())
 }
 
 /// Reads the journal, unless a life of the job is at work: it is not taken over from by accident. One that commits what it has and
@@ -316,37 +359,33 @@ fn choose<'a>(
     reading: &Reading,
     history: &'a History,
     committed: Option<Epoch>,
-) -> Option<&'a Checkpoint> {
-    let usable = |checkpoint: &&Checkpoint| {
+) -> Result<Option<&'a Checkpoint>, RunError> {
+    for checkpoint in &history.checkpoints {
         if committed.is_none_or(|committed| checkpoint.epoch > committed) {
-            return false;
+            continue;
         }
         match reading.verify(checkpoint.files()) {
             Ok(()) => {
                 reading.keep(checkpoint.files());
-                true
+                return Ok(Some(checkpoint));
             }
-            Err(problem) => {
-                tracing::warn!(
-                    action = "checkpoint-broken",
-                    epoch = checkpoint.epoch,
-                    problem = %problem,
-                    "a checkpoint can't be used; the job goes on from the one before"
-                );
-                false
-            }
+            // A store that is away says nothing of what is in it.
+            Err(Unread::Store(error)) => return Err(error.into()),
+            Err(Unread::Broken { place, problem }) => tracing::warn!(
+                action = "checkpoint-broken",
+                epoch = checkpoint.epoch,
+                problem = format!("{place}: {problem}"),
+                "a checkpoint can't be used; the job goes on from the one before"
+            ),
         }
-    };
-    history.checkpoints.iter().find(usable)
+    }
+    Ok(None)
 }
 
-/// Whether everything can be read again from the beginning.
-fn is_whole(history: &History) -> bool {
-    history.newest_epoch().is_none()
-        || history
-            .bindings
-            .front()
-            .is_some_and(|first| first.epoch == 0)
+/// Whether the epochs with which the job began are gone, so that only a checkpoint can be gone on from.
+fn is_past_the_beginning(history: &History) -> bool {
+    let first = history.bindings.front();
+    history.newest_epoch().is_some() && first.is_none_or(|first| first.epoch > 0)
 }
 
 /// From where this life goes on.
@@ -413,6 +452,8 @@ fn resume(
         epoch: resume.epoch,
         state,
         committed,
+        durable: resume.replay.last().map_or(resume.epoch, |last| last.epoch),
+        identity: String::new(),
     };
     (resume, resumed, totals)
 }
@@ -491,11 +532,72 @@ fn identities(
     Ok(identities)
 }
 
+/// Looks at the clusters that sinks write to, before anything is read: their topics are there, and hold what the state says. Gives from
+/// where each shard goes on.
+fn look_at_clusters(
+    plan: &Plan,
+    history: &History,
+    chosen: Option<&Checkpoint>,
+    identities: &mut BTreeMap<String, String>,
+    fate: &Fate,
+) -> Result<BTreeMap<ShardId, Delivered>, RunError> {
+    let mut shards = BTreeMap::new();
+    let known = identities.get(STATE).cloned();
+    if !plan.clusters.is_empty() && known.is_none() {
+        identities.insert(STATE.to_owned(), format!("{:032x}", unique()));
+    }
+    for (number, cluster) in plan.clusters.iter().enumerate() {
+        let owner = target::Owner {
+            job: &plan.name,
+            state: known.as_deref(),
+        };
+        let over = || fate.is_over();
+        let looked = match target::look(plan, number, owner, plan.join_timeout, &over) {
+            Err(_) if fate.is_over() => return fate.check().map(|()| shards),
+            looked => looked?,
+        };
+        let name = format!("clusters.{}", cluster.id);
+        if let Some(found) = looked.id {
+            match identities.insert(name.clone(), found.clone()) {
+                Some(known) if known != found => {
+                    return Err(RunError::OtherCluster {
+                        job: plan.name.clone(),
+                        source_name: name,
+                        known,
+                        found,
+                    });
+                }
+                _ => {}
+            }
+        }
+        let bound = history.newest_epoch().unwrap_or(0);
+        let at = chosen.map_or(&[][..], |chosen| &chosen.shards);
+        for (shard, progress) in looked.progress.iter().enumerate() {
+            let of_shard = at
+                .iter()
+                .find(|at| at.cluster == cluster.id && at.shard == shard);
+            let last = of_shard.map_or(0, |at| at.last);
+            let id = ShardId {
+                cluster: number,
+                shard,
+            };
+            let (of, at) = ((number, shard), (last, bound));
+            match target::await_covers(plan, of, progress.as_ref(), at, &over) {
+                Err(_) if fate.is_over() => return fate.check().map(|()| shards),
+                covered => covered?,
+            }
+            let upto = chosen.map_or(0, |chosen| chosen.epoch);
+            shards.insert(id, Delivered { upto, last });
+        }
+    }
+    Ok(shards)
+}
+
 /// Writes down what the job is, where the journal knows it otherwise or not at all; and for its first life epoch 0 with
 /// the rows of look-ups.
 fn begin_journal(
     plan: &Plan,
-    continuous: &Continuous,
+    store: &dyn epoch::Store,
     journal: &Mutex<Journal>,
     history: &History,
     resume: &mut Resume,
@@ -504,7 +606,12 @@ fn begin_journal(
 ) -> Result<(), RunError> {
     let mut journal = lock(journal);
     let known = history.plan.as_ref();
-    if known.is_none_or(|known| known.text != *plan.text) {
+    let is_known = |known: &PlanText| {
+        known.text == *plan.text
+            && known.replay == epoch::REPLAY
+            && holds(&known.identities, &identities)
+    };
+    if !known.is_some_and(is_known) {
         journal.append(Record::Plan(PlanText {
             text: plan.text.to_string(),
             hash: crate::cluster::exchange::hash_bytes(plan.text.as_bytes()),
@@ -515,7 +622,7 @@ fn begin_journal(
     }
     if history.newest_epoch().is_none() {
         let generation = journal.generation();
-        let changes = references::bind_first(plan, &continuous.state, generation, followers)?;
+        let changes = references::bind_first(plan, store, generation, followers)?;
         for change in &changes {
             ReferenceRows::take(&mut resume.references, change);
         }
@@ -530,4 +637,9 @@ fn begin_journal(
         }]))?;
     }
     Ok(())
+}
+
+/// Whether what identifies sources and targets is written down already.
+fn holds(known: &BTreeMap<String, String>, identities: &BTreeMap<String, String>) -> bool {
+    identities.keys().all(|name| known.contains_key(name))
 }

@@ -77,6 +77,7 @@ impl Peers {
             ending: AtomicBool::new(false),
             usage: Mutex::default(),
         });
+        fate.deliveries().connect(&peers);
         for (peer, stream) in readers {
             let peers = Arc::clone(&peers);
             spawn(format!("control-{peer}"), move || {
@@ -175,6 +176,15 @@ impl Peers {
                     words,
                 }),
                 Ok(Message::Drain) => self.fate.drain(),
+                Ok(Message::Durable { epoch }) => self.fate.deliveries().durable(epoch),
+                Ok(Message::Delivered {
+                    shard,
+                    delivered,
+                    counts,
+                }) => {
+                    self.fate.deliveries().delivered(shard, delivered, counts);
+                }
+                Ok(Message::Wanted { epoch }) => self.fate.deliveries().want(epoch),
                 Ok(Message::Over { exit_code, words }) => {
                     self.expect_the_end();
                     self.fate.fail(RunError::Over { exit_code, words });
@@ -214,7 +224,7 @@ impl Peers {
     }
 
     /// Says something to all at the other ends. Errors are found by who reads.
-    fn say(&self, message: &Message) {
+    pub(super) fn say(&self, message: &Message) {
         for (_, writer) in &self.writers {
             let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
             drop(frame::write(&mut *writer, message));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::frame::Begin;
-use super::{Interrupt, RunError};
+use super::{Deliveries, Interrupt, RunError};
 
 /// How long who waits sleeps before it looks whether someone interrupts.
 const LOOK: Duration = Duration::from_millis(20);
@@ -18,6 +18,7 @@ pub struct Fate {
     drain: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
+    deliveries: Deliveries,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +43,13 @@ impl Fate {
             drain: AtomicBool::new(false),
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
+            deliveries: Deliveries::default(),
         }
+    }
+
+    /// How far topics are.
+    pub fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
     }
 
     /// Ends the run with this error; the first one counts.
@@ -59,6 +66,12 @@ impl Fate {
             self.fail(RunError::Interrupted);
         }
         self.failed.load(Ordering::Acquire)
+    }
+
+    /// The same, for who can't know what a fate is.
+    pub fn over(self: &Arc<Self>) -> Arc<dyn Fn() -> bool + Send + Sync> {
+        let fate = Arc::clone(self);
+        Arc::new(move || fate.is_over())
     }
 
     /// Asks a continuous job to commit what it has and end.

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+use super::deliveries::{Counts, Delivered, ShardId};
 use crate::epoch::StateFile;
 use crate::observe::process;
 use crate::record::Epoch;
@@ -76,6 +77,16 @@ pub(super) enum Message {
     Failed { exit_code: u8, words: String },
     /// Someone asked this process to end: a continuous job commits what it has and ends.
     Drain,
+    /// Process 0: the bindings up to this epoch are durable.
+    Durable { epoch: Epoch },
+    /// How far a shard of this process is.
+    Delivered {
+        shard: ShardId,
+        delivered: Delivered,
+        counts: Counts,
+    },
+    /// A shard of this process waits for the binding of this epoch.
+    Wanted { epoch: Epoch },
     /// Process 0: the run is over without a result, and why.
     Over { exit_code: u8, words: String },
     /// Process 0: the run is over, and all processes end with this exit code.
@@ -133,6 +144,10 @@ pub struct Resumed {
     pub state: Vec<StateFile>,
     /// The last epoch that the output folder has; it can be later than the checkpoint.
     pub committed: Option<Epoch>,
+    /// The last epoch whose binding is durable.
+    pub durable: Epoch,
+    /// A word that no other state has.
+    pub identity: String,
 }
 
 /// Writes one message.

@@ -1,7 +1,7 @@
 //! One life of a continuous job: from where it goes on, and what its threads hand to each other.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 
@@ -74,6 +74,8 @@ pub enum Told {
         /// What all workers told since the checkpoint before.
         notes: Vec<Note>,
     },
+    /// Messages wait for bindings that nothing else hurries.
+    Wanted,
     /// No more comes.
     End,
 }
@@ -91,6 +93,8 @@ pub struct Life {
     told: Mutex<Sender<Told>>,
     /// What each checkpoint that is not committed holds.
     checkpoints: Mutex<BTreeMap<Epoch, Kept>>,
+    /// How many checkpoints are bound and not committed.
+    uncommitted: AtomicUsize,
     /// Whether a checkpoint of this life is complete.
     is_settled: AtomicBool,
     /// Changes of look-ups that are in no epoch yet.
@@ -120,6 +124,7 @@ impl Life {
             stop: AtomicBool::new(false),
             told: Mutex::new(told),
             checkpoints: Mutex::default(),
+            uncommitted: AtomicUsize::new(0),
             is_settled: AtomicBool::new(false),
             offers: Mutex::default(),
             replayed: Mutex::new(replayed),
@@ -136,7 +141,18 @@ impl Life {
 
     /// Remembers what a checkpoint holds of the coordinator until it is committed.
     pub fn keep_checkpoint(&self, kept: Kept) {
+        self.uncommitted.fetch_add(1, Ordering::AcqRel);
         lock(&self.checkpoints).insert(kept.binding.epoch, kept);
+    }
+
+    /// A checkpoint is committed.
+    pub(super) fn committed(&self) {
+        self.uncommitted.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// How many checkpoints are bound and not committed.
+    pub fn uncommitted(&self) -> usize {
+        self.uncommitted.load(Ordering::Acquire)
     }
 
     /// What a checkpoint holds of the coordinator; taken once.

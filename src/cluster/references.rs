@@ -1,11 +1,9 @@
 //! The look-ups of a continuous job when a life begins: their rows, what is read again of their changes, and who follows them.
 
-use std::path::Path;
-
 use super::fate::Fate;
 use super::life::Replayed;
 use super::run::RunError;
-use crate::epoch::{Binding, Reading, ReferenceChange, ReferenceRows, StateFile, state};
+use crate::epoch::{Binding, Reading, ReferenceChange, ReferenceRows, StateFile, Store, state};
 use crate::job::plan::{LookupPlan, Plan};
 use crate::lookup::{self, Follower, Loaded};
 
@@ -36,14 +34,11 @@ pub(super) fn take_up(
         warnings: Vec::new(),
     };
     for (lookup, of) in plan.lookups.iter().enumerate() {
-        let broken = |problem: String| RunError::State {
-            path: reading.folder().to_path_buf(),
-            problem,
+        let encoded = |error: arrow_schema::ArrowError| RunError::State {
+            place: (reading.store()).place(&state::folder_of_references(&of.name)),
+            problem: format!("the rows of look-up {}: {error}", of.name),
         };
-        let encoded = |error: arrow_schema::ArrowError| {
-            broken(format!("the rows of look-up {}: {error}", of.name))
-        };
-        let read = |file: &StateFile| reading.take(file, 1).map_err(broken);
+        let read = |file: &StateFile| reading.take(file, 1);
         let rows = known.iter().find(|rows| rows.lookup == of.name);
         let mut follower = if let Some(rows) = rows {
             let objects = rows.objects.iter().map(read);
@@ -81,7 +76,7 @@ fn first(
 /// Writes the rows as objects that epoch 0 names.
 pub(super) fn bind_first(
     plan: &Plan,
-    folder: &Path,
+    store: &dyn Store,
     generation: u64,
     followers: &mut [Follower],
 ) -> Result<Vec<ReferenceChange>, RunError> {
@@ -94,7 +89,7 @@ pub(super) fn bind_first(
             })
         })?;
         let file = state::reference(&of.name, (0, generation), number, &object);
-        state::put(folder, &file, &object)?;
+        state::put(store, &file, &object)?;
         changes.push(ReferenceChange {
             lookup: of.name.clone(),
             whole: true,

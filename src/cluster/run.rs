@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::frame::{Begin, Resumed};
 use super::outcome::{Progress, RunOptions};
 use super::{Fate, JoinError, Life, ReplayError};
-use crate::epoch::{JournalError, Reading};
+use crate::epoch::state::Unread;
+use crate::epoch::{Journal, JournalError, Reading, Store, look_at_state};
 use crate::job::plan::{Measure, Plan, SinkFrom};
 use crate::job::tables::DUPLICATES_BEFORE_ROWS;
 use crate::lookup::{self, EnrichError, Loaded, LookupError};
 use crate::observe::Observer;
 use crate::record::{Budget, Epoch, Note};
+use crate::sinks::kafka::TopicError;
+use crate::sinks::kafka::encode::MessageError;
 use crate::sinks::{SinkError, chain, staged_run};
 use crate::sources::{Feed, SourceError};
 use crate::validate::SplitError;
@@ -51,11 +54,13 @@ pub struct Run {
     /// In a continuous job, from where it goes on.
     pub resumed: Option<Resumed>,
     /// The state that it goes on from, as far as this process has read it.
-    pub reading: Reading,
+    pub(super) reading: OnceLock<Arc<Reading>>,
     /// How many workers take it up here.
     pub workers: usize,
     /// In a continuous job, on process 0: this life of it.
     pub life: Option<Arc<Life>>,
+    /// The place of a continuous job's state, once it was asked for.
+    state: OnceLock<Arc<dyn Store>>,
     /// What the open epochs of a continuous job see.
     seen: RwLock<BTreeMap<Epoch, Seen>>,
     /// How the run goes.
@@ -92,18 +97,50 @@ pub enum RunError {
     /// Output could not be written.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// A row that can't be refused any more is no message.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// A topic could not be written.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
     /// The state folder of a continuous job is empty, and its output is not.
     #[error(
         "{}: holds no journal, but {} holds what this job has committed
   expected: the state that goes with the output
   now: nothing was started; going on would deliver rows twice
-  hint: restore the state folder, or give the job another output", state.display(), output.display()
+  hint: restore the state, or give the job another output", state, output.display()
     )]
     StateLost {
-        /// The state folder.
-        state: PathBuf,
+        /// Where the state is.
+        state: String,
         /// The output folder.
         output: PathBuf,
+    },
+    /// The output of a continuous job is gone, or is another one.
+    #[error(
+        "{state}: the journal tells of commits, but {} holds none
+  expected: the output that goes with the state: one state for each output
+  now: nothing was started; what was committed before would be missing
+  hint: restore the output, or give the job another state, where it begins anew", output.display()
+    )]
+    OutputLost {
+        /// Where the state is.
+        state: String,
+        /// The output folder.
+        output: PathBuf,
+    },
+    /// No checkpoint can be gone on from, and what came before the oldest is not kept.
+    #[error(
+        "{state}: none of {checkpoints} checkpoints can be gone on from: their state is broken, or the output does not have what they hold
+  expected: one whose files are whole and whose rows are visible
+  now: the process ends; what was committed stays visible
+  hint: restore state and output as they were, whole; else give the job another state and output, where it begins anew"
+    )]
+    NoCheckpoint {
+        /// Where the state is.
+        state: String,
+        /// How many there are.
+        checkpoints: usize,
     },
     /// The job file is not the one that the journal knows.
     #[error(
@@ -118,12 +155,12 @@ pub enum RunError {
         /// What differs and is not allowed to.
         difference: String,
     },
-    /// The job file was changed while there were epochs to be read again.
+    /// Job file or program were changed while there were epochs to be read again.
     #[error(
-        "{job}: the job file was changed ({difference}), and epochs after {checkpoint} up to {bound} are to be read again as they were read before
-  expected: a job that was stopped in good order before its file is changed
+        "{job}: job file or program were changed ({difference}), and epochs after {checkpoint} up to {bound} are to be read again as they were read before
+  expected: a job that was stopped in good order before that
   now: nothing was started
-  hint: run it once with the former text, stop it (`caudal stop`), and start it with this one"
+  hint: run it once as it was, stop it (`caudal stop`), and start it as it is now"
     )]
     NotDrained {
         /// The job.
@@ -174,11 +211,11 @@ pub enum RunError {
     },
     /// State of a checkpoint can't be read.
     #[error(
-        "{}: {problem}\n  expected: state as a checkpoint of this job wrote it\n  now: the process ends\n  hint: restore the state folder as it was, whole", path.display()
+        "{place}: {problem}\n  expected: state as a checkpoint of this job wrote it\n  now: the process ends\n  hint: restore the state as it was, whole"
     )]
     State {
         /// The file.
-        path: PathBuf,
+        place: String,
         /// What is wrong with it.
         problem: String,
     },
@@ -279,6 +316,15 @@ pub(super) struct Input {
     pub(super) references: Vec<Loaded>,
 }
 
+impl From<Unread> for RunError {
+    fn from(error: Unread) -> Self {
+        match error {
+            Unread::Broken { place, problem } => Self::State { place, problem },
+            Unread::Store(error) => error.into(),
+        }
+    }
+}
+
 impl RunError {
     /// What is said where the operating system gave no thread.
     pub(crate) fn no_thread(error: std::io::Error) -> Self {
@@ -341,18 +387,31 @@ impl Run {
                 .as_ref()
                 .map(|run| staged_run(&plan.output, run)),
             resumed: begin.resumed.clone(),
-            reading: Reading::new(
-                plan.continuous
-                    .as_ref()
-                    .map(|continuous| continuous.state.clone())
-                    .unwrap_or_default(),
-            ),
+            reading: OnceLock::new(),
             workers: options.workers,
+            state: OnceLock::new(),
             life: None,
             seen: RwLock::default(),
             fate: Arc::clone(fate),
             notes: Mutex::new(Vec::new()),
         }
+    }
+
+    /// The place of a continuous job's state.
+    ///
+    /// # Errors
+    /// Where its client can't be made.
+    ///
+    /// # Panics
+    /// In a bounded run.
+    pub fn state(&self) -> Result<Arc<dyn Store>, JournalError> {
+        let continuous = self.plan.continuous.as_ref();
+        let at = &continuous.expect("only a continuous job has state").state;
+        if let Some(known) = self.state.get() {
+            return Ok(Arc::clone(known));
+        }
+        let made = look_at_state(at, self.fate.over())?;
+        Ok(Arc::clone(self.state.get_or_init(|| made)))
     }
 
     /// A run in this process alone, bound to the time `now`, that stages no files: what a part of the engine needs by itself.
@@ -409,6 +468,24 @@ impl Run {
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         seen.insert(epoch, what);
         *seen = seen.split_off(&epoch.saturating_sub(KEPT_EPOCHS));
+    }
+
+    /// The newest life that the journal of a continuous job knows.
+    ///
+    /// Errors: the journal can't be read.
+    pub fn newest_generation(&self) -> Result<u64, RunError> {
+        Ok(Journal::open(self.state()?)?.history.generation)
+    }
+
+    /// The state that a continuous job goes on from, as far as this process has read it.
+    ///
+    /// Errors: its place can't be opened.
+    pub fn reading(&self) -> Result<&Arc<Reading>, JournalError> {
+        if let Some(known) = self.reading.get() {
+            return Ok(known);
+        }
+        let made = Arc::new(Reading::new(self.state()?));
+        Ok(self.reading.get_or_init(|| made))
     }
 
     /// Ends the run with this error; the first one counts.
@@ -487,8 +564,8 @@ fn needed(plan: &Plan, before: bool) -> Vec<bool> {
         }
     }
     for sink in plan.sinks.iter().filter(|sink| sink.from == SinkFrom::Rows) {
-        for column in &sink.columns {
-            need(column.expression.inputs());
+        for expression in sink.expressions() {
+            need(expression.inputs());
         }
     }
     for sink in plan

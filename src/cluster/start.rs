@@ -19,7 +19,7 @@ use super::outcome::{Outcome, OutputSummary, Phase, RunOptions};
 use super::replay::{Replayed, check_shapes};
 use super::run::{Input, OwnFeed};
 use super::{Cluster, Fate, Run, RunError, continuous};
-use crate::epoch::{self, Decision};
+use crate::epoch::{self, Decision, JournalError};
 use crate::fault;
 use crate::flow;
 use crate::job::plan::{LookupPlan, Plan, Rerun, SinkTo, SourcePlan};
@@ -71,7 +71,16 @@ pub fn run(plan: &Arc<Plan>, options: &RunOptions) -> Result<Ended, RunError> {
     }
     let lead = |others| match &plan.continuous {
         None => lead(plan, options, &fate, others),
-        Some(continuous) => continuous::lead(plan, continuous, options, &fate, others),
+        Some(continuous) => {
+            let led = continuous::lead(plan, continuous, options, &fate, others);
+            led.map_err(|error| match error {
+                // It was given up because of something.
+                RunError::Journal(JournalError::GivenUp { .. }) => {
+                    fate.take_failure().unwrap_or(error)
+                }
+                error => error,
+            })
+        }
     };
     let Some(cluster) = &options.cluster else {
         return lead(None);
@@ -492,6 +501,12 @@ pub(super) fn staged_files(
             path: match &sink.to {
                 SinkTo::Files { path, .. } => plan.output.join(path).display().to_string(),
                 SinkTo::Stdout => "standard output".to_owned(),
+                SinkTo::Kafka(kafka) => {
+                    format!(
+                        "{} at {}",
+                        kafka.topic, plan.clusters[kafka.cluster].brokers
+                    )
+                }
             },
             rows: 0,
             files: 0,
@@ -525,6 +540,10 @@ pub(super) fn staged_files(
                 bytes,
             }),
             Note::Printed { sink, rows } => outcome.outputs[sink].rows += rows,
+            Note::Sent { sink, rows, bytes } => {
+                outcome.outputs[sink].rows += rows;
+                outcome.outputs[sink].bytes += bytes;
+            }
             Note::Rows(_) | Note::Duplicates { .. } | Note::Verdicts { .. } | Note::State(_) => {}
         }
     }

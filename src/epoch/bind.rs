@@ -396,6 +396,54 @@ mod tests {
     }
 
     #[test]
+    fn a_life_whose_clock_is_behind_goes_on_with_the_time_that_was_bound() {
+        let known = [moved(0, 5, 5, Some(90 * SECOND), true)];
+        let bound = (7, 100 * SECOND, Some(88 * SECOND));
+        let mut later = Binder::new(2, BTreeMap::new(), bound, &known, &[], (&[], 0));
+        let nothing = || answers(&[moved(0, 5, 5, Some(90 * SECOND), false)]);
+        for (wall, now) in [(40, 100), (99, 100), (100, 100), (101, 101), (60, 101)] {
+            let bound = later.decide(&[], nothing(), Vec::new(), wall * SECOND);
+            assert_eq!(bound.now, now * SECOND, "{wall}");
+            assert_eq!(bound.watermark, Some(88 * SECOND), "{wall}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_jumps_ahead_lets_no_partition_be_idle_that_may_have_more() {
+        let arrival = Arrival {
+            disorder: Duration::from_secs(2),
+            max_future: Duration::from_mins(1),
+            idle_after: Duration::from_secs(5),
+        };
+        // Both were read to their ends when the life before ended, an hour ago or by a clock that is an hour ahead now.
+        let known = [
+            moved(0, 5, 5, Some(90 * SECOND), true),
+            moved(1, 5, 5, Some(20 * SECOND), true),
+        ];
+        let bound = (7, 100 * SECOND, Some(18 * SECOND));
+        let arrivals = BTreeMap::from([("sales".to_owned(), arrival)]);
+        let mut later = Binder::new(2, arrivals, bound, &known, &[], (&[], 0));
+        let not_read_yet = [
+            moved(0, 5, 5, Some(90 * SECOND), false),
+            moved(1, 5, 5, Some(20 * SECOND), false),
+        ];
+        let hour = 3_700 * SECOND;
+        let bound = later.decide(&[], answers(&not_read_yet), Vec::new(), hour);
+        assert_eq!((bound.now, bound.watermark), (hour, Some(18 * SECOND)));
+        // What was waiting there is read, and is not late.
+        let more = [
+            moved(0, 5, 6, Some(95 * SECOND), false),
+            moved(1, 5, 6, Some(21 * SECOND), true),
+        ];
+        let bound = later.decide(&[], answers(&more), Vec::new(), hour + SECOND);
+        assert_eq!(bound.watermark, Some(19 * SECOND));
+        // Only where there is nothing more, and that for long enough by the bound time, it is left out.
+        let more = [moved(0, 6, 7, Some(99 * SECOND), false)];
+        let bound = later.decide(&[], answers(&more), Vec::new(), hour + 6 * SECOND);
+        assert_eq!(bound.watermark, Some(97 * SECOND));
+    }
+
+    #[test]
     fn what_was_bound_before_is_bound_again() {
         let mut first = binder();
         let mut bindings = Vec::new();

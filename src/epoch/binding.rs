@@ -153,8 +153,22 @@ pub struct Checkpoint {
     /// As in the epoch's binding.
     #[serde(default)]
     pub parked: u64,
+    /// How far each shard of each cluster is that sinks write to.
+    #[serde(default)]
+    pub shards: Vec<ShardAt>,
     /// What was counted since the job first began, as its summary says it.
     pub totals: serde_json::Value,
+}
+
+/// What a shard had delivered at a checkpoint: its progress can't be before that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardAt {
+    /// What names the cluster: its `id`.
+    pub cluster: String,
+    /// Which of its shards.
+    pub shard: usize,
+    /// The last epoch that had messages for it.
+    pub last: Epoch,
 }
 
 impl Checkpoint {

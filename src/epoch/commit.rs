@@ -45,7 +45,11 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
                 }
             }
             Note::Duplicates { rule, counts } => repeated[*rule].add(counts.clone()),
-            Note::Staged { .. } | Note::Kept { .. } | Note::Printed { .. } | Note::State(_) => {}
+            Note::Staged { .. }
+            | Note::Kept { .. }
+            | Note::Printed { .. }
+            | Note::Sent { .. }
+            | Note::State(_) => {}
         }
     }
     assert_eq!(

@@ -40,11 +40,27 @@ use crate::record::Epoch;
 /// Epochs that may be open beyond the one that all rows have passed.
 const EPOCHS_AHEAD: u64 = 3;
 
+/// Epochs that may always be open beyond the one that topics have taken.
+const UNDELIVERED: u64 = 4;
+
+/// How long topics may be behind before no epoch is opened.
+const BEHIND: Duration = Duration::from_secs(2);
+
+/// Checkpoints that may be bound and not committed: where the place of the state takes longer than checkpoints are asked for, they become
+/// fewer, and what waits does not grow.
+const CHECKPOINTS_AHEAD: usize = 4;
+
 /// How long the clock rests while it waits for what nothing wakes it for.
 const REST: Duration = Duration::from_millis(2);
 
 /// Checkpoints' lengths after which one is made though nothing has come.
 const IDLE_CHECKPOINTS: u32 = 30;
+
+/// How many epochs may be open beyond the one that topics have taken.
+fn undelivered(epoch: Duration) -> u64 {
+    let epochs = BEHIND.as_millis() / epoch.as_millis().max(1);
+    u64::try_from(epochs).unwrap_or(u64::MAX).max(UNDELIVERED)
+}
 
 /// What the clock does now.
 #[derive(Debug)]
@@ -173,8 +189,9 @@ impl Coordinator {
         let is_replay = replay.is_some();
         self.is_last = !is_replay && self.life.is_to_stop();
         let since = self.checkpointed.elapsed();
-        let is_due =
-            since >= checkpoint && (self.is_dirty || since >= checkpoint * IDLE_CHECKPOINTS);
+        let is_due = since >= checkpoint
+            && (self.is_dirty || since >= checkpoint * IDLE_CHECKPOINTS)
+            && self.life.uncommitted() < CHECKPOINTS_AHEAD;
         let checkpoint = !is_replay && (is_due || self.is_last);
         self.is_checkpoint = checkpoint;
         if checkpoint {
@@ -327,7 +344,11 @@ pub fn clock<'scope>(
                             State::Ready => {
                                 // At once, and not only when it is opened: a life begins with a late epoch.
                                 held.downgrade(&epoch);
-                                if passed.less_than(&epoch.saturating_sub(EPOCHS_AHEAD)) {
+                                if passed.less_than(&epoch.saturating_sub(EPOCHS_AHEAD))
+                                    || run.fate.deliveries().upto().is_some_and(|upto| {
+                                        upto + undelivered(continuous.epoch) < epoch
+                                    })
+                                {
                                     activator.activate_after(REST);
                                     return;
                                 }

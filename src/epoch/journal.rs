@@ -32,6 +32,7 @@
 //!
 //! `model` drives two generations through all interleavings of their steps with all such faults.
 
+mod bucket;
 mod error;
 mod history;
 #[cfg(test)]
@@ -41,20 +42,25 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use bucket::check_option;
 pub use error::JournalError;
 pub use history::History;
 pub use record::{Claim, Drained, PlanText, Record};
-pub use store::{LocalStore, Store, probe};
+pub use store::{IsOver, Store, look_at_state, open_state, probe};
+
+#[cfg(test)]
+use store::LocalStore;
 
 use history::Index;
 use record::{Entry, FORMAT, base_name, decode, encode, numbers, record_name};
 
 use crate::fault;
+use crate::job::plan::StatePlace;
 use crate::record::Epoch;
 
 /// A journal that was read, and belongs to nobody yet.
@@ -85,11 +91,11 @@ struct Base {
     generation: u64,
 }
 
-/// What the journal in a state folder says, for who only looks.
+/// What the journal of a job's state says, for who only looks.
 ///
 /// Errors: as of [`Journal::open`].
-pub fn look_at_journal(state: &Path) -> Result<History, JournalError> {
-    read(&LocalStore::look(state))
+pub fn look_at_journal(state: &StatePlace, is_over: IsOver) -> Result<History, JournalError> {
+    read(&*look_at_state(state, is_over)?)
 }
 
 impl Journal {
@@ -171,11 +177,9 @@ impl Journal {
         folder: &str,
         name: fn(u64) -> String,
     ) -> Result<(), JournalError> {
-        let mut numbers = numbers(&*self.store, folder, name)?;
-        numbers.retain(|number| *number < base);
-        numbers
-            .into_iter()
-            .try_for_each(|number| self.store.delete(&name(number)))
+        let numbers = numbers(&*self.store, folder, name)?.into_iter();
+        let below = numbers.take_while(|number| *number < base);
+        self.store.delete_all(&below.map(name).collect::<Vec<_>>())
     }
 
     fn put(&mut self, record: Record) -> Result<(), JournalError> {
@@ -339,31 +343,72 @@ fn newest_base(store: &dyn Store) -> Result<(u64, u64), JournalError> {
     }
 }
 
-/// Reads from the base to the end, again where compaction comes in between.
+/// Records that are asked for at once.
+const AT_ONCE: u64 = 64;
+
+/// Reads from the base to the end.
+///
+/// The writer may raise the base meanwhile, behind records that it has put for that. What was read stays what it is, so none of it is
+/// asked for twice: each further look is at what came since the one before, and a slow reader comes to an end.
 fn read(store: &dyn Store) -> Result<History, JournalError> {
+    let mut found = BTreeMap::new();
     let (mut base, _) = newest_base(store)?;
     loop {
-        let read = read_from(store, base);
+        // A listing may show a name and not one that was put before it; so it only says how far to go. What is behind it is met by
+        // whoever claims.
+        let newest = numbers(store, "journal", record_name)?.pop().unwrap_or(0);
+        read_through(store, base, newest, &mut found)?;
         let (now, _) = newest_base(store)?;
+        // Below the base anything may stand, and be gone.
+        found = found.split_off(&now);
         if now == base {
-            return read;
+            return fold_all(store, base, found);
         }
         base = now;
     }
 }
 
-fn read_from(store: &dyn Store, base: u64) -> Result<History, JournalError> {
+/// Adds the records from `base` on through `newest` that are not `found`, but for those that go below a newer base meanwhile.
+fn read_through(
+    store: &dyn Store,
+    mut base: u64,
+    newest: u64,
+    found: &mut BTreeMap<u64, Vec<u8>>,
+) -> Result<(), JournalError> {
+    let mut next = found.last_key_value().map_or(base, |(last, _)| last + 1);
+    while next <= newest {
+        let numbers = next..=newest.min(next.saturating_add(AT_ONCE - 1));
+        let names: Vec<String> = numbers.clone().map(record_name).collect();
+        let mut missing = None;
+        for (number, bytes) in numbers.clone().zip(store.get_all(&names)?) {
+            match bytes {
+                Some(bytes) => drop(found.insert(number, bytes)),
+                None => missing = Some(number),
+            }
+        }
+        next = numbers.end() + 1;
+        if let Some(missing) = missing {
+            (base, _) = newest_base(store)?;
+            if base <= missing {
+                return Err(JournalError::Gap {
+                    place: store.place(&record_name(missing)),
+                    newest: record_name(newest),
+                });
+            }
+            next = next.max(base);
+        }
+    }
+    Ok(())
+}
+
+/// What the records from `base` on say.
+fn fold_all(
+    store: &dyn Store,
+    base: u64,
+    found: BTreeMap<u64, Vec<u8>>,
+) -> Result<History, JournalError> {
     let mut history = History::from_base(base);
-    // A listing may show a name and not one that was put before it; so it only says how far to go. What is behind it is met by
-    // whoever claims.
-    let newest = numbers(store, "journal", record_name)?.pop();
-    for number in base..=newest.unwrap_or(0) {
-        let Some(bytes) = store.get(&record_name(number))? else {
-            return Err(JournalError::Gap {
-                place: store.place(&record_name(number)),
-                newest: record_name(newest.unwrap_or(0)),
-            });
-        };
+    for (number, bytes) in found {
         let entry = decode(store, number, &bytes)?;
         fold(store, &mut history, entry)?;
     }

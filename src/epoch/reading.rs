@@ -5,17 +5,21 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{StateFile, state};
+use super::state::Unread;
+use super::{StateFile, Store, state};
+use crate::fault;
 
 /// Bytes that are kept for those that take them up, at most; what is beyond is read again.
 const KEPT_BYTES: usize = 256 << 20;
 
+/// Files that are asked for together.
+const AT_ONCE: usize = 16;
+
 /// Files of state that are being taken up in one process.
 pub struct Reading {
-    state: PathBuf,
+    store: Arc<dyn Store>,
     kept: Mutex<Kept>,
 }
 
@@ -41,31 +45,45 @@ impl fmt::Debug for Reading {
 }
 
 impl Reading {
-    /// Of nothing yet, below this state folder.
-    pub fn new(state: PathBuf) -> Self {
+    /// Of nothing yet, where this state is.
+    pub fn new(store: Arc<dyn Store>) -> Self {
         Self {
-            state,
+            store,
             kept: Mutex::default(),
         }
     }
 
-    /// The state folder.
-    pub fn folder(&self) -> &Path {
-        &self.state
+    /// Where the state is.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
     }
 
     /// Reads files that all have to be there and whole, and keeps what they hold.
     ///
-    /// Errors: in words, of the first that is not.
-    pub fn verify<'a>(&self, mut files: impl Iterator<Item = &'a StateFile>) -> Result<(), String> {
+    /// Errors: of the first that is not, and where the store gives no answer.
+    pub fn verify<'a>(&self, files: impl Iterator<Item = &'a StateFile>) -> Result<(), Unread> {
         let mut kept = self.lock();
-        files.try_for_each(|file| self.find(&mut kept, file).map(drop))
+        let files: Vec<&StateFile> = files.collect();
+        for files in files.chunks(AT_ONCE) {
+            fault::at("read state");
+            let missing = files
+                .iter()
+                .filter(|file| !kept.files.contains_key(&file.path));
+            let missing: Vec<&StateFile> = missing.copied().collect();
+            let names: Vec<String> = missing.iter().map(|file| file.path.clone()).collect();
+            let found = self.store.get_all(&names).map_err(Unread::Store)?;
+            for (file, bytes) in missing.into_iter().zip(found) {
+                let bytes = state::whole(&*self.store, file, bytes)?;
+                Self::hold(&mut kept, file, Arc::new(bytes));
+            }
+        }
+        Ok(())
     }
 
     /// What a file holds, for one of so many that take it; behind the last of them it is kept no more.
     ///
-    /// Errors: in words, where it is not there or not what was written.
-    pub fn take(&self, file: &StateFile, of: usize) -> Result<Arc<Vec<u8>>, String> {
+    /// Errors: it is not there or not what was written; the store gives no answer.
+    pub fn take(&self, file: &StateFile, of: usize) -> Result<Arc<Vec<u8>>, Unread> {
         let mut kept = self.lock();
         let bytes = self.find(&mut kept, file)?;
         let found = kept.files.get_mut(&file.path);
@@ -94,21 +112,23 @@ impl Reading {
     }
 
     /// What a file holds; read where it is not kept. Others wait meanwhile: they want the same file, as a rule.
-    fn find(&self, kept: &mut Kept, file: &StateFile) -> Result<Arc<Vec<u8>>, String> {
+    fn find(&self, kept: &mut Kept, file: &StateFile) -> Result<Arc<Vec<u8>>, Unread> {
         if let Some(found) = kept.files.get(&file.path) {
             return Ok(Arc::clone(&found.bytes));
         }
-        let bytes = Arc::new(state::read(&self.state, file)?);
+        let bytes = Arc::new(state::read(&*self.store, file)?);
+        Self::hold(kept, file, Arc::clone(&bytes));
+        Ok(bytes)
+    }
+
+    /// Keeps what was read of a file, as far as there is room.
+    fn hold(kept: &mut Kept, file: &StateFile, bytes: Arc<Vec<u8>>) {
         kept.read += file.bytes;
         if kept.bytes + bytes.len() <= KEPT_BYTES {
             kept.bytes += bytes.len();
-            let found = File {
-                bytes: Arc::clone(&bytes),
-                taken: 0,
-            };
+            let found = File { bytes, taken: 0 };
             kept.files.insert(file.path.clone(), found);
         }
-        Ok(bytes)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -118,16 +138,24 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
+    use super::super::open_state;
     use super::*;
+    use crate::job::plan::StatePlace;
+    use std::path::Path;
+
+    fn folder(path: &Path) -> Arc<dyn Store> {
+        open_state(&StatePlace::Folder(path.to_path_buf()), Arc::new(|| false)).unwrap()
+    }
 
     #[test]
     fn each_file_is_read_once_and_kept_until_the_last_has_taken_it() {
         let root = tempfile::tempdir().unwrap();
+        let store = folder(root.path());
         let files: Vec<StateFile> = ["a-0", "a-1", "b-0"]
             .iter()
-            .map(|name| state::write(root.path(), (3, 1), name, name.as_bytes()).unwrap())
+            .map(|name| state::write(&*store, (3, 1), name, name.as_bytes()).unwrap())
             .collect();
-        let reading = Reading::new(root.path().to_path_buf());
+        let reading = Reading::new(Arc::clone(&store));
         reading.verify(files.iter()).unwrap();
         assert_eq!(reading.bytes(), 9);
         reading.keep(files[..2].iter());
@@ -147,11 +175,18 @@ mod tests {
     #[test]
     fn a_file_that_was_changed_is_not_taken() {
         let root = tempfile::tempdir().unwrap();
-        let file = state::write(root.path(), (3, 1), "a-0", b"state").unwrap();
+        let store = folder(root.path());
+        let file = state::write(&*store, (3, 1), "a-0", b"state").unwrap();
         std::fs::write(root.path().join(&file.path), b"stAte").unwrap();
-        let reading = Reading::new(root.path().to_path_buf());
-        let problem = reading.verify([&file].into_iter()).unwrap_err();
-        assert!(problem.contains("not what was written"), "{problem}");
-        assert_eq!(reading.take(&file, 1).unwrap_err(), problem);
+        let reading = Reading::new(Arc::clone(&store));
+        for unread in [
+            reading.verify([&file].into_iter()).unwrap_err(),
+            reading.take(&file, 1).unwrap_err(),
+        ] {
+            let Unread::Broken { problem, .. } = unread else {
+                panic!("{unread:?}");
+            };
+            assert!(problem.contains("not what was written"), "{problem}");
+        }
     }
 }

@@ -4,7 +4,6 @@
 //! tell of them, and goes on. A checkpoint is complete when all have been told; nothing else waits.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -52,15 +51,17 @@ impl Saving {
         bytes: Vec<u8>,
     ) {
         let epoch = *capability.time();
-        let folder = self.folder();
-        let resumed = &self.run.resumed;
-        let generation = resumed.as_ref().expect("the job is continuous").generation;
+        let resumed = self.run.resumed.as_ref();
+        let generation = resumed.expect("the job is continuous").generation;
         self.run.observer.state_written(bytes.len());
         self.series.begin(part);
+        let run = Arc::clone(&self.run);
         let (told, hears) = channel();
         let activator = Arc::clone(&self.activator);
         let write = move || {
-            let written = state::write(&folder, (epoch, generation), &name, &bytes);
+            let store = run.state();
+            let written =
+                store.and_then(|store| state::write(&*store, (epoch, generation), &name, &bytes));
             // Where nobody hears any more, the run is over.
             let _over = told.send(written.map_err(RunError::from));
             let _over = activator.activate();
@@ -89,17 +90,12 @@ impl Saving {
             written.push((capability, files));
         }
         if !written.is_empty() {
-            let folder = self.folder();
-            self.series.fold(&self.run, &folder, &self.activator);
+            match self.run.state() {
+                Ok(store) => self.series.fold(&self.run, store, &self.activator),
+                Err(error) => self.run.fail(error.into()),
+            }
         }
         written
-    }
-
-    fn folder(&self) -> PathBuf {
-        let continuous = self.run.plan.continuous.as_ref();
-        continuous
-            .map(|continuous| continuous.state.clone())
-            .expect("only continuous jobs write state")
     }
 }
 
@@ -113,7 +109,7 @@ pub fn saved(
     name: &str,
     mut take: impl FnMut(&[u8]) -> Result<(), String>,
 ) -> Result<(), RunError> {
-    let (Some(continuous), Some(resumed)) = (&run.plan.continuous, &run.resumed) else {
+    let Some(resumed) = &run.resumed else {
         return Ok(());
     };
     // Paths begin with the epoch, in figures of one width.
@@ -127,14 +123,13 @@ pub fn saved(
         if of_operator.is_none_or(|rest| !rest.starts_with(|first: char| first.is_ascii_digit())) {
             continue;
         }
-        run.reading
-            .take(file, run.workers)
-            .and_then(|bytes| take(&bytes))
-            .map_err(|problem| RunError::State {
-                path: continuous.state.join(&file.path),
-                problem,
-            })?;
+        let reading = run.reading()?;
+        let bytes = reading.take(file, run.workers)?;
+        take(&bytes).map_err(|problem| RunError::State {
+            place: reading.store().place(&file.path),
+            problem,
+        })?;
     }
-    run.observer.state_read(run.reading.bytes());
+    run.observer.state_read(run.reading()?.bytes());
     Ok(())
 }

@@ -12,14 +12,14 @@
 //! of its series with size and hash, and is whole with them alone: a fold is a file that was not there before, named by the checkpoints that
 //! come to use it. Where nothing changed, that is written, too: each checkpoint has bytes of its own, without which the one before is whole. What a fold is made of is held against those hashes; where it is not what was written, the next checkpoint writes whole state.
 
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use timely::scheduling::SyncActivator;
 
-use super::{JournalError, StateFile, state};
+use super::state::Unread;
+use super::{JournalError, StateFile, Store, state};
 use crate::cluster::{Run, RunError};
 use crate::fault;
 
@@ -115,7 +115,12 @@ impl Series {
     }
 
     /// Begins a fold where one is due; `activator` wakes the operator behind it.
-    pub(super) fn fold(&mut self, run: &Run, folder: &Path, activator: &Arc<SyncActivator>) {
+    pub(super) fn fold(
+        &mut self,
+        run: &Run,
+        store: Arc<dyn Store>,
+        activator: &Arc<SyncActivator>,
+    ) {
         let Some(fold) = self.fold.clone().filter(|_| self.is_due()) else {
             return;
         };
@@ -126,11 +131,11 @@ impl Series {
             hears,
             is_wanted: Arc::clone(&is_wanted),
         });
-        let (folder, files) = (PathBuf::from(folder), self.files.clone());
+        let files = self.files.clone();
         let activator = Arc::clone(activator);
         let work = move || {
             // Where nobody hears any more, the run is over, or whole state was written meanwhile.
-            let _over = told.send(folded(&folder, &files, &fold, &is_wanted));
+            let _over = told.send(folded(&*store, &files, &fold, &is_wanted));
             let _over = activator.activate();
         };
         if let Err(error) = crate::cluster::spawn("fold".to_owned(), work) {
@@ -167,7 +172,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Reads files, and writes what they are together.
 fn folded(
-    folder: &Path,
+    store: &dyn Store,
     files: &[StateFile],
     fold: &Fold,
     is_wanted: &AtomicBool,
@@ -175,12 +180,17 @@ fn folded(
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     fault::at("fold state");
     let bytes = {
-        let read: Result<Vec<Vec<u8>>, String> =
-            files.iter().map(|file| state::read(folder, file)).collect();
-        let parts = match &read {
-            Ok(read) => read.iter().map(Vec::as_slice).collect::<Vec<_>>(),
-            Err(problem) => return Ok(Err(problem.clone())),
-        };
+        let mut read = Vec::with_capacity(files.len());
+        for file in files {
+            match state::read(store, file) {
+                Ok(bytes) => read.push(bytes),
+                Err(Unread::Store(error)) => return Err(error),
+                Err(Unread::Broken { place, problem }) => {
+                    return Ok(Err(format!("{place}: {problem}")));
+                }
+            }
+        }
+        let parts: Vec<&[u8]> = read.iter().map(Vec::as_slice).collect();
         match fold(&parts) {
             Ok(bytes) => bytes,
             Err(problem) => return Ok(Err(problem)),
@@ -192,7 +202,7 @@ fn folded(
     let last = files.last().expect("a fold is of several files");
     let file = state::described(folded_path(&last.path), &bytes);
     fault::at("write folded state");
-    state::put(folder, &file, &bytes)?;
+    state::put(store, &file, &bytes)?;
     fault::at("use folded state");
     Ok(Ok(file))
 }

@@ -7,7 +7,7 @@
 //! | | |
 //! |---|---|
 //! | added | rules, checks, windows, derived columns, sinks, columns that may be null, columns of sinks |
-//! | changed | thresholds of checks; how files of sinks are compressed; what is about reading, waiting and memory, not about rows |
+//! | changed | thresholds of checks; how files of sinks are compressed; how topics are made and sent to, but not which; what is about reading, waiting and memory, not about rows |
 //!
 //! An added check, window or sink begins empty with the first epoch of the life that knows it.
 
@@ -15,6 +15,7 @@ use std::fmt;
 
 use toml::{Table, Value};
 
+use super::resolve::read_brokers;
 use super::secrets::masked;
 
 /// Most characters of a value that are told.
@@ -49,6 +50,7 @@ const FREE: &[&[&str]] = &[
     &["job", "peer_timeout"],
     &["job", "partials"],
     &["job", "state"],
+    &["job", "state_options"],
     &["job", "reasons"],
     // The cluster is held against its own id when it answers.
     &["sources", "*", "kafka", "brokers"],
@@ -65,6 +67,11 @@ const FREE: &[&[&str]] = &[
     &["checks", "*", "variance", "fail_beyond"],
     &["checks", "*", "variance", "min_history"],
     &["sinks", "*", "parquet", "compression"],
+    // Which shard has what is found out anew: nothing is under way when a text is changed.
+    &["sinks", "*", "kafka", "shards"],
+    &["sinks", "*", "kafka", "options"],
+    &["sinks", "*", "kafka", "create"],
+    &["sinks", "*", "kafka", "max_message"],
 ];
 
 /// Tables to which names may be added.
@@ -75,7 +82,11 @@ const OPEN: &[&[&str]] = &[
     &["derive", "*"],
     &["sinks", "*"],
     &["sinks", "*", "columns", "*"],
+    &["sinks", "*", "kafka", "headers", "*"],
 ];
+
+/// What an added sink must not say anew for a cluster that is written already: it would be another target, whose progress nobody knows.
+const OF_CLUSTERS: &[&str] = &["id", "delivery"];
 
 /// The columns of a source, to which those may be added that may be null.
 const COLUMN: &[&str] = &["sources", "*", "columns", "*"];
@@ -94,7 +105,8 @@ pub fn compare(before: &str, now: &str) -> Fit {
     if changes.is_empty() {
         return Fit::Same;
     }
-    let refused: Vec<Change> = changes.iter().filter(|one| !one.fits()).cloned().collect();
+    let mut refused: Vec<Change> = changes.iter().filter(|one| !one.fits()).cloned().collect();
+    refused.extend(other_clusters(&before, &now));
     if refused.is_empty() {
         Fit::Compatible(changes)
     } else {
@@ -127,6 +139,54 @@ fn differ(path: &mut Vec<String>, before: &Table, now: &Table, changes: &mut Vec
         }
         path.pop();
     }
+}
+
+/// What sinks that were added say otherwise of a cluster that others write to already. What stood there before is told by its own change.
+fn other_clusters(before: &Table, now: &Table) -> Vec<Change> {
+    let known: Vec<_> = topics(before).map(|(_, kafka)| kafka).collect();
+    let is_added = |sink: &&str| topics(before).all(|(own, _)| own != *sink);
+    let mut changes = Vec::new();
+    for (sink, kafka) in topics(now).filter(|(sink, _)| is_added(sink)) {
+        let brokers = brokers(kafka);
+        let same: Vec<_> = known
+            .iter()
+            .filter(|known| self::brokers(known) == brokers)
+            .collect();
+        for option in OF_CLUSTERS {
+            let was = same.iter().find_map(|known| known.get(*option));
+            let is = kafka.get(*option);
+            if !same.is_empty() && is.is_some() && is != was {
+                changes.push(Change {
+                    path: ["sinks", sink, "kafka", option].map(str::to_owned).to_vec(),
+                    was: was.cloned(),
+                    is: is.cloned(),
+                });
+            }
+        }
+    }
+    changes
+}
+
+/// The sinks that write topics, and their tables `kafka`.
+fn topics(job: &Table) -> impl Iterator<Item = (&str, &Table)> {
+    let sinks = job.get("sinks").and_then(Value::as_table).into_iter();
+    sinks.flatten().filter_map(|(name, sink)| {
+        let kafka = sink.get("kafka").and_then(Value::as_table)?;
+        Some((name.as_str(), kafka))
+    })
+}
+
+/// The brokers of a table `kafka` in one spelling, as far as they can be read.
+fn brokers(kafka: &Table) -> Vec<String> {
+    let written = kafka
+        .get("brokers")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let plain = read_brokers(written).unwrap_or_else(|_| written.to_owned());
+    let mut brokers: Vec<String> = plain.split(',').map(str::to_owned).collect();
+    brokers.sort_unstable();
+    brokers.dedup();
+    brokers
 }
 
 impl Change {
@@ -239,6 +299,9 @@ variance = { of = "rows", against = { previous = 10 }, warn_beyond = 3.0 }
 [sinks.rows]
 files = { path = "rows" }
 parquet = {}
+[sinks.topic]
+kafka = { brokers = "a:1, b", topic = "limpias", key = "id" }
+json = {}
 "#;
 
     fn changed(from: &str, to: &str) -> Fit {
@@ -324,6 +387,26 @@ parquet = {}
                 "parquet = {}",
                 "parquet = { compression = \"snappy\" }",
                 "sinks.rows.parquet.compression = \"snappy\" was added",
+            ),
+            (
+                "key = \"id\" }",
+                "key = \"id\", shards = 8 }",
+                "sinks.topic.kafka.shards = 8 was added",
+            ),
+            (
+                "key = \"id\" }",
+                "key = \"id\", options = { \"sasl.password\" = \"geheim\" } }",
+                "sinks.topic.kafka.options = { sasl.password = \"***\" } was added",
+            ),
+            (
+                "[sinks.rows]",
+                "[sinks.more]\nkafka = { brokers = \"c\", id = \"x\", topic = \"otras\" }\n[sinks.rows]",
+                "sinks.more = { kafka = { brokers = \"c\", id = \"x\", topic = \"otras\" } } was added",
+            ),
+            (
+                "[sinks.rows]",
+                "[sinks.more]\nkafka = { brokers = \"b,a:1\", topic = \"otras\" }\n[sinks.rows]",
+                "sinks.more = { kafka = { brokers = \"b,a:1\", topic = \"otras\" } } was added",
             ),
         ] {
             let Fit::Compatible(changes) = changed(from, to) else {
@@ -421,6 +504,31 @@ parquet = {}
                 "{ path = \"rows\" }",
                 "{ path = \"filas\" }",
                 "sinks.rows.files.path was \"rows\" and is \"filas\"",
+            ),
+            (
+                "topic = \"limpias\"",
+                "topic = \"limpia\"",
+                "sinks.topic.kafka.topic was \"limpias\" and is \"limpia\"",
+            ),
+            (
+                "brokers = \"a:1, b\"",
+                "brokers = \"a:1\"",
+                "sinks.topic.kafka.brokers was \"a:1, b\" and is \"a:1\"",
+            ),
+            (
+                "key = \"id\" }",
+                "key = \"region\" }",
+                "sinks.topic.kafka.key was \"id\" and is \"region\"",
+            ),
+            (
+                "key = \"id\" }",
+                "key = \"id\", delivery = \"at_least_once\" }",
+                "sinks.topic.kafka.delivery = \"at_least_once\" was added",
+            ),
+            (
+                "[sinks.rows]",
+                "[sinks.more]\nkafka = { brokers = \"b,a:1\", topic = \"otras\", id = \"x\" }\n[sinks.rows]",
+                "sinks.more.kafka.id = \"x\" was added",
             ),
             (
                 "[checks.usual]",

@@ -4,6 +4,7 @@
 //! converted. `resolve` makes it from the job file and does no I/O beyond looking at paths.
 
 mod continuous;
+mod kafka;
 mod notation;
 
 use std::path::PathBuf;
@@ -18,8 +19,10 @@ use crate::record::Encoding;
 use crate::transform::Expression;
 
 pub use continuous::{
-    Arrival, Continuous, FollowSource, KafkaSource, KafkaStart, Metadata, OnDataLoss, Topics,
+    Arrival, Bucket, Continuous, FollowSource, KafkaSource, KafkaStart, Metadata, OnDataLoss,
+    StatePlace, Topics,
 };
+pub use kafka::{CreateTopic, Delivery, KafkaCluster, KafkaSink, progress_topic};
 pub use notation::{
     LocalTimes, Notation, NumberNotation, Range, Repeated, Rounding, Skipped, Words,
 };
@@ -82,20 +85,28 @@ pub struct Plan {
     pub checks: Vec<CheckPlan>,
     /// The sinks, in file order.
     pub sinks: Vec<SinkPlan>,
+    /// The Kafka clusters that sinks write to, in the order in which sinks name them.
+    pub clusters: Vec<KafkaCluster>,
 }
 
 impl Plan {
-    /// Whether refused rows are kept by caudal itself: where they go into files of the job, too.
+    /// Whether refused rows are kept by caudal itself: where they go into files of the job, or to a topic, too.
     pub fn keeps_quarantine(&self) -> bool {
         keeps_quarantine(&self.sinks)
     }
+
+    /// Whether clean rows carry where they come from, since a topic takes them.
+    pub fn carries_positions(&self) -> bool {
+        let mut sinks = self.sinks.iter();
+        sinks.any(|sink| sink.from == SinkFrom::Rows && matches!(sink.to, SinkTo::Kafka(_)))
+    }
 }
 
-/// Whether one of these sinks writes refused rows into files.
+/// Whether one of these sinks writes refused rows where they are looked at, into files or to a topic.
 pub fn keeps_quarantine(sinks: &[SinkPlan]) -> bool {
     sinks
         .iter()
-        .any(|sink| sink.from == SinkFrom::Refused && matches!(sink.to, SinkTo::Files { .. }))
+        .any(|sink| sink.from == SinkFrom::Refused && !matches!(sink.to, SinkTo::Stdout))
 }
 
 /// `[job] rerun`.
@@ -835,6 +846,23 @@ pub struct SinkPlan {
     pub columns: Vec<OutputColumn>,
 }
 
+impl SinkPlan {
+    /// How its rows become messages, where they do.
+    pub fn message(&self) -> Option<&KafkaSink> {
+        match &self.to {
+            SinkTo::Kafka(kafka) => Some(kafka),
+            SinkTo::Files { .. } | SinkTo::Stdout => None,
+        }
+    }
+
+    /// Every expression of it.
+    pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        let columns = self.columns.iter().map(|column| &column.expression);
+        let message = self.message().into_iter().flat_map(KafkaSink::expressions);
+        columns.chain(message.map(|(_, expression)| expression))
+    }
+}
+
 /// The tables a sink may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SinkFrom {
@@ -851,7 +879,7 @@ pub enum SinkFrom {
 }
 
 /// Where a sink writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum SinkTo {
     /// A folder under the job's output.
     Files {
@@ -862,6 +890,8 @@ pub enum SinkTo {
     },
     /// Standard output.
     Stdout,
+    /// A topic.
+    Kafka(Box<KafkaSink>),
 }
 
 /// How a sink writes.
@@ -869,13 +899,42 @@ pub enum SinkTo {
 pub enum SinkFormat {
     /// Parquet.
     Parquet(Compression),
-    /// JSON lines; decimals as exact numbers, timestamps as ISO 8601 text.
-    Json,
+    /// JSON, an object a line or message; timestamps as ISO 8601 text.
+    Json(Decimals),
     /// Delimited text with a header line.
     Csv {
         /// Between fields.
         delimiter: u8,
     },
+    /// Messages of Avro, framed with the id of their schema.
+    Avro(Box<AvroOptions>),
+}
+
+/// How rows are written as Avro.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AvroOptions {
+    /// Address of the schema registry.
+    pub registry: String,
+    /// What the schema is registered under.
+    pub subject: String,
+    /// Name of the record.
+    pub name: String,
+    /// What the name is in.
+    pub namespace: Option<String>,
+    /// Whether the schema is registered; else it must be there.
+    pub register: bool,
+    /// Id of the schema, once the registry has told it: before anything starts.
+    pub schema: Option<u32>,
+}
+
+/// How JSON has decimals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decimals {
+    /// As numbers with every digit.
+    #[default]
+    Number,
+    /// As texts with every digit.
+    Text,
 }
 
 /// Compression of Parquet pages.

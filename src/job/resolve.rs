@@ -15,6 +15,7 @@
 
 mod checks;
 mod client;
+mod clusters;
 mod columns;
 mod continuous;
 mod derive;
@@ -34,6 +35,7 @@ mod rules;
 mod scope;
 mod sinks;
 mod sources;
+mod topics;
 mod transport;
 mod types;
 mod units;
@@ -42,16 +44,19 @@ mod words;
 
 use std::path::Path;
 
+pub(super) use kafka::read_brokers;
 pub use reasons::DEFAULT_REASONS;
 pub use report::Wrong;
 pub use types::{read_type, type_text};
-pub use units::{duration_text, read_duration, read_percentage, read_size, read_window_length};
+pub use units::{
+    duration_text, read_duration, read_percentage, read_size, read_window_length, size_text,
+};
 pub use words::{read_byte, read_time_zone};
 
 use self::derive::{Known, resolve_derived};
 use self::report::Report;
 use crate::job::document::Document;
-use crate::job::plan::Plan;
+use crate::job::plan::{KafkaSource, LookupPlan, Plan, SourcePlan, Transport};
 use crate::job::problems::Problems;
 use crate::job::spec::Spec;
 
@@ -66,6 +71,22 @@ pub fn resolve(document: &Document) -> Result<Plan, Problems> {
     assert_whole(&plan, &document.spec);
     outputs::work_out_before_the_split(&mut plan);
     Ok(plan)
+}
+
+/// What reads topics, by its table in the job file.
+fn readers<'a>(
+    sources: impl Iterator<Item = &'a SourcePlan>,
+    lookups: impl Iterator<Item = &'a LookupPlan>,
+) -> Vec<(String, &'a KafkaSource)> {
+    let sources = sources.map(|source| ("sources", &source.name, &source.transport));
+    let lookups = lookups.map(|lookup| ("lookups", &lookup.name, &lookup.transport));
+    let readers = sources.chain(lookups);
+    readers
+        .filter_map(|(table, name, transport)| match transport {
+            Transport::Kafka(kafka) => Some((format!("{table}.{name}"), kafka.as_ref())),
+            _ => None,
+        })
+        .collect()
 }
 
 /// What is left out of a plan has a fault that is reported; a plan with neither would do less than the job says.
@@ -96,7 +117,12 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
     // 1. Columns of sources and look-ups.
     let is_continuous = continuous::is_continuous(spec);
     let options = options::read_options(report, &spec.job, folder, is_continuous);
-    let continuous = continuous::read_continuous(report, spec, folder, &options.output);
+    let continuous = continuous::read_continuous(
+        report,
+        spec,
+        folder,
+        (&options.output, options.join_timeout),
+    );
     let time_zone = options.time_zone;
     let sources = sources::resolve_sources(report, &spec.sources, folder, is_continuous);
     let source_columns = sources.columns.len();
@@ -151,7 +177,10 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
     };
     let checks = checks::resolve_checks(report, &spec.checks, context);
     let derived_ids: Vec<usize> = derived.iter().map(|derived| derived.id).collect();
+    let readers: Vec<_> = readers(sources.plans.iter().flatten(), lookups.iter().flatten());
     let tables = sinks::Tables {
+        job: &spec.job.name,
+        readers: &readers,
         is_continuous,
         rows: &scope,
         faulty: &known.faulty,
@@ -164,7 +193,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
         checks: &checks,
         time_zone,
     };
-    let sinks = sinks::resolve_sinks(report, &spec.sinks, tables);
+    let (sinks, clusters) = sinks::resolve_sinks(report, &spec.sinks, tables);
     let key = scope.distinct_columns(
         report,
         &["job", "key"],
@@ -203,6 +232,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
             .collect(),
         checks,
         sinks,
+        clusters,
     }
 }
 

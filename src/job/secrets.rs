@@ -8,15 +8,25 @@ use std::sync::Arc;
 pub const MASK: &str = "***";
 
 /// Endings of the names of options that hold a secret.
-const ENDINGS: [&str; 4] = [".password", ".secret", ".passphrase", ".key.pem"];
+const ENDINGS: [&str; 8] = [
+    ".password",
+    ".secret",
+    ".passphrase",
+    ".key.pem",
+    // Of buckets.
+    "secret_access_key",
+    "session_token",
+    "aws_token",
+    "customer_key_base64",
+];
 
-/// Another option that holds one: claims of a token that the broker trusts without a signature.
-const CLAIMS: &str = "sasl.oauthbearer.config";
+/// Others that hold one: claims of a token that the broker trusts without a signature; a token of a bucket.
+const WHOLE: [&str; 2] = ["sasl.oauthbearer.config", "token"];
 
 /// Whether a client's option of this name holds a secret, whatever the case it is written in.
 pub fn is_secret(option: &str) -> bool {
     let option = option.to_ascii_lowercase();
-    ENDINGS.iter().any(|ending| option.ends_with(ending)) || option == CLAIMS
+    ENDINGS.iter().any(|ending| option.ends_with(ending)) || WHOLE.contains(&option.as_str())
 }
 
 /// The value as people may see it.
@@ -64,6 +74,10 @@ mod tests {
             "sasl.oauthbearer.assertion.private.key.pem",
             "ssl.key.pem",
             "sasl.oauthbearer.config",
+            "secret_access_key",
+            "aws_secret_access_key",
+            "session_token",
+            "token",
         ] {
             assert_eq!(masked(name, "x"), MASK, "{name}");
         }
@@ -74,6 +88,8 @@ mod tests {
             "ssl.certificate.pem",
             "security.protocol",
             "sasl.oauthbearer.client.id",
+            "access_key_id",
+            "endpoint",
         ] {
             assert_eq!(masked(name, "x"), "x", "{name}");
         }

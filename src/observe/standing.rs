@@ -45,6 +45,8 @@ enum Stage {
 /// What is done for a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// Topics take their messages.
+    Deliver,
     /// Its checkpoint is written into the journal.
     Checkpoint,
     /// Its manifest is put and its files are shown.
@@ -70,6 +72,8 @@ pub struct Begun<'a> {
     pub partitions: &'a [Moved],
     /// Name of what commits.
     pub target: String,
+    /// Names of the clusters that sinks write to, and up to which epoch each has everything.
+    pub clusters: Vec<(String, Epoch)>,
 }
 
 /// What is known of a life; of nothing where none has begun here.
@@ -96,6 +100,7 @@ struct Known {
     checkpoint: Epoch,
     target: String,
     committed: Option<(Epoch, Option<Instant>)>,
+    clusters: Vec<(String, Epoch, Option<Instant>)>,
     partitions: BTreeMap<Partition, Moved>,
     ends: BTreeMap<Partition, i64>,
     /// For each process when it was heard of last, and the epochs at which its readers were.
@@ -128,6 +133,9 @@ impl Standing {
             checkpoint: begun.checkpoint,
             target: begun.target,
             committed: begun.committed.map(|epoch| (epoch, None)),
+            clusters: (begun.clusters.into_iter())
+                .map(|(name, epoch)| (name, epoch, None))
+                .collect(),
             partitions: partitions.collect(),
             ends: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -228,6 +236,17 @@ impl Standing {
         });
     }
 
+    /// All topics of a cluster have everything up to this epoch.
+    pub fn delivered(&self, cluster: usize, epoch: Epoch) {
+        self.tell(|known| {
+            if let Some((_, upto, since)) = known.clusters.get_mut(cluster)
+                && epoch > *upto
+            {
+                (*upto, *since) = (epoch, Some(Instant::now()));
+            }
+        });
+    }
+
     /// The brokers of a source answer: the offset after the last message of each partition.
     pub fn ends(&self, source: &str, ends: Vec<(Partition, i64)>) {
         self.tell(|known| {
@@ -287,12 +306,7 @@ impl Known {
             checkpoint: self.checkpoint,
             watermark: self.watermark.0,
             watermark_held_by: self.holder.as_ref().map(|holder| holder.partition.clone()),
-            targets: vec![Target {
-                name: self.target.clone(),
-                committed: self.committed.map(|(epoch, _)| epoch),
-                seconds_ago: (self.committed.and_then(|(_, since)| since))
-                    .map(|since| at.duration_since(since).as_secs_f64()),
-            }],
+            targets: self.targets(at),
             partitions: partitions.collect(),
             held: self.held(at, wall),
         }
@@ -317,6 +331,23 @@ impl Known {
         } else {
             reading
         }
+    }
+
+    /// What commits: the output root, and the clusters of topics.
+    fn targets(&self, at: Instant) -> Vec<Target> {
+        let ago =
+            |since: Option<Instant>| since.map(|since| at.duration_since(since).as_secs_f64());
+        let root = Target {
+            name: self.target.clone(),
+            committed: self.committed.map(|(epoch, _)| epoch),
+            seconds_ago: ago(self.committed.and_then(|(_, since)| since)),
+        };
+        let clusters = self.clusters.iter().map(|(name, epoch, since)| Target {
+            name: name.clone(),
+            committed: Some(*epoch),
+            seconds_ago: ago(*since),
+        });
+        std::iter::once(root).chain(clusters).collect()
     }
 
     /// What has waited for long, the longest first.
@@ -375,6 +406,7 @@ impl Known {
         }
         if let Some((epoch, step, since)) = self.committing {
             let (by, words) = match step {
+                Step::Deliver => ("target", "waits for topics to take their messages"),
                 Step::Checkpoint => ("journal", "waits for the journal"),
                 Step::Publish => ("target", "waits for its files to be published"),
             };
@@ -440,6 +472,7 @@ mod tests {
             watermark: None,
             partitions: &[moved(0, 0, None)],
             target: "out".to_owned(),
+            clusters: Vec::new(),
         });
         standing
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// Where in the plan a fault was found. Sites are ordered as reasons are: record, columns, look-ups (those that are waited for last), derived, rules.
+/// Where in the plan a fault was found. Sites are ordered as reasons are: record, columns, look-ups (those that are waited for last), derived, rules, sinks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Site {
     /// The record as a whole could not be split into fields; every column of the row is null and nothing is judged.
@@ -17,6 +17,8 @@ pub enum Site {
     Derived(usize),
     /// A rule, by its index in the plan.
     Rule(usize),
+    /// A sink that can't take the row, by its index in the plan.
+    Sink(usize),
 }
 
 /// One fault of one row of a [`super::Draft`].

@@ -48,6 +48,15 @@ impl Budget {
         }
     }
 
+    /// Takes `bytes` whether they fit or not: they are here already, and readers of this process wait for them.
+    pub fn charge(self: &Arc<Self>, bytes: u64) -> Arc<Lease> {
+        self.used.fetch_add(bytes, Ordering::AcqRel);
+        Arc::new(Lease {
+            budget: Arc::clone(self),
+            bytes: AtomicU64::new(bytes),
+        })
+    }
+
     /// Bytes in flight now.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)

@@ -34,6 +34,15 @@ pub enum Note {
     },
     /// State of an operator of a continuous job, written at a checkpoint.
     State(StateFile),
+    /// Messages of a sink that were handed to its topic's shards.
+    Sent {
+        /// Index of the sink in `plan.sinks`.
+        sink: usize,
+        /// Rows.
+        rows: u64,
+        /// Bytes of keys, values and headers.
+        bytes: u64,
+    },
     /// Rows written to standard output.
     Printed {
         /// Index of the sink in the plan.

@@ -69,7 +69,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 pub use self::fold::{CommittedFile, Manifests, files, manifests};
-pub use self::manifest::{Added, Manifest, newest};
+pub use self::manifest::{Added, CheckpointSaid, Manifest, SentMessages, newest};
 use self::manifest::{Put, put};
 use self::steps::Steps;
 use super::delta::Table;

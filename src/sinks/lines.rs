@@ -1,7 +1,7 @@
 //! Text output, a row a line: JSON and delimited text, into files and to standard output.
 //!
 //! JSON: an object a line; decimals and whole numbers are exact numbers with every digit (a reader that wants them exact
-//! must read them so), timestamps and dates are ISO 8601 text, doubles that JSON has no number for are null.
+//! must read them so; decimals may be texts instead), timestamps and dates are ISO 8601 text, doubles that JSON has no number for are null.
 //! CSV: RFC 4180 with `\n` between records; a header line; null is an empty field, the empty text is `""`.
 
 use std::fs::File;
@@ -13,17 +13,24 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 
 use super::SinkError;
+use super::json::{self, JsonColumn};
 use super::scalar::{Scalar, Values, bring, canonical};
-use crate::job::plan::{SinkFormat, SinkPlan};
+use crate::job::plan::{Decimals, SinkFormat, SinkPlan};
 
 /// Text gathered before it goes to the file; with many open files each holds this much.
 const FILE_BUFFER_BYTES: usize = 64 << 10;
 
+/// The formats of text.
+#[derive(Debug, Clone, Copy)]
+enum TextFormat {
+    Json(Decimals),
+    Csv { delimiter: u8 },
+}
+
 /// How rows become lines.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct LineShape {
-    /// `None` is JSON, else the delimiter of CSV.
-    delimiter: Option<u8>,
+    text: TextFormat,
     /// What stands before each value: `{"name":`, `,"name":` in JSON; the delimiter or nothing in CSV.
     leads: Vec<Vec<u8>>,
     /// The header line of CSV.
@@ -36,28 +43,27 @@ impl LineShape {
         format: &SinkFormat,
         names: impl Iterator<Item = &'a String>,
     ) -> Option<Self> {
-        let mut shape = match format {
-            SinkFormat::Parquet(_) => return None,
-            SinkFormat::Json => Self {
-                delimiter: None,
-                leads: Vec::new(),
-                header: Vec::new(),
+        let text = match format {
+            SinkFormat::Parquet(_) | SinkFormat::Avro(_) => return None,
+            SinkFormat::Json(decimals) => TextFormat::Json(*decimals),
+            SinkFormat::Csv { delimiter } => TextFormat::Csv {
+                delimiter: *delimiter,
             },
-            SinkFormat::Csv { delimiter } => Self {
-                delimiter: Some(*delimiter),
-                leads: Vec::new(),
-                header: Vec::new(),
-            },
+        };
+        let mut shape = Self {
+            text,
+            leads: Vec::new(),
+            header: Vec::new(),
         };
         for (column, name) in names.enumerate() {
             let mut lead = Vec::new();
-            match shape.delimiter {
-                None => {
+            match text {
+                TextFormat::Json(_) => {
                     lead.push(if column == 0 { b'{' } else { b',' });
-                    push_json_text(&mut lead, name);
+                    json::push_text(&mut lead, name);
                     lead.push(b':');
                 }
-                Some(delimiter) => {
+                TextFormat::Csv { delimiter } => {
                     lead.extend((column > 0).then_some(delimiter));
                     shape.header.extend_from_slice(&lead);
                     push_csv(&mut shape.header, Scalar::Text(name), delimiter);
@@ -65,7 +71,7 @@ impl LineShape {
             }
             shape.leads.push(lead);
         }
-        if shape.delimiter.is_some() {
+        if let TextFormat::Csv { .. } = text {
             shape.header.push(b'\n');
         }
         Some(shape)
@@ -73,49 +79,60 @@ impl LineShape {
 
     /// What file names end with.
     pub(super) fn extension(&self) -> &'static str {
-        if self.delimiter.is_some() {
-            "csv"
-        } else {
-            "jsonl"
+        match self.text {
+            TextFormat::Csv { .. } => "csv",
+            TextFormat::Json(_) => "jsonl",
         }
     }
 
     /// Appends a line for each row.
     fn encode(&self, columns: &[ArrayRef], rows: usize, out: &mut Vec<u8>) {
-        let columns: Vec<Values<'_>> = columns.iter().map(Values::of).collect();
-        for row in 0..rows {
-            for (column, lead) in columns.iter().zip(&self.leads) {
-                out.extend_from_slice(lead);
-                let scalar = column.get(row);
-                match self.delimiter {
-                    None => push_json(out, scalar),
-                    Some(delimiter) => push_csv(out, scalar, delimiter),
+        match self.text {
+            TextFormat::Json(_) => {
+                let columns = self.json(columns);
+                for row in 0..rows {
+                    self.push_object(&columns, row, out);
+                    out.push(b'\n');
                 }
             }
-            if self.delimiter.is_none() {
-                out.push(b'}');
+            TextFormat::Csv { delimiter } => {
+                let columns: Vec<Values<'_>> = columns.iter().map(Values::of).collect();
+                for row in 0..rows {
+                    for (column, lead) in columns.iter().zip(&self.leads) {
+                        out.extend_from_slice(lead);
+                        push_csv(out, column.get(row), delimiter);
+                    }
+                    out.push(b'\n');
+                }
             }
-            out.push(b'\n');
         }
     }
-}
 
-fn push_json(out: &mut Vec<u8>, scalar: Scalar<'_>) {
-    match scalar {
-        Scalar::Null => out.extend_from_slice(b"null"),
-        Scalar::Double(value) if !value.is_finite() => out.extend_from_slice(b"null"),
-        Scalar::Text(text) => push_json_text(out, text),
-        Scalar::Date(_) | Scalar::Timestamp(_) => {
-            out.push(b'"');
-            scalar.push(out);
-            out.push(b'"');
-        }
-        _ => scalar.push(out),
+    /// The columns of a batch as JSON has them.
+    pub(super) fn json<'a>(&self, columns: &'a [ArrayRef]) -> Vec<JsonColumn<'a>> {
+        let decimals = match self.text {
+            TextFormat::Json(decimals) => decimals,
+            TextFormat::Csv { .. } => Decimals::Number,
+        };
+        let columns = columns.iter();
+        columns
+            .map(|array| JsonColumn::of(array, decimals))
+            .collect()
     }
-}
 
-fn push_json_text(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(&mut *out, text).expect("a vector takes every text");
+    /// Appends a row as an object.
+    pub(super) fn push_object(&self, columns: &[JsonColumn<'_>], row: usize, out: &mut Vec<u8>) {
+        for (column, lead) in columns.iter().zip(&self.leads) {
+            out.extend_from_slice(lead);
+            column.push(row, out);
+        }
+        out.push(b'}');
+    }
+
+    /// Bytes of an object besides its values.
+    pub(super) fn frame_bytes(&self) -> usize {
+        1 + self.leads.iter().map(Vec::len).sum::<usize>()
+    }
 }
 
 fn push_csv(out: &mut Vec<u8>, scalar: Scalar<'_>, delimiter: u8) {
@@ -222,7 +239,7 @@ impl<W: Write> LineWriter<W> {
         let shape = LineShape::new(&plan.format, names)
             .or_else(|| {
                 LineShape::new(
-                    &SinkFormat::Json,
+                    &SinkFormat::Json(Decimals::Number),
                     schema.fields().iter().map(|field| field.name()),
                 )
             })
@@ -377,11 +394,25 @@ mod tests {
     #[test]
     fn json_lines_keep_every_digit_and_escape_text() {
         assert_eq!(
-            write(SinkFormat::Json, every_type()),
+            write(SinkFormat::Json(Decimals::Number), every_type()),
             concat!(
                 r#"{"id":9223372036854775807,"ts":"2026-03-14T00:00:00.123Z","amount":-1234.56,"ok":true,"z":0.5,"note":"a \"b\"\n\u0001é","channel":"web"}"#,
                 "\n",
                 r#"{"id":null,"ts":null,"amount":null,"ok":null,"z":null,"note":"","channel":null}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn decimals_are_texts_where_the_job_says_so() {
+        let columns = every_type().drain(..3).collect();
+        assert_eq!(
+            write(SinkFormat::Json(Decimals::Text), columns),
+            concat!(
+                r#"{"id":9223372036854775807,"ts":"2026-03-14T00:00:00.123Z","amount":"-1234.56"}"#,
+                "\n",
+                r#"{"id":null,"ts":null,"amount":null}"#,
                 "\n"
             )
         );

@@ -289,7 +289,7 @@ pub(super) fn is_owned(root: &Path, job: &str) -> Result<bool, SinkError> {
 pub(super) fn file_sinks(sinks: &[SinkPlan]) -> impl Iterator<Item = (&SinkPlan, String)> {
     sinks.iter().filter_map(|sink| match &sink.to {
         SinkTo::Files { path, .. } => Some((sink, normal(path).join("/"))),
-        SinkTo::Stdout => None,
+        SinkTo::Stdout | SinkTo::Kafka(_) => None,
     })
 }
 

@@ -38,7 +38,7 @@ use super::output::{
     staged_run, sync_folder,
 };
 use super::{SinkError, StagedFile};
-use crate::job::plan::{SinkFormat, SinkFrom, SinkPlan, SinkTo, keeps_quarantine};
+use crate::job::plan::{Decimals, SinkFormat, SinkFrom, SinkPlan, SinkTo, keeps_quarantine};
 
 /// Number of staged files above which the whole file system is synced at once instead of each file: a sync costs a journal
 /// commit, and a hundred thousand of them take minutes.
@@ -286,8 +286,10 @@ impl OutputRoot {
 pub fn shape(plan: &SinkPlan) -> String {
     let format = match &plan.format {
         SinkFormat::Parquet(_) => "parquet".to_owned(),
-        SinkFormat::Json => "json".to_owned(),
+        SinkFormat::Json(Decimals::Number) => "json".to_owned(),
+        SinkFormat::Json(Decimals::Text) => "json, decimals as text".to_owned(),
         SinkFormat::Csv { delimiter } => format!("csv {delimiter}"),
+        SinkFormat::Avro(_) => "avro".to_owned(),
     };
     let columns = plan
         .columns
@@ -296,7 +298,7 @@ pub fn shape(plan: &SinkPlan) -> String {
     let columns: Vec<String> = columns.collect();
     let by = match &plan.to {
         SinkTo::Files { partition_by, .. } => partition_by.as_slice(),
-        SinkTo::Stdout => &[],
+        SinkTo::Stdout | SinkTo::Kafka(_) => &[],
     };
     format!("{format} by {by:?}: {}", columns.join(", "))
 }
@@ -553,7 +555,7 @@ pub(super) mod tests {
                 path: path.into(),
                 partition_by: Vec::new(),
             },
-            format: SinkFormat::Json,
+            format: SinkFormat::Json(Decimals::Number),
             columns: Vec::new(),
         }
     }

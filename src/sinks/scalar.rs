@@ -156,7 +156,7 @@ impl Scalar<'_> {
         match *self {
             Self::Null => {}
             Self::Boolean(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
-            Self::Integer(value) => push_display(out, &value),
+            Self::Integer(value) => push_integer(out, value),
             Self::Double(value) => push_double(out, value),
             Self::Decimal(value, scale) => push_decimal(out, value, scale),
             Self::Text(value) => out.extend_from_slice(value.as_bytes()),
@@ -181,72 +181,163 @@ pub(super) fn bring(
     }
 }
 
-fn push_display(out: &mut Vec<u8>, value: &dyn std::fmt::Display) {
-    write!(out, "{value}").expect("a vector takes every write");
-}
-
 /// The shortest text that reads back as the same double; always with a fraction or an exponent.
-fn push_double(out: &mut Vec<u8>, value: f64) {
+pub(super) fn push_double(out: &mut Vec<u8>, value: f64) {
     write!(out, "{value:?}").expect("a vector takes every write");
 }
 
-/// Every digit of the scale is written: 12.30 stays 12.30.
-fn push_decimal(out: &mut Vec<u8>, value: i128, scale: i8) {
-    let Ok(scale) = usize::try_from(scale) else {
-        push_display(out, &value);
-        out.extend(std::iter::repeat_n(b'0', usize::from(scale.unsigned_abs())));
-        return;
-    };
+/// A whole number.
+pub(super) fn push_integer(out: &mut Vec<u8>, value: i64) {
     if value < 0 {
         out.push(b'-');
     }
-    let digits = value.unsigned_abs().to_string();
+    let mut digits = Digits::default();
+    out.extend_from_slice(digits.of(u128::from(value.unsigned_abs())));
+}
+
+/// Every digit of the scale is written: 12.30 stays 12.30.
+pub(super) fn push_decimal(out: &mut Vec<u8>, value: i128, scale: i8) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    let mut digits = Digits::default();
+    let digits = digits.of(value.unsigned_abs());
+    let Ok(scale) = usize::try_from(scale) else {
+        out.extend_from_slice(digits);
+        out.extend(std::iter::repeat_n(b'0', usize::from(scale.unsigned_abs())));
+        return;
+    };
     if scale == 0 {
-        out.extend_from_slice(digits.as_bytes());
+        out.extend_from_slice(digits);
         return;
     }
     let whole = digits.len().saturating_sub(scale);
     if whole == 0 {
         out.push(b'0');
     } else {
-        out.extend_from_slice(&digits.as_bytes()[..whole]);
+        out.extend_from_slice(&digits[..whole]);
     }
     out.push(b'.');
     out.extend(std::iter::repeat_n(
         b'0',
         scale.saturating_sub(digits.len()),
     ));
-    out.extend_from_slice(&digits.as_bytes()[whole..]);
+    out.extend_from_slice(&digits[whole..]);
 }
 
-fn push_date(out: &mut Vec<u8>, days: i32) {
+/// The numbers below 100, each with two digits.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let (mut tens, mut at) = (b'0', 0);
+    while tens <= b'9' {
+        let mut ones = b'0';
+        while ones <= b'9' {
+            pairs[at] = [tens, ones];
+            (ones, at) = (ones + 1, at + 1);
+        }
+        tens += 1;
+    }
+    pairs
+};
+
+/// Two digits of a number below 100.
+fn pair(value: u64) -> [u8; 2] {
+    PAIRS[usize::try_from(value).expect("two digits fit")]
+}
+
+/// Room for the digits of one number.
+struct Digits([u8; 39]);
+
+impl Default for Digits {
+    fn default() -> Self {
+        Self([b'0'; 39])
+    }
+}
+
+impl Digits {
+    /// The digits of a number; one for nought.
+    fn of(&mut self, value: u128) -> &[u8] {
+        /// What is cut off at once of a number that does not fit 64 bits.
+        const PART: u128 = 10_u128.pow(18);
+        let mut start = self.0.len();
+        let mut rest = value;
+        loop {
+            // Whole parts have all their digits, the first one has those that it needs.
+            let (part, is_first) = match u64::try_from(rest) {
+                Ok(all) => (all, true),
+                Err(_) => (
+                    u64::try_from(rest % PART).expect("18 digits fit 64 bits"),
+                    false,
+                ),
+            };
+            let end = if is_first { start } else { start - 18 };
+            let mut part = part;
+            while part >= 100 {
+                start -= 2;
+                self.0[start..start + 2].copy_from_slice(&pair(part % 100));
+                part /= 100;
+            }
+            let [tens, ones] = pair(part);
+            start -= 1;
+            self.0[start] = ones;
+            if part >= 10 {
+                start -= 1;
+                self.0[start] = tens;
+            }
+            if is_first {
+                return &self.0[start..];
+            }
+            self.0[end..start].fill(b'0');
+            start = end;
+            rest /= PART;
+        }
+    }
+}
+
+/// `2026-03-14`
+pub(super) fn push_date(out: &mut Vec<u8>, days: i32) {
     let (year, month, day) = civil(i64::from(days));
     push_civil(out, year, month, day);
 }
 
 /// `2026-03-14T00:00:00.123`: milliseconds always, microseconds where there are some.
-fn push_timestamp(out: &mut Vec<u8>, micros: i64, separator: u8) {
+pub(super) fn push_timestamp(out: &mut Vec<u8>, micros: i64, separator: u8) {
     const DAY: i64 = 86_400_000_000;
     let (year, month, day) = civil(micros.div_euclid(DAY));
     push_civil(out, year, month, day);
-    out.push(separator);
-    let of_day = micros.rem_euclid(DAY);
+    let of_day = micros.rem_euclid(DAY).unsigned_abs();
     let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    write!(out, "{hours:02}:{minutes:02}:{seconds:02}.").expect("a vector takes every write");
-    if fraction % 1000 == 0 {
-        write!(out, "{:03}", fraction / 1000).expect("a vector takes every write");
-    } else {
-        write!(out, "{fraction:06}").expect("a vector takes every write");
+    let mut time = *b"T00:00:00.000000";
+    time[0] = separator;
+    for (at, value) in [
+        (1, seconds / 3600),
+        (4, seconds / 60 % 60),
+        (7, seconds % 60),
+        (10, fraction / 10_000),
+        (12, fraction / 100 % 100),
+        (14, fraction % 100),
+    ] {
+        time[at..at + 2].copy_from_slice(&pair(value));
     }
+    let end = if fraction % 1000 == 0 { 13 } else { time.len() };
+    out.extend_from_slice(&time[..end]);
 }
 
 fn push_civil(out: &mut Vec<u8>, year: i64, month: i64, day: i64) {
-    let sign = match year {
-        0..=9999 => "",
-        10_000.. => "+",
-        _ => "-",
-    };
+    if let Ok(year @ 0..=9999) = u64::try_from(year) {
+        let mut date = *b"0000-00-00";
+        for (at, value) in [
+            (0, year / 100),
+            (2, year % 100),
+            (5, month.unsigned_abs()),
+            (8, day.unsigned_abs()),
+        ] {
+            date[at..at + 2].copy_from_slice(&pair(value));
+        }
+        out.extend_from_slice(&date);
+        return;
+    }
+    let sign = if year < 0 { '-' } else { '+' };
     write!(out, "{sign}{:04}-{month:02}-{day:02}", year.abs()).expect("a vector takes every write");
 }
 
@@ -294,6 +385,48 @@ mod tests {
     }
 
     #[test]
+    fn digits_are_those_of_the_library() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u128;
+        let mut values = vec![0, 1, 9, 10, 99, 100, i128::MAX, i128::MIN, -1];
+        for power in 0..39 {
+            let power = 10_i128.pow(power);
+            values.extend([power - 1, power, -power, power / 2]);
+            random = random
+                .wrapping_mul(0xda94_2042_e4dd_58b5)
+                .wrapping_add(power.unsigned_abs());
+            values.push(random.cast_signed());
+            values.push((random >> 70).cast_signed());
+        }
+        for value in values {
+            assert_eq!(text(Scalar::Decimal(value, 0)), value.to_string());
+            if let Ok(short) = i64::try_from(value) {
+                assert_eq!(text(Scalar::Integer(short)), short.to_string());
+            }
+            for scale in [1, 2, 18, 37] {
+                let shown = text(Scalar::Decimal(value, scale));
+                let (whole, fraction) = shown.split_once('.').unwrap();
+                assert_eq!(fraction.len(), usize::try_from(scale).unwrap(), "{shown}");
+                let unit = 10_i128.pow(scale.unsigned_abs().into());
+                assert_eq!(
+                    whole.trim_start_matches('-'),
+                    (value / unit).unsigned_abs().to_string()
+                );
+                assert_eq!(
+                    fraction
+                        .trim_start_matches('0')
+                        .parse::<u128>()
+                        .unwrap_or(0),
+                    (value % unit).unsigned_abs()
+                );
+                assert_eq!(shown.starts_with('-'), value < 0);
+            }
+        }
+        for value in [i64::MIN, i64::MAX] {
+            assert_eq!(text(Scalar::Integer(value)), value.to_string());
+        }
+    }
+
+    #[test]
     fn timestamps_are_iso_with_microseconds_where_there_are_some() {
         assert_eq!(text(Scalar::Timestamp(0)), "1970-01-01T00:00:00.000Z");
         assert_eq!(
@@ -313,6 +446,13 @@ mod tests {
             let date = chrono::NaiveDate::from_ymd_opt(1970, 1, 1).unwrap()
                 + chrono::Duration::days(i64::from(days));
             assert_eq!(text(Scalar::Date(days)), date.to_string());
+            let micros = i64::from(days) * 86_399_999_123;
+            let time = chrono::DateTime::from_timestamp_micros(micros).unwrap();
+            let shown = if micros % 1000 == 0 { "%.3f" } else { "%.6f" };
+            let wanted = time
+                .format(&format!("%Y-%m-%dT%H:%M:%S{shown}Z"))
+                .to_string();
+            assert_eq!(text(Scalar::Timestamp(micros)), wanted);
         }
     }
 

@@ -9,6 +9,7 @@ use timely::dataflow::operators::Concatenate;
 use timely::dataflow::{Stream, StreamVec};
 
 use super::interval::{Stager, staged};
+use super::kafka;
 use super::keep::keep;
 use super::{LineWriter, SinkError, SinkWriter, StagedFile, write_empty};
 use crate::cluster::Run;
@@ -29,6 +30,7 @@ pub fn stage<'scope>(
     run: &Arc<Run>,
 ) -> StreamVec<'scope, Epoch, Note> {
     let scope = clean.scope();
+    let mut messages: Vec<Vec<_>> = run.plan.clusters.iter().map(|_| Vec::new()).collect();
     let mut notes: Vec<_> = (0..run.plan.sinks.len())
         .map(|sink| {
             let rows = match run.plan.sinks[sink].from {
@@ -38,9 +40,17 @@ pub fn stage<'scope>(
                 SinkFrom::Verdicts => verdicts.clone(),
                 SinkFrom::Windows(window) => windows[window].clone(),
             };
-            one(rows, control, sink, run)
+            let SinkTo::Kafka(kafka) = &run.plan.sinks[sink].to else {
+                return one(rows, control, sink, run);
+            };
+            let (of_sink, notes) = kafka::encode(rows, control, sink, kafka, run);
+            messages[kafka.cluster].push(of_sink);
+            notes
         })
         .collect();
+    for (cluster, of_sinks) in messages.into_iter().enumerate() {
+        kafka::deliver(scope.concatenate(of_sinks), cluster, run);
+    }
     if run.plan.keeps_quarantine() {
         notes.push(keep(refused, control, run));
     }

@@ -145,7 +145,7 @@ impl SinkWriter {
         let logical = logical_types(&plan.name, schema)?;
         let key_columns = match &plan.to {
             SinkTo::Files { partition_by, .. } => partition_by.clone(),
-            SinkTo::Stdout => Vec::new(),
+            SinkTo::Stdout | SinkTo::Kafka(_) => Vec::new(),
         };
         let data_columns: Vec<usize> = (0..logical.len())
             .filter(|column| !key_columns.contains(column))
@@ -184,7 +184,7 @@ impl SinkWriter {
         };
         let compression = match &plan.format {
             SinkFormat::Parquet(compression) => *compression,
-            SinkFormat::Json | SinkFormat::Csv { .. } => Compression::None,
+            SinkFormat::Json(_) | SinkFormat::Csv { .. } | SinkFormat::Avro(_) => Compression::None,
         };
         let scratch = ParquetScratch::new(compression, data_columns.len())
             .map_err(|error| SinkError::parquet(&folder, error))?;

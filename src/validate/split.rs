@@ -21,14 +21,17 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Stream, StreamVec};
 
 use super::duplicates::place;
+use super::messages;
 use super::park::Parked;
 use crate::cluster::Run;
 use crate::decode;
 use crate::epoch::micros;
 use crate::job::plan::{Missing, Plan, Then};
+use crate::record::position_columns;
 use crate::record::{
     Batch, Draft, Encoding, Epoch, Fault, Kind, Note, Origin, Place, Raw, RowCounts, Site, Stopped,
 };
+use crate::sinks::kafka::gauge::Gauge;
 
 /// What comes out of the split.
 pub struct Split<'scope> {
@@ -173,6 +176,8 @@ struct Judge {
     window_time: Option<usize>,
     /// Whether caudal keeps them itself, too: kind, bytes, header and encoding then stand behind the columns of the table.
     keeps_quarantine: bool,
+    /// What finds rows that are no messages of topics that take them.
+    gauges: Vec<Gauge>,
 }
 
 impl Judge {
@@ -211,6 +216,7 @@ impl Judge {
             keep_refused,
             window_time: plan.windows.first().map(|window| window.event_time),
             keeps_quarantine,
+            gauges: Gauge::all(plan),
         }
     }
 
@@ -218,6 +224,10 @@ impl Judge {
         let plan = Arc::clone(&self.run.plan);
         let mut faults = std::mem::take(&mut draft.faults);
         faults.sort_by(|a, b| a.row.cmp(&b.row).then(a.site.cmp(&b.site)));
+        if !self.gauges.is_empty() {
+            let now = || self.run.now_of(draft.epoch);
+            messages::judge(&self.gauges, &plan, &draft, now, &mut faults);
+        }
         let until = Self::until(&draft);
         match until {
             Some(_) => counts.released += count(draft.rows),
@@ -314,6 +324,18 @@ impl Judge {
         }
         if !plan.duplicates.is_empty() {
             for (id, array) in (plan.columns.len()..).zip(place::columns(draft)) {
+                let array = match &filter {
+                    Some(filter) => filter.filter(&array)?,
+                    None => array,
+                };
+                fields.push(Field::new(id.to_string(), array.data_type().clone(), true));
+                columns.push(array);
+            }
+        }
+        if plan.carries_positions() {
+            let (file, _, bytes) = decode::lines_and_bytes(draft);
+            let positions = position_columns(draft, file, bytes);
+            for (id, array) in (plan.columns.len()..).zip(positions) {
                 let array = match &filter {
                     Some(filter) => filter.filter(&array)?,
                     None => array,
@@ -644,6 +666,7 @@ fn site(plan: &Plan, site: Site) -> String {
         }
         Site::Derived(index) => format!("derive.{}", plan.derived[index].name),
         Site::Rule(index) => format!("rules.{}", plan.rules[index].name),
+        Site::Sink(index) => format!("sinks.{}", plan.sinks[index].name),
     }
 }
 

@@ -1,4 +1,5 @@
-"""compare.py FAULTY QUIET SENT...: what two runs over one topic made visible, by DuckDB over the folders that people read.
+"""compare.py FAULTY QUIET SENT...: what two runs over one topic made visible, by DuckDB over the folders that people read, and beside
+each its `topics`, where a consumer has written what it read.
 
 Every message is one row: clean, dropped by the job's rule (reckoned here again), or refused; none is missing, none is there twice.
 Both runs have the same rows, refused rows, windows and verdicts, each as a multiset.
@@ -15,6 +16,13 @@ db = duckdb.connect()
 
 def table(root, sink):
     return f"read_parquet('{root}/{sink}/**/*.parquet', hive_partitioning = true, union_by_name = true)"
+
+
+def topic(root, sink):
+    """What a consumer of the sink's topic has read, with the types of the folder's columns."""
+    columns = db.execute(f"describe select * from {table(root, sink)}").fetchall()
+    types = ", ".join(f"'{name}': '{kind}'" for name, kind, *_ in columns)
+    return f"read_json('{root}/../topics/{sink}.json', format = 'newline_delimited', columns = {{{types}}})"
 
 
 def one(query):
@@ -63,6 +71,16 @@ else:
         less = one(f"select count(*) from (({folder}) except all ({listed}))")[0]
         check(f"{name}: rows that only the Delta table, or only the folder has", (more, less), (0, 0))
         print(f"{name}: the Delta table is equal, in {len(files)} files")
+
+# Topics hold what folders do, epochs and all.
+for name, root in (("with faults", faulty), ("quiet", quiet)):
+    for sink in ("rows", "refused", "minutes", "verdicts"):
+        names = ", ".join(f'"{column[0]}"' for column in db.execute(f"describe select * from {table(root, sink)}").fetchall())
+        messages, folder = (f"select {names} from {of(root, sink)}" for of in (topic, table))
+        more = one(f"select count(*) from (({messages}) except all ({folder}))")[0]
+        less = one(f"select count(*) from (({folder}) except all ({messages}))")[0]
+        check(f"{name}: {sink} that only the topic, or only the folder has", (more, less), (0, 0))
+        print(f"{name}: {sink}: {one(f'select count(*) from ({messages})')[0]} messages are the rows of the folder")
 
 for sink, columns in (
     ("rows", "*"),

@@ -91,20 +91,67 @@ parquet = {}
 from = "verdicts"
 files = { path = "verdicts" }
 parquet = {}
+[sinks.rows_topic]
+# Sinks of one table may write different targets; `id`, `shards` and options concern all topics of the brokers.
+kafka = { brokers = "BROKERS", topic = "OWN-rows", key = "region", id = "OWN", shards = 4, create = { partitions = 3 }, options = { "socket.timeout.ms" = "1500", "transaction.timeout.ms" = "10000" } }
+json = {}
+[sinks.rows_topic.columns]
+id = "id"
+ts = "ts"
+region = "region"
+part = "part"
+number = "number"
+amount = "amount"
+at_partition = "at_partition"
+at_offset = "at_offset"
+zone = "zone"
+[sinks.refused_topic]
+from = "refused"
+kafka = { brokers = "BROKERS", topic = "OWN-refused", create = { partitions = 3 } }
+json = {}
+[sinks.minutes_topic]
+from = "windows.minute"
+kafka = { brokers = "BROKERS", topic = "OWN-minutes", key = "region", create = { partitions = 3 } }
+json = {}
+[sinks.verdicts_topic]
+from = "verdicts"
+kafka = { brokers = "BROKERS", topic = "OWN-verdicts", create = { partitions = 3 } }
+json = {}
 "#;
+
+/// How long a transaction lives that nobody ends, as the job has it.
+pub(crate) const TRANSACTION: Duration = Duration::from_secs(10);
 
 /// A job file in a folder of its own.
 pub(crate) struct Job {
     folder: Folder,
+    /// What names it among topics and transactions.
+    own: String,
 }
 
 impl Job {
-    /// Writes it.
+    /// Writes it; its own topics begin with the name of its folder.
     pub(crate) fn write(folder: &Path, brokers: &str, topic: &str) -> Self {
-        let folder = Folder::write(folder, JOB, brokers, topic);
-        let job = Self { folder };
+        let own = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let text = JOB.replace("OWN", &own);
+        let folder = Folder::write(folder, &text, brokers, topic);
+        let job = Self { folder, own };
         job.change_regions(0);
         job
+    }
+
+    /// What names it among topics and transactions.
+    pub(crate) fn own(&self) -> &str {
+        &self.own
+    }
+
+    /// Writes its file anew with another number of shards.
+    pub(crate) fn change_shards(&self, shards: u64) {
+        let file = self.path("job.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let (before, after) = text.split_once("shards = ").unwrap();
+        let after = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        fs::write(file, format!("{before}shards = {shards}{after}")).unwrap();
     }
 
     /// Replaces the regions: those of the sales stay as they are, another one is new. A change is bound, and written beside the

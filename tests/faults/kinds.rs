@@ -9,11 +9,15 @@ use super::broker::Broker;
 use super::disk::Disk;
 use super::draw::Draw;
 use super::hosts::Hosts;
-use super::job::{self, Job, Launch};
+use super::job::{self, Job, Launch, TRANSACTION};
 use super::relay::Relay;
+use super::topics;
 
 /// How long something is silent: longer than processes wait for each other and for an answer of a broker.
 const SILENCE: Duration = Duration::from_millis(2500);
+
+/// Longer than a transaction lives, and brokers rest between two looks for such.
+const OUTLIVES: Duration = TRANSACTION.saturating_add(Duration::from_millis(1500));
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +36,16 @@ pub(crate) enum Fault {
     Die,
     /// A process stands still at a fail point, another launch takes over, and it goes on.
     Hold,
+    /// All of the job stands still, one process within a transaction, while another launch takes over, for longer than transactions live;
+    /// then the old ones go on.
+    LateZombies,
+    /// The only process stands still within a transaction for longer than transactions live, and goes on.
+    Outlive,
     /// A broker is killed. One of three: others lead its partitions, and it is started again when rows flow. The only one: it is
     /// started again.
     KillBroker,
+    /// The same with the broker that coordinates the transactions of a shard.
+    KillCoordinator,
     /// Nothing comes from the brokers for longer than requests wait.
     CutBrokers,
     /// Everything to and from the brokers comes late.
@@ -51,6 +62,8 @@ pub(crate) enum Fault {
     Restart,
     /// The job goes on with other numbers while it runs.
     Rescale,
+    /// The job is asked to end, and started with another number of shards of its topics.
+    Reshard,
 }
 
 impl Fault {
@@ -63,6 +76,7 @@ impl Fault {
                 | Self::PauseOne
                 | Self::Die
                 | Self::KillBroker
+                | Self::KillCoordinator
                 | Self::CutBrokers
                 | Self::DelayBrokers
                 | Self::FullOutput
@@ -70,10 +84,15 @@ impl Fault {
                 | Self::Rescale
         )
     }
+
+    /// Whether it takes longer than a short run has.
+    pub(crate) fn is_long(self) -> bool {
+        matches!(self, Self::LateZombies | Self::Outlive)
+    }
 }
 
 /// Each once.
-pub(crate) const KINDS: [Fault; 16] = [
+pub(crate) const KINDS: [Fault; 20] = [
     Fault::KillOne,
     Fault::KillAll,
     Fault::KillLaunch,
@@ -81,7 +100,10 @@ pub(crate) const KINDS: [Fault; 16] = [
     Fault::Zombies,
     Fault::Die,
     Fault::Hold,
+    Fault::LateZombies,
+    Fault::Outlive,
     Fault::KillBroker,
+    Fault::KillCoordinator,
     Fault::CutBrokers,
     Fault::DelayBrokers,
     Fault::CutPeers,
@@ -90,6 +112,27 @@ pub(crate) const KINDS: [Fault; 16] = [
     Fault::FullState,
     Fault::Restart,
     Fault::Rescale,
+    Fault::Reshard,
+];
+
+/// Points that a process may come to once only.
+const ONCE: &[&str] = &[
+    "claim",
+    "begin what was claimed",
+    "choose a checkpoint",
+    "look at topics",
+    "read state",
+    "fence a shard",
+    "read progress",
+];
+
+/// Points within a transaction of a shard, or around it.
+const OF_TRANSACTIONS: [&str; 5] = [
+    "begin a transaction",
+    "send messages",
+    "send progress",
+    "commit a transaction",
+    "go on behind a transaction",
 ];
 
 /// Points that a job with a checkpoint comes to whenever it is started and commits.
@@ -97,12 +140,20 @@ const COMMON: &[&str] = &[
     "claim",
     "begin what was claimed",
     "choose a checkpoint",
+    "look at topics",
     "read state",
+    "fence a shard",
+    "read progress",
     "open an epoch",
     "answer for an epoch",
     "tell of a bound epoch",
     "write down bindings",
     "go on behind bindings",
+    "begin a transaction",
+    "send messages",
+    "send progress",
+    "commit a transaction",
+    "go on behind a transaction",
     "seal a file",
     "tell of state",
     "write down a checkpoint",
@@ -122,7 +173,14 @@ const COMMON: &[&str] = &[
 
 /// Those behind which an old life that wakes up could do harm.
 const OF_COMMITS: &[&str] = &[
+    "fence a shard",
+    "read progress",
     "write down bindings",
+    "begin a transaction",
+    "send messages",
+    "send progress",
+    "commit a transaction",
+    "go on behind a transaction",
     "seal a file",
     "write state",
     "write down a checkpoint",
@@ -213,8 +271,9 @@ impl World<'_> {
             }
             Fault::Die => {
                 let point = self.draw.of(COMMON);
-                let armed = format!("{point}:{}", 1 + self.draw.next(3));
-                let (new, _) = self.restart_armed(launch, &armed, point);
+                let armed = format!("{point}:{}", self.nth(point));
+                let shape = self.draw.shape();
+                let (new, _) = self.restart_armed(launch, &armed, point, shape);
                 over = Instant::now();
                 detail = armed;
                 new
@@ -226,16 +285,52 @@ impl World<'_> {
                     "name a file" | "sync the name of a file" => 3,
                     _ => 0,
                 };
-                let nth = before_claim + 1 + self.draw.next(3);
+                let nth = before_claim + self.nth(point);
                 let armed = format!("{point}:{nth}:hold");
-                let (old, held) = self.restart_armed(launch, &armed, point);
+                let shape = self.draw.shape();
+                let (old, held) = self.restart_armed(launch, &armed, point, shape);
                 over = Instant::now();
                 detail = armed;
                 self.take_over(old, &[held])
             }
-            Fault::KillBroker => {
+            Fault::LateZombies => {
+                let (mut old, held, armed) = self.hold_transaction(launch, 2);
+                let since = Instant::now();
+                let mut all = old.processes();
+                all.push(old.id());
+                for one in &all {
+                    job::signal(*one, "STOP");
+                }
+                all.push(held);
+                let new = Launch::start(job, self.draw.shape());
+                self.await_commit();
+                std::thread::sleep(OUTLIVES.saturating_sub(since.elapsed()));
+                for one in &all {
+                    job::signal(*one, "CONT");
+                }
+                old.end_old();
+                over = Instant::now();
+                detail = armed;
+                new
+            }
+            Fault::Outlive => {
+                let (one, held, armed) = self.hold_transaction(launch, 1);
+                std::thread::sleep(OUTLIVES);
+                job::signal(held, "CONT");
+                over = Instant::now();
+                self.await_commit();
+                until_rows = Some(over.elapsed());
+                assert_eq!(one.processes(), [held], "{}", job.told());
+                detail = armed;
+                one
+            }
+            Fault::KillBroker | Fault::KillCoordinator => {
                 let nodes = u64::try_from(self.relays.len()).unwrap();
-                let node = u32::try_from(1 + self.draw.next(nodes)).unwrap();
+                let node = if kind == Fault::KillBroker {
+                    u32::try_from(1 + self.draw.next(nodes)).unwrap()
+                } else {
+                    topics::coordinator(self.broker, &format!("{}-0", job.own()))
+                };
                 self.broker.kill(node);
                 detail = format!("{node} of {nodes}");
                 if nodes > 1 {
@@ -351,6 +446,13 @@ impl World<'_> {
                 launch.shape = shape;
                 launch
             }
+            Fault::Reshard => {
+                launch.stop(job);
+                let shards = 1 + self.draw.next(6);
+                detail = format!("{shards} shards");
+                job.change_shards(shards);
+                Launch::start(job, self.draw.shape())
+            }
         };
         Struck {
             launch,
@@ -365,12 +467,36 @@ impl World<'_> {
         self.job.await_commit_after(before, PATIENCE);
     }
 
+    /// At which time a point that is drawn strikes.
+    fn nth(&mut self, point: &str) -> u64 {
+        if ONCE.contains(&point) {
+            1
+        } else {
+            1 + self.draw.next(3)
+        }
+    }
+
+    /// Starts the job again, with so many processes at most, so that one stands still within a transaction, or around it; gives its number,
+    /// and where it stands.
+    fn hold_transaction(&mut self, launch: Launch, processes: u64) -> (Launch, u32, String) {
+        let point = self.draw.of(&OF_TRANSACTIONS);
+        let armed = format!("{point}:{}:hold", self.nth(point));
+        let shape = (1 + self.draw.next(processes), 1 + self.draw.next(2));
+        let (launch, held) = self.restart_armed(launch, &armed, point, shape);
+        (launch, held, armed)
+    }
+
     /// Starts the job again so that a process strikes at a point, and waits until one has; gives its number.
-    fn restart_armed(&mut self, launch: Launch, armed: &str, point: &str) -> (Launch, u32) {
+    fn restart_armed(
+        &mut self,
+        launch: Launch,
+        armed: &str,
+        point: &str,
+        shape: (u64, u64),
+    ) -> (Launch, u32) {
         launch.stop(self.job);
         let marks = self.marks.join(self.faults.to_string());
         fs::create_dir(&marks).unwrap();
-        let shape = self.draw.shape();
         let launch = Launch::start_armed(self.job, shape, Some((armed, &marks)));
         let process = self.job.await_file(&marks.join(point), PATIENCE);
         (launch, process.parse().unwrap())

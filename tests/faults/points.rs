@@ -22,11 +22,13 @@ const CHAPTERS: &[&[&str]] = &[
         "look for partitions:1",
     ],
     &[
+        "look at topics:1",
         "load look-ups:1",
         "write down the plan:1",
         "go on behind the plan:1",
     ],
-    &["tell the others to begin:1", "follow:1", "open an epoch:1"],
+    &["tell the others to begin:1", "follow:1", "fence a shard:1"],
+    &["read progress:1", "open an epoch:1"],
     &[
         "close an epoch:3",
         "answer for an epoch:5",
@@ -37,6 +39,12 @@ const CHAPTERS: &[&[&str]] = &[
         "write down bindings:3",
         "go on behind bindings:4",
     ],
+    &[
+        "begin a transaction:2",
+        "send messages:3",
+        "send progress:2",
+    ],
+    &["commit a transaction:3", "go on behind a transaction:2"],
     &[
         "begin an interval:2",
         "seal files:3",

@@ -9,6 +9,7 @@
 
 mod avro_and_arrow;
 mod bad_input;
+mod bucket;
 mod cases;
 mod cluster;
 mod dependencies;

@@ -10,6 +10,7 @@ use std::process::Command;
 use caudal::job::document::Document;
 use caudal::job::plan::Plan;
 use caudal::job::{resolve, tables};
+use caudal::sinks::kafka::{EPOCH_HEADER, SOURCE_HEADER};
 use toml::{Table, Value};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -102,6 +103,7 @@ fn real(snippet: &str) -> Result<(), String> {
         Some(name) if name.starts_with("CAUDAL_") => variable(name),
         Some(path) if path.contains('/') => exists(path),
         Some(word) if words.len() == 1 && word.chars().all(is_word) => known(word),
+        Some(&(EPOCH_HEADER | SOURCE_HEADER)) if words.len() == 1 => Ok(()),
         _ if region(snippet) => Ok(()),
         _ => Err("of no kind that tests/it/readme.rs knows".to_owned()),
     }

@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use caudal::decode::avro::AvroSchema;
 use caudal::decode::avro::framed::Framed;
-use caudal::sources::registry::{Registry, RegistryError};
+use caudal::registry::subjects::SubjectError;
+use caudal::registry::{Registry, RegistryError};
 
 /// A server that ends with the test.
 pub(crate) struct Served {
@@ -119,6 +120,91 @@ fn schemas_are_asked_for_once_and_each_failure_says_what_to_do() {
 }
 
 #[test]
+fn a_schema_has_one_id_and_each_failure_says_what_to_do() {
+    let Some(server) = Served::start(0) else {
+        return;
+    };
+    let address = format!("{}/api", server.address);
+    let registry = Registry::new(&address, None).unwrap();
+    let schema = |fields: &str| {
+        format!(
+            r#"{{"type":"record","name":"Venta","fields":[{{"name":"id","type":"long"}}{fields}]}}"#
+        )
+    };
+    let first = schema("");
+    let looked_up = |schema: &str| registry.id("ventas-value", schema, false);
+    let told = looked_up(&first).unwrap_err().to_string();
+    for piece in ["ventas-value", "does not have", &first, "register = true"] {
+        assert!(told.contains(piece), "{piece:?} is not in {told}");
+    }
+    let id = registry.id("ventas-value", &first, true).unwrap();
+    assert_eq!(registry.id("ventas-value", &first, true).unwrap(), id);
+    assert_eq!(looked_up(&first).unwrap(), id);
+    let mut reader = Registry::new(&address, None).unwrap();
+    assert_eq!(&*reader.text(id).unwrap(), first);
+
+    let added = schema(r#",{"name":"note","type":["null","string"],"default":null}"#);
+    assert_ne!(registry.id("ventas-value", &added, true).unwrap(), id);
+    let other = schema(r#",{"name":"zone","type":"string"}"#);
+    let told = registry.id("ventas-value", &other, true).unwrap_err();
+    assert!(matches!(told, SubjectError::Incompatible { .. }), "{told}");
+    assert!(
+        told.to_string().contains("MISSING_DEFAULT_VALUE: zone"),
+        "{told}"
+    );
+    let told = registry.id("secret", &first, true).unwrap_err().to_string();
+    assert!(
+        told.contains("does not let this job write to subject secret (403)"),
+        "{told}"
+    );
+    let known = Registry::new(&address, Some("user:pass")).unwrap();
+    assert_eq!(known.id("secret", &first, true).unwrap(), id);
+    let nowhere = Registry::new(&format!("{}/nowhere", server.address), None).unwrap();
+    let told = nowhere.id("ventas-value", &first, true).unwrap_err();
+    assert!(matches!(told, SubjectError::Answer { .. }), "{told}");
+}
+
+#[test]
+fn a_job_whose_schema_has_no_id_does_not_start() {
+    let Some(server) = Served::start(0) else {
+        return;
+    };
+    let address = format!("{}/api", server.address);
+    let first = r#"{"type":"record","name":"clean","fields":[{"name":"other","type":"long"}]}"#;
+    let registry = Registry::new(&address, None).unwrap();
+    registry.id("limpias-value", first, true).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    for (address, pieces) in [
+        (
+            &address,
+            ["does not go with those", "MISSING_DEFAULT_VALUE: id"],
+        ),
+        (&silent, ["does not answer", "nothing was started"]),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let job = format!(
+            "format = 1\n[job]\nname = \"t\"\noutput = \"out\"\n[sources.s]\nfiles = {{ paths = [\"*.jsonl\"], follow = true }}\njson = {{}}\n\
+             columns = {{ id = \"bigint not null\" }}\n[sinks.clean]\nkafka = {{ brokers = \"127.0.0.1:1\", topic = \"limpias\" }}\n\
+             avro = {{ registry = \"{address}\" }}\n"
+        );
+        std::fs::write(place.path().join("job.toml"), job).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_caudal"))
+            .args(["run", "job.toml"])
+            .current_dir(place.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        for piece in pieces.into_iter().chain(["sinks.clean: schema registry"]) {
+            assert!(told.contains(piece), "{piece:?} is not in {told}");
+        }
+        assert!(!place.path().join("out").exists());
+    }
+}
+
+#[test]
 fn a_registry_that_is_not_there_is_told_within_seconds() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -171,6 +257,18 @@ fn a_real_registry_gives_every_version_of_a_schema() {
         .map(|piece| piece.batch.num_columns())
         .collect();
     assert_eq!(columns, [1, 2]);
+    // Who writes is told the same ids, and what does not go with them is refused.
+    assert_eq!(registry.id(&subject, versions[0], true).unwrap(), ids[0]);
+    assert_eq!(registry.id(&subject, versions[1], false).unwrap(), ids[1]);
+    let unknown = registry.id(
+        &subject,
+        r#"{"type":"record","name":"Sale","namespace":"shop","fields":[]}"#,
+        false,
+    );
+    assert!(
+        matches!(unknown, Err(SubjectError::Unknown { .. })),
+        "{unknown:?}"
+    );
     let unknown = registry.schema(1_999_999_999).unwrap_err();
     assert!(
         matches!(unknown, RegistryError::Unknown { .. }),

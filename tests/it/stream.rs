@@ -4,11 +4,13 @@ mod avro;
 mod changed;
 mod delta;
 pub(crate) mod folder;
-mod job;
-mod references;
+pub(crate) mod job;
+pub(crate) mod references;
 mod refused;
 mod series;
 mod standing;
+mod topics;
+mod wrong_state;
 
 use std::time::Duration;
 
@@ -20,13 +22,13 @@ use super::tables::{Cell, Row};
 use job::{Job, Running};
 
 /// A sale as a message.
-fn sale(partition: i32, id: i64, ts: &str, amount: &str) -> Sent {
+pub(crate) fn sale(partition: i32, id: i64, ts: &str, amount: &str) -> Sent {
     let value = json!({ "id": id, "ts": ts, "region": "N", "amount": amount });
     Sent::value(partition, value.to_string())
 }
 
 /// A time of day on the day of the tests.
-fn at(time: &str) -> String {
+pub(crate) fn at(time: &str) -> String {
     format!("2026-03-14T{time}Z")
 }
 
@@ -45,7 +47,7 @@ fn texts(rows: &[Row], column: &str) -> Vec<String> {
 }
 
 /// Whole numbers of a column of all rows, sorted.
-fn numbers(rows: &[Row], column: &str) -> Vec<i64> {
+pub(crate) fn numbers(rows: &[Row], column: &str) -> Vec<i64> {
     let mut numbers: Vec<i64> = rows
         .iter()
         .map(|row| match &row[column] {

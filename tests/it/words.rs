@@ -60,6 +60,16 @@ const COMMANDS: &[(&str, &[&str])] = &[
         "explain_continuous_json",
         &["explain", "jobs/ventas-stream.toml", "--json"],
     ),
+    ("check_topics", &["check", "tests/words/topics.toml"]),
+    ("explain_topics", &["explain", "tests/words/topics.toml"]),
+    (
+        "explain_topics_mermaid",
+        &["explain", "tests/words/topics.toml", "--mermaid"],
+    ),
+    (
+        "explain_topics_json",
+        &["explain", "tests/words/topics.toml", "--json"],
+    ),
     (
         "limit_continuous",
         &["run", "jobs/ventas-stream.toml", "--limit", "5"],

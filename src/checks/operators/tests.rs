@@ -135,6 +135,7 @@ fn plan(partials: PartialsCodec) -> Plan {
             ),
         ],
         sinks: vec![],
+        clusters: vec![],
     }
 }
 

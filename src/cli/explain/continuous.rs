@@ -1,22 +1,30 @@
-//! What `explain` and `check` print of jobs without an end: where messages come from, and how the job goes on.
+//! What `explain` and `check` print of jobs without an end: where messages come from and go to, and how the job goes on.
 
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 
 use super::shown_paths;
 use crate::job::plan::{
-    Continuous, FollowSource, Format, KafkaSource, KafkaStart, OnDataLoss, Plan, SourcePlan,
-    Topics, Transport,
+    Continuous, FollowSource, Format, KafkaCluster, KafkaSink, KafkaSource, KafkaStart, OnDataLoss,
+    Plan, SourcePlan, StatePlace, Topics, Transport,
 };
-use crate::job::resolve::duration_text;
+use crate::job::resolve::{duration_text, size_text};
 
-/// How the job goes on.
+/// How the job goes on; secrets are masked.
 pub(super) fn job(continuous: &Continuous) -> Value {
-    json!({
+    let mut told = json!({
         "epoch": duration_text(continuous.epoch),
         "checkpoint": duration_text(continuous.checkpoint),
-        "state": continuous.state.display().to_string(),
-    })
+        "state": continuous.state.to_string(),
+    });
+    if let StatePlace::Bucket(bucket) = &continuous.state {
+        let options: Map<String, Value> = bucket
+            .shown_options()
+            .map(|(name, value)| (name.to_owned(), json!(value)))
+            .collect();
+        told["state_options"] = Value::Object(options);
+    }
+    told
 }
 
 /// What is added to a source of messages; secrets are masked.
@@ -61,6 +69,51 @@ pub(super) fn followed(source: &SourcePlan, files: &FollowSource) -> Map<String,
     added
 }
 
+/// What is added to a sink that writes a topic: how a row becomes a message. What its cluster does stands once, by [`cluster`].
+pub(super) fn topic(plan: &Plan, kafka: &KafkaSink) -> Map<String, Value> {
+    let mut added = Map::new();
+    let brokers = &plan.clusters[kafka.cluster].brokers;
+    added.insert("brokers".to_owned(), json!(brokers));
+    for (option, expression) in kafka.expressions() {
+        let option = option.trim_start_matches("kafka.").to_owned();
+        added.insert(option, json!(expression.text()));
+    }
+    let bytes = u64::try_from(kafka.max_message).unwrap_or(u64::MAX);
+    added.insert("max_message".to_owned(), json!(size_text(bytes)));
+    if let Some(create) = &kafka.create {
+        let mut made = json!({ "partitions": create.partitions, "config": create.config });
+        if create.replication > 0 {
+            made["replication"] = json!(create.replication);
+        }
+        added.insert("create".to_owned(), made);
+    }
+    added
+}
+
+/// How the topics of a cluster are written; secrets are masked.
+pub(super) fn cluster(cluster: &KafkaCluster) -> Value {
+    let options: Map<String, Value> = cluster
+        .shown_options()
+        .map(|(name, value)| (name.to_owned(), json!(value)))
+        .collect();
+    json!({
+        "id": cluster.id, "delivery": cluster.delivery.word(), "shards": cluster.shards,
+        "progress": cluster.progress_topic(), "options": options,
+    })
+}
+
+/// The operators behind sinks that write topics: messages of all of them meet at the producers of their cluster.
+pub(super) fn deliveries(plan: &Plan) -> impl Iterator<Item = (String, String)> {
+    plan.sinks.iter().filter_map(|sink| {
+        let cluster = &plan.clusters[sink.message()?.cluster];
+        let to = format!(
+            "sinks:deliver, shards {} at {}",
+            cluster.shards, cluster.brokers
+        );
+        Some((format!("sinks:encode {}", sink.name), to))
+    })
+}
+
 fn on_data_loss(written: OnDataLoss) -> &'static str {
     match written {
         OnDataLoss::Stop => "stop",
@@ -93,7 +146,7 @@ pub(super) fn edges(plan: &Plan) -> Vec<(String, String)> {
     edges.push((clock, read()));
     let state = format!(
         "state {}, a checkpoint every {}",
-        continuous.state.display(),
+        continuous.state,
         duration_text(continuous.checkpoint)
     );
     edges.push((read(), state));
@@ -109,9 +162,18 @@ pub(in crate::cli) fn lines(plan: &Plan) -> Vec<String> {
         "continuous: epoch {}, checkpoint {}, state {}",
         duration_text(continuous.epoch),
         duration_text(continuous.checkpoint),
-        continuous.state.display()
+        continuous.state
     )];
     lines.extend(endless(plan).map(|(source, from)| format!("sources.{}: {from}", source.name)));
+    lines.extend(plan.clusters.iter().map(|cluster| {
+        format!(
+            "Kafka {}: {}, shards {}, id {}",
+            cluster.brokers,
+            cluster.delivery.word(),
+            cluster.shards,
+            cluster.id
+        )
+    }));
     lines
 }
 

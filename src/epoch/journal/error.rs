@@ -42,6 +42,50 @@ pub enum JournalError {
         /// What the store did.
         problem: &'static str,
     },
+    /// The store does not know who asks, or does not let it.
+    #[error(
+        "{place}: {doing} was refused\n  expected: credentials that may read, put, list and delete there\n  now: the process ends; nothing is lost\n  hint: set access_key_id and secret_access_key in [job] state_options (from variables), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, and mind the bucket's policy"
+    )]
+    Denied {
+        /// What was asked for.
+        place: String,
+        /// What was being done.
+        doing: &'static str,
+        /// The store's answer.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no such bucket.
+    #[error(
+        "{place}: there is no bucket {bucket}\n  expected: a bucket that was made before; caudal makes none\n  now: the process ends; nothing was changed\n  hint: mind the name in [job] state, and endpoint and region in state_options"
+    )]
+    NoBucket {
+        /// What was asked for.
+        place: String,
+        /// The bucket.
+        bucket: String,
+    },
+    /// The store did not answer for long.
+    #[error(
+        "{place}: {doing} failed for {seconds} s\n  expected: a store that answers; requests are made again for that long\n  now: the process ends; the job goes on from its newest checkpoint when it is started again\n  hint: look whether the store runs and can be reached from here; mind endpoint in [job] state_options"
+    )]
+    Away {
+        /// What was asked for.
+        place: String,
+        /// What was being done.
+        doing: &'static str,
+        /// For how long it was tried.
+        seconds: u64,
+        /// The last answer.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The run had ended by something else before the store answered.
+    #[error("{place}: {doing} was given up: the run is over")]
+    GivenUp {
+        /// What was asked for.
+        place: String,
+        /// What was being done.
+        doing: &'static str,
+    },
     /// Written by a newer version.
     #[error(
         "{place}: has format {found}\n  expected: format {known} or an older one\n  now: nothing was changed\n  hint: run the job with the version of caudal that wrote it, or a newer one"

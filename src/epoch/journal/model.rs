@@ -161,7 +161,7 @@ impl Store for Double {
 #[derive(Debug)]
 enum Event {
     Claimed(Box<History>),
-    Appended(u64, Record),
+    Appended(u64, Box<Record>),
     Compacted,
     Fenced {
         own: u64,
@@ -323,7 +323,7 @@ fn act(journal: &mut Journal, store: &Double, newest: Epoch, act: Act) -> Event 
     };
     match done {
         Ok(()) => record.map_or(Event::Compacted, |record| {
-            Event::Appended(generation, record)
+            Event::Appended(generation, Box::new(record))
         }),
         Err(JournalError::Fenced { own, by, place }) => {
             let calls = store.calls();
@@ -727,18 +727,19 @@ fn journal_holds_through_all_interleavings_of_two_generations() {
     let runs = |script: Script, left| alone(&new, Life::new("a", script), left);
     // Faults, how far the first life has come, what the second one does, and the ways through both.
     let cases: [(usize, Start, Script, u128); 5] = [
-        (0, begins(WHOLE), WHOLE, 4_790_196_483_036_599_490),
+        (0, begins(WHOLE), WHOLE, 4_790_196_389_799_208_630),
         (2, begins(&[Tell]), &[Tell], 8_451_152),
         (
             1,
             runs(WHOLE, 3),
             &[Checkpoint, Checkpoint, Compact],
-            2_975_526_977_085_079,
+            2_949_532_573_048_888,
         ),
-        (2, runs(WHOLE, 1), &[Bind], 1_065_947_345_111),
-        (2, runs(WHOLE, 1), &[Compact], 1_193_716_025_436),
+        (2, runs(WHOLE, 1), &[Bind], 380_747_259_755),
+        (2, runs(WHOLE, 1), &[Compact], 784_367_878_991),
     ];
     let mut met = Met::default();
+    let (mut all_found, mut expected) = (Vec::new(), Vec::new());
     for (faults, (world, first), second, ways) in cases {
         let mut explorer = Explorer {
             faults,
@@ -748,9 +749,11 @@ fn journal_holds_through_all_interleavings_of_two_generations() {
         let found = explorer.explore_all(&world, [first, Life::new("b", second)]);
         let states = explorer.ways.len();
         println!("{faults} faults, then {second:?}: {found} ways, {states} states");
-        assert_eq!(found, ways);
+        all_found.push(found);
+        expected.push(ways);
         met = explorer.met;
     }
+    assert_eq!(all_found, expected);
     println!("{met:?}");
     let all = [
         met.fenced_by_claim,

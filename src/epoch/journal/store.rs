@@ -4,9 +4,12 @@ use std::fmt::Debug;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::JournalError;
+use super::bucket::BucketStore;
 use crate::epoch::durable::{self, FileError};
+use crate::job::plan::StatePlace;
 
 /// Objects by name, with `/` between folder and name: a folder on a disk, or a bucket.
 ///
@@ -26,6 +29,21 @@ pub trait Store: Debug + Send + Sync {
 
     /// Removes an object; that it is not there is no error. After a power cut it may be back.
     fn delete(&self, name: &str) -> Result<(), JournalError>;
+
+    /// The bytes of several objects, as of [`get`](Self::get) each; at once, where asking takes long.
+    fn get_all(&self, names: &[String]) -> Result<Vec<Option<Vec<u8>>>, JournalError> {
+        names.iter().map(|name| self.get(name)).collect()
+    }
+
+    /// Removes several objects, in no order; at once, where asking takes long.
+    fn delete_all(&self, names: &[String]) -> Result<(), JournalError> {
+        names.iter().try_for_each(|name| self.delete(name))
+    }
+
+    /// Removes a folder that holds nothing, where folders are more than parts of names.
+    fn remove_empty(&self, _folder: &str) -> Result<(), JournalError> {
+        Ok(())
+    }
 
     /// A name as a person finds it.
     fn place(&self, name: &str) -> String;
@@ -52,9 +70,28 @@ pub fn probe(store: &dyn Store) -> Result<(), JournalError> {
     }
 }
 
+/// Whether whoever asks a store waits for its answer no more.
+pub type IsOver = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Opens the place of a job's state, to write: a folder is made where it is not there.
+pub fn open_state(at: &StatePlace, is_over: IsOver) -> Result<Arc<dyn Store>, JournalError> {
+    Ok(match at {
+        StatePlace::Folder(folder) => Arc::new(LocalStore::open(folder)?),
+        StatePlace::Bucket(bucket) => Arc::new(BucketStore::open(bucket, is_over)?),
+    })
+}
+
+/// The place of a job's state as it is: nothing is made or removed by opening it.
+pub fn look_at_state(at: &StatePlace, is_over: IsOver) -> Result<Arc<dyn Store>, JournalError> {
+    Ok(match at {
+        StatePlace::Folder(folder) => Arc::new(LocalStore::look(folder)),
+        StatePlace::Bucket(bucket) => Arc::new(BucketStore::open(bucket, is_over)?),
+    })
+}
+
 /// A folder. Several processes, on several hosts, may use it at once.
 #[derive(Debug)]
-pub struct LocalStore {
+pub(super) struct LocalStore {
     folder: PathBuf,
 }
 
@@ -66,7 +103,7 @@ impl LocalStore {
     }
 
     /// Makes the folder where it is not there, and removes what killed processes left half written in it.
-    pub fn open(folder: &Path) -> Result<Self, JournalError> {
+    pub(super) fn open(folder: &Path) -> Result<Self, JournalError> {
         durable::ensure_folder(folder)?;
         for inner in durable::names(folder)? {
             let inner = folder.join(inner);
@@ -103,6 +140,21 @@ impl Store for LocalStore {
 
     fn delete(&self, name: &str) -> Result<(), JournalError> {
         Ok(durable::remove_file(&self.folder.join(name))?)
+    }
+
+    fn remove_empty(&self, folder: &str) -> Result<(), JournalError> {
+        let path = self.folder.join(folder);
+        match fs::remove_dir(&path) {
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound
+                ) =>
+            {
+                Err(FileError::new(&path, "removing old state", error).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn place(&self, name: &str) -> String {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -70,6 +71,7 @@ pub(super) fn checkpoint(epoch: Epoch, generation: u64) -> Record {
         references: vec![],
         changed: vec![],
         parked: 0,
+        shards: Vec::new(),
         totals: serde_json::json!({"rows_in": 10 * epoch}),
     })
 }
@@ -88,12 +90,23 @@ fn run(journal: &mut Journal, first: Epoch, last: Epoch) {
     let generation = journal.generation();
     journal.append(Record::Plan(plan())).unwrap();
     for epoch in first..=last {
-        let bindings = vec![bound(epoch, generation)];
-        journal.append(Record::Bindings(bindings)).unwrap();
-        if epoch % 10 == 3 && epoch > first + 3 {
-            journal.append(checkpoint(epoch - 3, generation)).unwrap();
-            journal.compact(epoch - 13).unwrap();
+        if epoch > first + 3 {
+            go_on(journal, epoch);
+        } else {
+            let bindings = vec![bound(epoch, generation)];
+            journal.append(Record::Bindings(bindings)).unwrap();
         }
+    }
+}
+
+/// One more epoch.
+fn go_on(journal: &mut Journal, epoch: Epoch) {
+    let generation = journal.generation();
+    let bindings = vec![bound(epoch, generation)];
+    journal.append(Record::Bindings(bindings)).unwrap();
+    if epoch % 10 == 3 {
+        journal.append(checkpoint(epoch - 3, generation)).unwrap();
+        journal.compact(epoch - 13).unwrap();
     }
 }
 
@@ -381,6 +394,60 @@ fn messages_say_where_what_and_what_to_do() {
       now: nothing was started
       hint: set [job] state to a folder on another file system, or to a bucket that honours If-None-Match
     ");
+}
+
+/// A store that is slow: whenever two objects are read, its job has gone on by an epoch.
+#[derive(Debug)]
+struct Slow {
+    store: Arc<dyn Store>,
+    job: Mutex<(Journal, Epoch)>,
+    reads: AtomicU32,
+}
+
+impl Store for Slow {
+    fn put_if_absent(&self, _: &str, _: &[u8]) -> Result<bool, JournalError> {
+        unreachable!("it is read only")
+    }
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        let reads = self.reads.fetch_add(1, SeqCst) + 1;
+        assert!(reads < 1000, "the reader never comes to an end");
+        if reads.is_multiple_of(2) {
+            let (journal, epoch) = &mut *self.job.lock().unwrap();
+            *epoch += 1;
+            go_on(journal, *epoch);
+        }
+        self.store.get(name)
+    }
+    fn list(&self, folder: &str) -> Result<Vec<String>, JournalError> {
+        self.store.list(folder)
+    }
+    fn delete(&self, _: &str) -> Result<(), JournalError> {
+        unreachable!("it is read only")
+    }
+    fn place(&self, name: &str) -> String {
+        self.store.place(name)
+    }
+}
+
+#[test]
+fn who_reads_slower_than_the_job_compacts_comes_to_an_end() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut journal, _) = claimed(root.path(), "a");
+    run(&mut journal, 1, 55);
+    let before = Journal::open(local(root.path())).unwrap().history;
+    let slow = Slow {
+        store: local(root.path()),
+        job: Mutex::new((journal, 55)),
+        reads: AtomicU32::new(0),
+    };
+    let history = Journal::open(Arc::new(slow)).unwrap().history;
+    assert!(history.index.base > before.index.base, "it was compacted");
+    let newest = history.newest_epoch().unwrap();
+    assert!(newest > 55, "{newest}");
+    let epochs = history.bindings.iter().map(|it| it.epoch);
+    let oldest = history.checkpoints.last().unwrap().epoch;
+    assert!(epochs.eq(oldest + 1..=newest), "{:?}", history.bindings);
+    assert_eq!(history.plan, before.plan);
 }
 
 /// A store that does not answer some puts, which are done or not.

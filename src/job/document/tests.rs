@@ -276,7 +276,7 @@ expect = 'true'
 completeness = { column = 'a', warn_below = 1.5, fail_below = nan, min_rows = -1 }
 [sinks.s]
 files = { path = 's', partition_by = 'a' }
-kafka = {}
+postgres = {}
 ";
     let expected = "\
 jobs/x.toml:1:10: format: 2 is out of range
@@ -315,12 +315,12 @@ jobs/x.toml:18:63: checks.c.completeness.fail_below: nan is out of range
 jobs/x.toml:18:79: checks.c.completeness.min_rows: -1 is out of range
   expected: a whole number, at least 0
 jobs/x.toml:19:1: sinks.s: has no format
-  expected: exactly one of parquet, json, csv
+  expected: exactly one of parquet, json, csv, avro
 jobs/x.toml:20:38: sinks.s.files.partition_by: \"a\" is a string
   expected: an array of strings
   hint: write [\"a\"]
-jobs/x.toml:21:1: sinks.s.kafka: there is no such key
-  expected: from, files, stdout, parquet, json, csv, columns";
+jobs/x.toml:21:1: sinks.s.postgres: there is no such key
+  expected: from, files, stdout, kafka, parquet, json, csv, avro, columns";
     assert_eq!(problems(text).to_string(), expected);
 }
 
@@ -351,7 +351,7 @@ jobs/x.toml:6:10: \"out\" is no value
   expected: a string in quotes, a number, true or false, an array or a table
   hint: put strings in quotes; put commas between values
 jobs/x.toml:7:1: job.keyy: there is no such key
-  expected: name, key, time_zone, output, state, reasons, rerun, max_refused, max_parked, on_bad_file, chunk, epoch, checkpoint, in_flight, join_timeout, peer_timeout, partials
+  expected: name, key, time_zone, output, state, state_options, reasons, rerun, max_refused, max_parked, on_bad_file, chunk, epoch, checkpoint, in_flight, join_timeout, peer_timeout, partials
   hint: did you mean \"key\"?
 jobs/x.toml:8:15: unclosed table
   expected: `]`

@@ -12,14 +12,71 @@ use crate::job::secrets::masked;
 /// How a continuous job goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Continuous {
-    /// Folder of the journal and of checkpoints.
-    pub state: PathBuf,
+    /// Where the journal and checkpoints are.
+    pub state: StatePlace,
     /// How long an epoch is open: rows become visible to checks and alerts by epochs.
     pub epoch: Duration,
     /// Time between checkpoints, which is how often files become visible.
     pub checkpoint: Duration,
     /// How many rows may wait for reference rows.
     pub max_parked: u64,
+}
+
+/// Where the state of a job is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatePlace {
+    /// A folder.
+    Folder(PathBuf),
+    /// A bucket.
+    Bucket(Bucket),
+}
+
+/// A prefix in a bucket of S3, or of what speaks as it does. Shown without secrets.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name.
+    pub bucket: String,
+    /// What all names begin with; without `/` at its ends.
+    pub prefix: String,
+    /// Options of the client by its own names.
+    pub options: BTreeMap<String, String>,
+    /// How long requests are made again that fail for a reason that may pass.
+    pub patience: Duration,
+}
+
+impl Bucket {
+    /// The client's options as people may see them, by name.
+    pub fn shown_options(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.options
+            .iter()
+            .map(|(name, value)| (name.as_str(), masked(name, value)))
+    }
+}
+
+impl fmt::Display for StatePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => folder.display().fmt(f),
+            Self::Bucket(bucket) => bucket.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}", self.bucket)?;
+        if !self.prefix.is_empty() {
+            write!(f, "/{}", self.prefix)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options: BTreeMap<&str, &str> = self.shown_options().collect();
+        write!(f, "{self} {options:?}")
+    }
 }
 
 /// How the events of a source arrive, in event time.

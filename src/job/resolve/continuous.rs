@@ -1,14 +1,16 @@
 //! Jobs that run until they are told to stop: their options, and what only jobs with an end can do.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::follow::follows;
 use super::report::{Report, Wrong};
 use super::units::read_duration_in;
-use crate::job::plan::{Arrival, Continuous};
+use crate::epoch::check_option;
+use crate::job::plan::{Arrival, Bucket, Continuous, StatePlace};
 use crate::job::problems::quoted;
-use crate::job::spec::{JobSpec, SourceSpec, Spec};
+use crate::job::spec::{JobSpec, Named, SourceSpec, Spec};
 use crate::transform::Expression;
 
 /// How long an epoch is open: seldom enough that what it costs to end one is lost in its work, often enough for alerts.
@@ -38,6 +40,19 @@ const OWN: &str = "_caudal";
 /// Folder of the state in it.
 const STATE: &str = "state";
 
+/// What a state in a bucket begins with.
+const S3: &str = "s3://";
+
+/// Options of a bucket's client that are likely to be meant by a name that is none.
+const BUCKET_OPTIONS: [&str; 6] = [
+    "endpoint",
+    "region",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "virtual_hosted_style_request",
+];
+
 /// Whether some source has no end.
 pub(super) fn is_continuous(spec: &Spec) -> bool {
     spec.sources
@@ -45,17 +60,19 @@ pub(super) fn is_continuous(spec: &Spec) -> bool {
         .any(|(_, source)| source.kafka.is_some() || follows(source.files.as_ref()))
 }
 
-/// How the job goes on, where it is continuous; else its options for that are faults. `folder` is that of the job file.
+/// How the job goes on, where it is continuous; else its options for that are faults. `folder` is that of the job file;
+/// a state that is away is waited for as long as processes wait for each other.
 pub(super) fn read_continuous(
     report: &mut Report<'_>,
     spec: &Spec,
     folder: &Path,
-    output: &Path,
+    (output, patience): (&Path, Duration),
 ) -> Option<Continuous> {
     let job = &spec.job;
     if !is_continuous(spec) {
         for (option, given) in [
             ("state", job.state.is_some()),
+            ("state_options", !job.state_options.is_empty()),
             ("checkpoint", job.checkpoint.is_some()),
             ("max_parked", job.max_parked.is_some()),
         ] {
@@ -76,7 +93,7 @@ pub(super) fn read_continuous(
     let epoch = epoch.unwrap_or(EPOCH);
     check_job(report, spec);
     Some(Continuous {
-        state: read_state(report, job, folder, output),
+        state: read_state(report, job, folder, (output, patience)),
         epoch,
         checkpoint: checkpoint.unwrap_or(CHECKPOINT.max(epoch)),
         max_parked: job.max_parked.unwrap_or(MAX_PARKED),
@@ -222,13 +239,45 @@ fn read_checkpoint(text: &str, epoch: Option<Duration>) -> Result<Duration, Wron
     Ok(checkpoint)
 }
 
-/// The folder of the state: as declared, or in the output. There only what is caudal's own is safe from sinks.
-fn read_state(report: &mut Report<'_>, job: &JobSpec, folder: &Path, output: &Path) -> PathBuf {
+/// Where the state is: as declared, or in the output. There only what is caudal's own is safe from sinks.
+fn read_state(
+    report: &mut Report<'_>,
+    job: &JobSpec,
+    folder: &Path,
+    (output, patience): (&Path, Duration),
+) -> StatePlace {
     let default = output.join(OWN).join(STATE);
+    let bucket = job
+        .state
+        .as_deref()
+        .and_then(|state| state.strip_prefix(S3));
+    if bucket.is_none() && !job.state_options.is_empty() {
+        report.add(
+            &["job", "state_options"],
+            Wrong::new("the state is in a folder, which has no client")
+                .expected("state = \"s3://bucket/prefix\" beside it"),
+        );
+    }
     let Some(written) = &job.state else {
-        return default;
+        return StatePlace::Folder(default);
     };
-    let expected = "a folder that nothing else uses, such as \"../state/ventas\"";
+    let expected =
+        "a folder that nothing else uses, such as \"../state/ventas\", or \"s3://bucket/prefix\"";
+    if let Some(bucket) = bucket {
+        let options = read_bucket_options(report, &job.state_options);
+        match read_bucket(bucket) {
+            Ok((bucket, prefix)) => {
+                return StatePlace::Bucket(Bucket {
+                    bucket,
+                    prefix,
+                    options,
+                    patience,
+                });
+            }
+            Err(wrong) => report.add(&["job", "state"], wrong.expected(expected)),
+        }
+        return StatePlace::Folder(default);
+    }
     let state = folder.join(written);
     let wrong = if written.trim().is_empty() {
         Wrong::new("the state is empty")
@@ -241,10 +290,55 @@ fn read_state(report: &mut Report<'_>, job: &JobSpec, folder: &Path, output: &Pa
             "put it beside `output`, or leave it out: then it is {OWN}/{STATE} in `output`"
         ))
     } else {
-        return state;
+        return StatePlace::Folder(state);
     };
     report.add(&["job", "state"], wrong.expected(expected));
-    default
+    StatePlace::Folder(default)
+}
+
+/// Bucket and prefix of what follows `s3://`.
+fn read_bucket(text: &str) -> Result<(String, String), Wrong> {
+    let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if bucket.is_empty() || !bucket.chars().all(is_plain) {
+        return Err(Wrong::new(format!("{} is no bucket", quoted(bucket))));
+    }
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    let is_part = |part: &str| {
+        !part.is_empty() && !matches!(part, "." | "..") && !part.contains(char::is_control)
+    };
+    if !prefix.is_empty() && !prefix.split('/').all(is_part) {
+        let what = format!(
+            "the prefix {} has an empty part, one of dots, or control characters",
+            quoted(prefix)
+        );
+        return Err(Wrong::new(what));
+    }
+    Ok((bucket.to_owned(), prefix.to_owned()))
+}
+
+/// Options of a bucket's client, without those that are refused.
+fn read_bucket_options(
+    report: &mut Report<'_>,
+    options: &Named<String>,
+) -> BTreeMap<String, String> {
+    let mut read = BTreeMap::new();
+    for (name, value) in options.iter() {
+        match check_option(name) {
+            Ok(()) => {
+                read.insert(name.to_owned(), value.clone());
+            }
+            Err((why, hint)) => {
+                let mut wrong = Wrong::new(why);
+                wrong = match hint {
+                    Some(hint) => wrong.hint(hint),
+                    None => wrong.did_you_mean(name, BUCKET_OPTIONS),
+                };
+                report.add_name(&["job", "state_options", name], wrong);
+            }
+        }
+    }
+    read
 }
 
 /// A path without `.` and, as far as names go, without `..`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::client::read_client_options;
+use super::client::{Role, read_client_options};
 use super::report::{Report, Wrong};
 use super::transport::read_json;
 use crate::decode::read_bound;
@@ -10,7 +10,7 @@ use crate::job::plan::{ColumnType, Format, KafkaSource, KafkaStart, OnDataLoss, 
 use crate::job::problems::quoted;
 use crate::job::spec::{self, AvroSpec, JsonSpec, KafkaSpec, Named};
 use crate::record::Encoding;
-use crate::sources::registry::{Registry, USER_INFO};
+use crate::registry::{Registry, USER_INFO};
 
 /// Port of a broker that is written without one.
 const PORT: u16 = 9092;
@@ -34,7 +34,7 @@ pub(super) fn read_kafka(
             .take(&at("group"), read_group(group))
             .map(|()| Some(group.clone())),
     };
-    let options = read_client_options(report, &at("options"), &spec.options);
+    let options = read_client_options(report, &at("options"), &spec.options, Role::Reads);
     Some(KafkaSource {
         brokers: brokers?,
         topics: topics?,
@@ -92,17 +92,27 @@ pub(super) fn read_message_format(
     Some(Format::Json(options))
 }
 
+/// What the address of a registry is like.
+const REGISTRY: &str = "the address of a schema registry, such as \"https://registry:8081\"";
+
 /// The address of the registry that messages of Avro need.
 fn read_registry(report: &mut Report<'_>, path: &[&str], avro: &AvroSpec) -> Option<String> {
-    let expected = "the address of a schema registry, such as \"https://registry:8081\"";
+    let expected = REGISTRY;
     let Some(registry) = &avro.registry else {
         let wrong =
             Wrong::new("messages hold the id of their schema, and nothing says who knows it");
         report.add(path, wrong.expected(format!("registry = {expected}")));
         return None;
     };
-    let read = match Registry::new(registry, None) {
-        Ok(_) => Ok(registry.clone()),
+    report.take(&[path, &["registry"]].concat(), check_registry(registry))?;
+    Some(registry.clone())
+}
+
+/// Checks the address of a registry.
+pub(super) fn check_registry(registry: &str) -> Result<(), Wrong> {
+    let expected = REGISTRY;
+    match Registry::new(registry, None) {
+        Ok(_) => Ok(()),
         Err(_) if registry.contains('@') => {
             Err(Wrong::new("an address holds no user and no password")
                 .expected(expected)
@@ -114,12 +124,11 @@ fn read_registry(report: &mut Report<'_>, path: &[&str], avro: &AvroSpec) -> Opt
             Wrong::new(format!("{} is no address of a registry", quoted(registry)))
                 .expected(expected),
         ),
-    };
-    report.take(&[path, &["registry"]].concat(), read)
+    }
 }
 
 /// Reads addresses of brokers and writes them in one spelling.
-fn read_brokers(text: &str) -> Result<String, Wrong> {
+pub(in crate::job) fn read_brokers(text: &str) -> Result<String, Wrong> {
     let expected =
         "host:port of some brokers, separated by commas, such as \"kafka-1:9092,kafka-2:9092\"";
     let mut brokers = Vec::new();
@@ -212,7 +221,7 @@ fn read_names(report: &mut Report<'_>, path: &[&str], topics: &[String]) -> Opti
     (names.len() == topics.len()).then_some(names)
 }
 
-fn check_topic(topic: &str) -> Result<(), Wrong> {
+pub(super) fn check_topic(topic: &str) -> Result<(), Wrong> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let is_name = (1..=LONGEST_TOPIC).contains(&topic.len()) && topic.bytes().all(is_plain);
     if is_name && topic != "." && topic != ".." {

@@ -64,12 +64,7 @@ pub(super) fn read_options(
     is_continuous: bool,
 ) -> Options {
     report.take(&["job", "name"], check_job_name(&spec.name));
-    if spec.output.trim().is_empty() {
-        report.add(
-            &["job", "output"],
-            Wrong::new("the output is empty").expected("a folder, such as \"../out/ventas\""),
-        );
-    }
+    report.take(&["job", "output"], check_output(&spec.output));
     let time_zone = spec
         .time_zone
         .as_deref()
@@ -111,6 +106,24 @@ pub(super) fn read_options(
             Some(spec::PartialsCodec::Serde) => PartialsCodec::Serde,
         },
     }
+}
+
+/// Checks the root of sinks: a folder. Their files become visible by renaming, which no bucket does.
+fn check_output(output: &str) -> Result<(), Wrong> {
+    let expected = "a folder, such as \"../out/ventas\"";
+    if output.trim().is_empty() {
+        return Err(Wrong::new("the output is empty").expected(expected));
+    }
+    if output.contains("://") {
+        let wrong = Wrong::new(format!(
+            "{} is no folder: files of sinks can't be written to a bucket",
+            quoted(output)
+        ));
+        return Err(wrong.expected(expected).hint(
+            "write to a folder and copy it from there; a continuous job's `state` may be in a bucket (\"s3://bucket/prefix\")",
+        ));
+    }
+    Ok(())
 }
 
 /// Reads a duration that processes wait for each other.

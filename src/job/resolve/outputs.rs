@@ -5,7 +5,7 @@
 
 use arrow_schema::DataType;
 
-use crate::job::plan::{Column, Derived, Plan, SinkFrom, Stage};
+use crate::job::plan::{Column, Derived, KafkaSink, Plan, SinkFrom, SinkPlan, SinkTo, Stage};
 use crate::transform::{Compiler, Expression};
 
 /// Moves the expressions of sinks of clean rows before the split.
@@ -21,19 +21,18 @@ pub(super) fn work_out_before_the_split(plan: &mut Plan) {
         .enumerate()
         .filter(|(_, sink)| sink.from == SinkFrom::Rows)
     {
-        for (place, column) in sink.columns.iter().enumerate() {
-            if may_fail(&plan.columns, &column.expression) {
-                moved.push((
-                    number,
-                    place,
-                    format!("sinks.{}.{}", sink.name, column.name),
-                ));
+        for (place, (name, expression)) in expressions(sink).enumerate() {
+            if may_fail(&plan.columns, expression) {
+                let name = format!("sinks.{}.{name}", sink.name);
+                moved.push((number, place, name, expression.clone()));
             }
         }
     }
-    for (number, place, name) in moved {
+    for (number, place, mut name, expression) in moved {
         let id = plan.columns.len();
-        let expression = plan.sinks[number].columns[place].expression.clone();
+        while plan.columns.iter().any(|column| column.name == name) {
+            name.push('_');
+        }
         plan.columns.push(Column {
             relations: Vec::new(),
             name: name.clone(),
@@ -48,12 +47,32 @@ pub(super) fn work_out_before_the_split(plan: &mut Plan) {
         });
         let taken = Compiler::new(&plan.columns, plan.time_zone)
             .compile(&format!("\"{}\"", name.replace('"', "\"\"")));
-        plan.sinks[number].columns[place].expression =
+        let own = expressions_mut(&mut plan.sinks[number]).nth(place);
+        *own.expect("the place of an expression that was just there") =
             taken.expect("a column that was just added has a name");
     }
     if !stage.derived.is_empty() {
         plan.stages.push(stage);
     }
+}
+
+/// The expressions of a sink, and where each stands in its table of the job file.
+fn expressions(sink: &SinkPlan) -> impl Iterator<Item = (String, &Expression)> {
+    let columns = sink.columns.iter();
+    let columns = columns.map(|column| (column.name.clone(), &column.expression));
+    columns.chain(sink.message().into_iter().flat_map(KafkaSink::expressions))
+}
+
+/// The same in the same order, to be changed.
+fn expressions_mut(sink: &mut SinkPlan) -> impl Iterator<Item = &mut Expression> {
+    let message = match &mut sink.to {
+        SinkTo::Kafka(kafka) => Some(kafka.expressions_mut()),
+        SinkTo::Files { .. } | SinkTo::Stdout => None,
+    };
+    let columns = sink.columns.iter_mut();
+    columns
+        .map(|column| &mut column.expression)
+        .chain(message.into_iter().flatten())
 }
 
 /// Whether some row could make the expression fail. A column can't, nor can the day of a time.

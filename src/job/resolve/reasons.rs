@@ -9,7 +9,7 @@ use crate::job::problems::quoted;
 use crate::job::spec::{MissingThen, Spec};
 
 /// Codes of faults that rows can have whatever the job declares.
-pub const DEFAULT_REASONS: [&str; 36] = [
+pub const DEFAULT_REASONS: [&str; 38] = [
     "ambiguous_local_time",
     "bad_boolean",
     "bad_compression",
@@ -20,6 +20,7 @@ pub const DEFAULT_REASONS: [&str; 36] = [
     "bad_header",
     "bad_integer",
     "bad_key",
+    "bad_message",
     "bad_timestamp",
     "bad_value",
     "date_out_of_range",
@@ -42,6 +43,7 @@ pub const DEFAULT_REASONS: [&str; 36] = [
     "scale_loss",
     "text_after_quote",
     "too_deep",
+    "too_large",
     "ts_out_of_range",
     "unclosed_array",
     "unclosed_quote",

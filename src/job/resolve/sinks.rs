@@ -6,19 +6,23 @@ use std::path::{Component, Path, PathBuf};
 use arrow_schema::DataType;
 use chrono_tz::Tz;
 
+use super::clusters::{Clusters, check_loops};
+use super::kafka::check_registry;
 use super::report::{Report, Wrong};
 use super::scope::{Scope, sql_name};
+use super::topics::read_topic;
 use super::windows::Window;
 use super::words::{check_column_name, check_name, read_byte};
 use crate::job::plan::{
-    CheckPlan, Column, Compression, OutputColumn, SinkFormat, SinkFrom, SinkPlan, SinkTo,
+    AvroOptions, CheckPlan, Column, Compression, Decimals, KafkaCluster, KafkaSink, KafkaSource,
+    OutputColumn, SinkFormat, SinkFrom, SinkPlan, SinkTo,
 };
 use crate::job::problems::{nearest, quoted};
-use crate::job::spec::{self, CheckSpec, FilesSinkSpec, Named, SinkSpec, WindowSpec};
+use crate::job::spec::{self, AvroSinkSpec, CheckSpec, FilesSinkSpec, Named, SinkSpec, WindowSpec};
 use crate::job::tables::{
     ROWS, duplicate_columns, refused_columns_of, verdict_columns, window_columns,
 };
-use crate::sinks::delta;
+use crate::sinks::{avro, delta};
 
 /// The tables that sinks may take.
 #[derive(Debug, Clone, Copy)]
@@ -39,14 +43,18 @@ pub(super) struct Tables<'a> {
     pub(super) checks: &'a [CheckPlan],
     pub(super) time_zone: Tz,
     pub(super) is_continuous: bool,
+    /// The job's name.
+    pub(super) job: &'a str,
+    /// The sources and look-ups that read topics, by their tables.
+    pub(super) readers: &'a [(String, &'a KafkaSource)],
 }
 
-/// Resolves `[sinks]`, in file order; faulty ones are left out.
+/// Resolves `[sinks]`, in file order, and the clusters they write to; faulty ones are left out.
 pub(super) fn resolve_sinks(
     report: &mut Report<'_>,
     specs: &Named<SinkSpec>,
     tables: Tables<'_>,
-) -> Vec<SinkPlan> {
+) -> (Vec<SinkPlan>, Vec<KafkaCluster>) {
     if specs.is_empty() {
         report.add(
             &["sinks"],
@@ -56,13 +64,24 @@ pub(super) fn resolve_sinks(
     let mut sinks = Vec::with_capacity(specs.len());
     let mut folders: Vec<(&str, PathBuf)> = Vec::new();
     let mut on_stdout: Option<&str> = None;
+    let mut clusters = Clusters::default();
+    let mut topics: Vec<(String, KafkaSink)> = Vec::new();
     for (name, spec) in specs.iter() {
         report.check_name(&["sinks", name], check_name(name));
         let from = read_from(report, name, spec.from.as_deref(), tables);
         let format = read_format(report, name, spec);
-        let columns = from.and_then(|from| read_columns(report, name, spec, from, tables));
-        let to = match (&spec.files, &spec.stdout) {
-            (Some(files), None) => {
+        let built = from.and_then(|from| built_table(from, tables));
+        let scope = match from {
+            Some(SinkFrom::Rows) => Some(tables.rows),
+            _ => built.as_ref(),
+        };
+        let chosen = || match from {
+            Some(SinkFrom::Rows) | None => choose_rows(tables),
+            Some(_) => choose_all(built.as_ref().map_or(&[], Scope::columns)),
+        };
+        let columns = scope.and_then(|scope| read_columns(report, name, spec, scope, chosen));
+        let to = match (&spec.files, &spec.stdout, &spec.kafka) {
+            (Some(files), None, None) => {
                 let folder = read_folder(report, name, &files.path);
                 if let Some(folder) = &folder {
                     check_folder(report, name, folder, &folders);
@@ -75,7 +94,17 @@ pub(super) fn resolve_sinks(
                     .zip(partition_by)
                     .map(|(path, partition_by)| SinkTo::Files { path, partition_by })
             }
-            (None, Some(_)) => {
+            (None, None, Some(kafka)) => {
+                check_messages(report, name, tables.is_continuous, format.as_ref());
+                let cluster = clusters.take(report, name, kafka);
+                let topic = scope.and_then(|scope| read_topic(report, name, kafka, scope, cluster));
+                topic.map(|topic| {
+                    check_create(report, name, &topic, &topics);
+                    topics.push((name.to_owned(), topic.clone()));
+                    SinkTo::Kafka(Box::new(topic))
+                })
+            }
+            (None, Some(_), None) => {
                 if let Some(other) = on_stdout {
                     let wrong = Wrong::new(format!(
                         "sink {} writes to standard output already",
@@ -95,11 +124,15 @@ pub(super) fn resolve_sinks(
             _ => {
                 report.add(
                     &["sinks", name],
-                    Wrong::new("it has not exactly one transport").expected("one of files, stdout"),
+                    Wrong::new("it has not exactly one transport")
+                        .expected("one of files, stdout, kafka"),
                 );
                 None
             }
         };
+        if spec.avro.is_some() {
+            check_avro(report, name, to.as_ref(), columns.as_deref());
+        }
         let delta = spec.parquet.as_ref().and_then(|parquet| parquet.delta) == Some(true);
         if delta {
             check_delta(
@@ -121,7 +154,65 @@ pub(super) fn resolve_sinks(
             });
         }
     }
-    sinks
+    let clusters = clusters.finish(report, tables.job);
+    check_loops(report, &topics, &clusters, tables.readers);
+    (sinks, clusters)
+}
+
+/// What messages can't be.
+fn check_messages(
+    report: &mut Report<'_>,
+    name: &str,
+    is_continuous: bool,
+    format: Option<&SinkFormat>,
+) {
+    if !is_continuous {
+        let wrong = Wrong::new(
+            "a job with an end writes no topics: it shows all that it wrote at its end, or nothing",
+        );
+        report.add(
+            &["sinks", name, "kafka"],
+            wrong
+                .expected("files or stdout, or a source without an end")
+                .hint("files = { paths = [\"…\"], follow = true } is a source without an end, as is `kafka`"),
+        );
+    }
+    let word = match format {
+        Some(SinkFormat::Parquet(_)) => "parquet",
+        Some(SinkFormat::Csv { .. }) => "csv",
+        Some(SinkFormat::Json(_) | SinkFormat::Avro(_)) | None => return,
+    };
+    let wrong = Wrong::new(format!("messages of format {word} are not written"));
+    report.add(&["sinks", name, word], wrong.expected("json or avro"));
+}
+
+/// Sinks that write one topic and say how it is made say the same.
+fn check_create(
+    report: &mut Report<'_>,
+    name: &str,
+    topic: &KafkaSink,
+    earlier: &[(String, KafkaSink)],
+) {
+    let other = earlier.iter().find(|(_, other)| {
+        other.cluster == topic.cluster
+            && other.topic == topic.topic
+            && other.create.is_some()
+            && topic.create.is_some()
+            && other.create != topic.create
+    });
+    if let Some((other, _)) = other {
+        let wrong = Wrong::new(format!(
+            "sink {} makes topic {} in another way",
+            quoted(other),
+            quoted(&topic.topic)
+        ));
+        report.add(
+            &["sinks", name, "kafka", "create"],
+            wrong
+                .expected("the same for all sinks of a topic")
+                .hint("one of them may say it for all"),
+        );
+    }
 }
 
 fn read_from(
@@ -225,15 +316,116 @@ fn check_delta(
     }
 }
 
+/// What Avro can't hold, and where it is not written.
+fn check_avro(
+    report: &mut Report<'_>,
+    name: &str,
+    to: Option<&SinkTo>,
+    columns: Option<&[OutputColumn]>,
+) {
+    if matches!(to, Some(SinkTo::Files { .. } | SinkTo::Stdout)) {
+        report.add(
+            &["sinks", name, "avro"],
+            Wrong::new("Avro is written into messages, not into files")
+                .expected("parquet, json or csv, or the transport `kafka`"),
+        );
+    }
+    for column in columns.unwrap_or_default() {
+        let path = ["sinks", name, "columns", &column.name];
+        let data_type = column.expression.data_type();
+        if avro::type_of(data_type).is_none() {
+            let wrong = Wrong::new(format!(
+                "Avro has no type for column {}, which is {data_type}",
+                quoted(&column.name)
+            ));
+            report.add(&path, wrong.hint("cast it in the sink's `columns`"));
+        }
+        if !avro::is_name(&column.name) {
+            let wrong = Wrong::new(format!(
+                "a field of Avro can't be called {}",
+                quoted(&column.name)
+            ));
+            report.add_name(
+                &path,
+                wrong
+                    .expected("letters a–z, digits and _, not beginning with a digit")
+                    .hint("the sink's `columns` give other names"),
+            );
+        }
+    }
+}
+
+/// Reads the table `avro` of the sink `name`; its subject is that of its topic, where the job says none.
+fn read_avro(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: &AvroSinkSpec,
+    topic: Option<&str>,
+) -> Option<SinkFormat> {
+    let before = report.len();
+    let at = |option: &'static str| ["sinks", name, "avro", option];
+    report.take(&at("registry"), check_registry(&spec.registry));
+    let given = [
+        (
+            "name",
+            spec.name.as_deref(),
+            "letters a–z, digits and _, not beginning with a digit",
+        ),
+        (
+            "namespace",
+            spec.namespace.as_deref(),
+            "names with dots between them, such as \"com.example.ventas\"",
+        ),
+    ];
+    for (option, text, expected) in given {
+        let Some(text) = text else { continue };
+        let parts = if option == "name" {
+            vec![text]
+        } else {
+            text.split('.').collect()
+        };
+        if !parts.into_iter().all(avro::is_name) {
+            let wrong = Wrong::new(format!("{} is no {option} in Avro", quoted(text)));
+            report.add(&at(option), wrong.expected(expected));
+        }
+    }
+    if let Some(subject) = spec.subject.as_deref()
+        && (subject.trim().is_empty() || subject.chars().any(char::is_control))
+    {
+        let wrong = Wrong::new(format!("{} is no subject", quoted(subject)));
+        report.add(
+            &at("subject"),
+            wrong.expected("a name, such as \"ventas-limpias-value\""),
+        );
+    }
+    let subject = spec.subject.clone();
+    let options = AvroOptions {
+        registry: spec.registry.clone(),
+        subject: subject.unwrap_or_else(|| format!("{}-value", topic.unwrap_or(name))),
+        name: spec.name.clone().unwrap_or_else(|| name.to_owned()),
+        namespace: spec.namespace.clone(),
+        register: spec.register.unwrap_or(true),
+        schema: None,
+    };
+    (report.len() == before).then(|| SinkFormat::Avro(Box::new(options)))
+}
+
 fn read_format(report: &mut Report<'_>, name: &str, spec: &SinkSpec) -> Option<SinkFormat> {
-    match (&spec.parquet, &spec.json, &spec.csv) {
-        (Some(parquet), None, None) => Some(SinkFormat::Parquet(match parquet.compression {
+    match (&spec.parquet, &spec.json, &spec.csv, &spec.avro) {
+        (Some(parquet), None, None, None) => Some(SinkFormat::Parquet(match parquet.compression {
             Some(spec::Compression::Zstd) | None => Compression::Zstd,
             Some(spec::Compression::Snappy) => Compression::Snappy,
             Some(spec::Compression::None) => Compression::None,
         })),
-        (None, Some(_), None) => Some(SinkFormat::Json),
-        (None, None, Some(csv)) => {
+        (None, Some(json), None, None) => Some(SinkFormat::Json(match json.decimals {
+            Some(spec::DecimalsSpec::Number) | None => Decimals::Number,
+            Some(spec::DecimalsSpec::Text) => Decimals::Text,
+        })),
+        (None, None, None, Some(avro)) => {
+            let topic = spec.kafka.as_ref().map(|kafka| kafka.topic.as_str());
+            read_avro(report, name, avro, topic)
+        }
+        (None, None, Some(csv), None) => {
             let path = ["sinks", name, "csv", "delimiter"];
             let delimiter = match &csv.delimiter {
                 None => b',',
@@ -252,30 +444,31 @@ fn read_format(report: &mut Report<'_>, name: &str, spec: &SinkSpec) -> Option<S
         _ => {
             report.add(
                 &["sinks", name],
-                Wrong::new("it has not exactly one format").expected("one of parquet, json, csv"),
+                Wrong::new("it has not exactly one format")
+                    .expected("one of parquet, json, csv, avro"),
             );
             None
         }
     }
 }
 
-/// The sink's columns: as declared, or all of the table.
+/// The columns of a table other than `rows`, by name.
+fn built_table(from: SinkFrom, tables: Tables<'_>) -> Option<Scope> {
+    if from == SinkFrom::Rows {
+        return None;
+    }
+    let (columns, faulty) = table(from, tables)?;
+    Some(Scope::new(columns, faulty, tables.time_zone))
+}
+
+/// The sink's columns: as declared, or all of the table, which are those that are chosen.
 fn read_columns(
     report: &mut Report<'_>,
     name: &str,
     spec: &SinkSpec,
-    from: SinkFrom,
-    tables: Tables<'_>,
+    scope: &Scope,
+    chosen: impl Fn() -> Vec<(String, usize)>,
 ) -> Option<Vec<OutputColumn>> {
-    let built;
-    let (scope, chosen) = match from {
-        SinkFrom::Rows => (tables.rows, choose_rows(tables)),
-        other => {
-            let (columns, faulty) = table(other, tables)?;
-            built = Scope::new(columns, faulty, tables.time_zone);
-            (&built, choose_all(built.columns()))
-        }
-    };
     let before = report.len();
     let mut columns = Vec::new();
     match &spec.columns {
@@ -304,7 +497,7 @@ fn read_columns(
             }
         }
         None => {
-            for (column, id) in chosen {
+            for (column, id) in chosen() {
                 let text = sql_name(&scope.columns()[id]);
                 if let Some(expression) = scope.expression(report, &["sinks", name], &text) {
                     columns.push(OutputColumn {
@@ -397,6 +590,16 @@ fn read_folder(report: &mut Report<'_>, name: &str, text: &str) -> Option<PathBu
     let path = ["sinks", name, "files", "path"];
     let wrong = |what: &str| Wrong::new(format!("{} {what}", quoted(text)));
     let expected = "a folder inside [job] output, such as \"enriched\"";
+    if text.contains("://") {
+        let fault = wrong("is no folder: files of sinks can't be written to a bucket");
+        report.add(
+            &path,
+            fault
+                .expected(expected)
+                .hint("write to a folder and copy it from there"),
+        );
+        return None;
+    }
     let mut folder = PathBuf::new();
     for component in Path::new(text).components() {
         if component == Component::CurDir {

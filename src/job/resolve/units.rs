@@ -128,6 +128,33 @@ pub fn read_size(text: &str) -> Result<u64, Wrong> {
         .ok_or_else(|| wrong(format!("{} is too large", quoted(text))))
 }
 
+/// Reads a size between two bounds, both inclusive.
+pub(super) fn read_size_in(text: &str, least: u64, most: u64) -> Result<u64, Wrong> {
+    let size = read_size(text)?;
+    if (least..=most).contains(&size) {
+        return Ok(size);
+    }
+    Err(
+        Wrong::new(format!("{} is out of range", quoted(text))).expected(format!(
+            "{} to {}",
+            size_text(least),
+            size_text(most)
+        )),
+    )
+}
+
+/// A size in the largest unit of 1024s of which it is a whole number, as the job file has it.
+pub fn size_text(bytes: u64) -> String {
+    let whole = SIZES.iter().rev().find(|(name, unit)| {
+        let is_binary = name.contains('i') || *unit == 1;
+        is_binary && bytes >= *unit && bytes.is_multiple_of(*unit)
+    });
+    match whole {
+        Some((name, unit)) => format!("{} {name}", bytes / unit),
+        None => "0 B".to_owned(),
+    }
+}
+
 /// Reads a percentage as a share in [0, 1].
 pub fn read_percentage(text: &str) -> Result<f64, Wrong> {
     let wrong = || {

@@ -54,6 +54,27 @@ pub struct Added {
     pub files: Vec<ManifestFile>,
 }
 
+/// What a continuous job says of the checkpoint behind a commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointSaid {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// What went to topics in the epochs of the commit; sinks without messages are left out.
+    #[serde(default)]
+    pub topics: Vec<SentMessages>,
+}
+
+/// Messages of a sink in the epochs of a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentMessages {
+    /// The sink.
+    pub sink: String,
+    /// How many messages.
+    pub messages: u64,
+    /// What [`crate::sinks::kafka::sum`] says of each, added up, wrapping.
+    pub sum: u64,
+}
+
 /// What became of a manifest that was to be put.
 pub(super) enum Put {
     /// It is there, now or since an earlier attempt.

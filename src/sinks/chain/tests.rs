@@ -13,7 +13,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::job::plan::{Compression, OutputColumn, SinkFormat, SinkFrom, SinkTo};
+use crate::job::plan::{Compression, Decimals, OutputColumn, SinkFormat, SinkFrom, SinkTo};
 use crate::sinks::output::{entries, put_if_absent};
 use crate::sinks::publish::{manifest_number, manifest_path};
 use crate::sinks::{OutputRoot, SinkWriter, published};
@@ -41,8 +41,13 @@ fn sink(name: &str, path: &str, format: SinkFormat, partition_by: Vec<usize>) ->
 
 fn sinks() -> Vec<SinkPlan> {
     vec![
-        sink("by day", "deep/a", SinkFormat::Json, vec![1]),
-        sink("b", "b", SinkFormat::Json, Vec::new()),
+        sink(
+            "by day",
+            "deep/a",
+            SinkFormat::Json(Decimals::Number),
+            vec![1],
+        ),
+        sink("b", "b", SinkFormat::Json(Decimals::Number), Vec::new()),
     ]
 }
 
@@ -612,7 +617,12 @@ fn what_was_touched_from_outside_is_told_of_and_not_guessed_about() {
     // A folder that holds what no commit has put there is not for a new sink.
     fs::create_dir_all(root.path().join("c")).unwrap();
     fs::write(root.path().join("c/mine.txt"), "x").unwrap();
-    let other = [sink("c", "c", SinkFormat::Json, Vec::new())];
+    let other = [sink(
+        "c",
+        "c",
+        SinkFormat::Json(Decimals::Number),
+        Vec::new(),
+    )];
     let error = Chain::open(root.path(), JOB, &other).unwrap_err();
     assert!(matches!(error, SinkError::ForeignFolder { .. }), "{error}");
     // A broken manifest is named.

@@ -1,20 +1,16 @@
-//! Clients of Kafka as caudal makes them, and their errors in its words.
+//! Clients that read Kafka, and their errors in caudal's words.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::super::registry::RegistryError;
 use crate::job::plan::KafkaSource;
 use crate::job::secrets::masked;
-
-/// How long one question to a broker may take.
-pub(super) const ANSWER: Duration = Duration::from_secs(5);
+use crate::kafka::{Context, Heard};
+use crate::registry::RegistryError;
 
 /// What went wrong with Kafka.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -100,52 +96,6 @@ pub enum KafkaError {
         problem: String,
     },
 }
-
-/// Keeps what the client said last.
-#[derive(Debug, Default)]
-pub(super) struct Heard(Mutex<Option<String>>);
-
-impl Heard {
-    /// What it said last, in words.
-    pub(super) fn last(&self) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn hear(&self, words: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words.to_owned());
-    }
-}
-
-/// Takes what the client says of itself.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Context(pub(super) Arc<Heard>);
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let action = "kafka-client";
-        match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => tracing::warn!(action, facility, "{message}"),
-            _ => tracing::debug!(action, facility, "{message}"),
-        }
-    }
-
-    fn error(&self, error: ClientError, reason: &str) {
-        // Where a partition is read to its end is no error, and is told by polling.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
-            return;
-        }
-        self.0.hear(reason);
-        tracing::warn!(action = "kafka-client", error = %error, "{reason}");
-    }
-}
-
-impl ConsumerContext for Context {}
 
 /// A consumer of its own partitions: none of a group's, no offset kept by the client, committed messages only.
 pub(super) fn consumer(

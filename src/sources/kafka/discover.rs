@@ -14,9 +14,10 @@ use rdkafka::topic_partition_list::Offset;
 use regex::Regex;
 
 use super::super::discover::found as found_at;
-use super::client::{ANSWER, Context, Heard, KafkaError, consumer, failed, refusal};
+use super::client::{KafkaError, consumer, failed, refusal};
 use crate::epoch::{Found, Partition};
 use crate::job::plan::{self, KafkaSource, KafkaStart, OnDataLoss};
+use crate::kafka::{ANSWER, Context, Heard};
 
 /// How long to wait between questions that were not answered.
 const REST: Duration = Duration::from_millis(200);

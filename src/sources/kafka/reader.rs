@@ -17,11 +17,12 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::{Timestamp, TopicPartitionList};
 
 use super::super::text::Broken;
-use super::client::{ANSWER, Context, KafkaError, consumer, failed, heed};
+use super::client::{KafkaError, consumer, failed, heed};
 use super::schemas::Schemas;
 use crate::decode::avro::framed::schema_id;
 use crate::epoch::{Moved, Partition};
 use crate::job::plan::{Format, KafkaSource, Metadata, SourceColumn};
+use crate::kafka::{ANSWER, Context};
 use crate::record::{
     Chunk, Dropped, Encoding, Framing, HeaderBinding, MessageParts, Messages, RecordPlace,
 };

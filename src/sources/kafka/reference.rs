@@ -12,11 +12,12 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::Offset;
 
-use super::client::{Context, KafkaError, consumer, failed, heed};
+use super::client::{KafkaError, consumer, failed, heed};
 use super::discover::Topics;
 use super::reader::{Gathered, Makes, Wants};
 use crate::epoch::Found;
 use crate::job::plan::{self, KafkaSource, SourceColumn};
+use crate::kafka::Context;
 use crate::record::{Chunk, RecordPlace};
 
 /// How long one poll waits for a message.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::super::registry::{Registry, RegistryError, USER_INFO};
 use super::client::KafkaError;
 use crate::record::SchemaText;
+use crate::registry::{Registry, RegistryError, USER_INFO};
 
 /// After how long a schema that the registry did not have is asked for again: its writer may have told it since.
 const ASK_AGAIN: Duration = Duration::from_secs(5);

@@ -102,6 +102,7 @@ fn plan() -> Arc<Plan> {
         windows: Vec::new(),
         checks: Vec::new(),
         sinks: Vec::new(),
+        clusters: Vec::new(),
     })
 }
 

@@ -217,7 +217,8 @@ impl ProducerContext for Refused {
 }
 
 impl Read {
-    fn of(message: &impl Message) -> Self {
+    /// One that a client gives.
+    pub(crate) fn of(message: &impl Message) -> Self {
         let headers = message.headers().map(|headers| {
             let headers = headers.iter();
             headers

@@ -126,7 +126,7 @@ fn a_job_that_was_killed_is_to_be_run_as_it_was_first() {
     let words = [
         "rules.cheap = { expect = \"amount < 100\" } was added",
         "are to be read again as they were read before",
-        "run it once with the former text, stop it",
+        "run it once as it was, stop it",
     ];
     Running::start_only(&job, 1).ends_with(2, &words);
     job.rewrite(|_| text.clone());

@@ -6,9 +6,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use caudal::epoch::{History, look_at_journal};
+use caudal::job::plan::StatePlace;
 use serde_json::Value;
 
 use super::folder::{Folder, LOOK};
@@ -16,7 +19,7 @@ use crate::kafka::broker::Broker;
 use crate::tables::{self, Row};
 
 /// How long anything may take: many times what it takes on a busy machine.
-pub(super) const DEADLINE: Duration = Duration::from_mins(1);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 const JOB: &str = r#"
 format = 1
@@ -61,19 +64,19 @@ parquet = {}
 "#;
 
 /// The job.
-pub(super) struct Job {
+pub(crate) struct Job {
     folder: Folder,
     _place: tempfile::TempDir,
 }
 
 impl Job {
     /// The plain one over a topic.
-    pub(super) fn new(broker: &Broker, topic: &str) -> Self {
+    pub(crate) fn new(broker: &Broker, topic: &str) -> Self {
         Self::with(broker, topic, |text| text)
     }
 
     /// One that is written otherwise.
-    pub(super) fn with(broker: &Broker, topic: &str, change: impl Fn(String) -> String) -> Self {
+    pub(crate) fn with(broker: &Broker, topic: &str, change: impl Fn(String) -> String) -> Self {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::write(place.path(), JOB, broker.addresses(), topic);
         let job = Self {
@@ -85,23 +88,23 @@ impl Job {
     }
 
     /// Writes its file anew.
-    pub(super) fn rewrite(&self, change: impl Fn(String) -> String) {
+    pub(crate) fn rewrite(&self, change: impl Fn(String) -> String) {
         let file = self.folder.path("job.toml");
         fs::write(&file, change(fs::read_to_string(&file).unwrap())).unwrap();
     }
 
     /// Something in its folder.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path(name)
     }
 
     /// A command of the program on it.
-    pub(super) fn caudal(&self, command: &str) -> Command {
+    pub(crate) fn caudal(&self, command: &str) -> Command {
         self.folder.caudal(command)
     }
 
     /// Waits until something is found in what `caudal epochs --json` says.
-    pub(super) fn find<T>(
+    pub(crate) fn find<T>(
         &self,
         what: &dyn Debug,
         patience: Duration,
@@ -112,25 +115,25 @@ impl Job {
     }
 
     /// Waits until something holds.
-    pub(super) fn await_that(&self, what: &str, patience: Duration, is: impl Fn(&Self) -> bool) {
+    pub(crate) fn await_that(&self, what: &str, patience: Duration, is: impl Fn(&Self) -> bool) {
         self.folder
             .await_some(&what, patience, || is(self).then_some(()));
     }
 
     /// Waits until what stands before these offsets is visible, of each partition.
-    pub(super) fn await_positions(&self, wanted: &[i64]) {
+    pub(crate) fn await_positions(&self, wanted: &[i64]) {
         self.folder.await_positions(wanted, DEADLINE);
     }
 
     /// Waits until as many rows are visible.
-    pub(super) fn await_rows(&self, rows: usize) {
+    pub(crate) fn await_rows(&self, rows: usize) {
         self.await_that("rows are missing", DEADLINE, |job| {
             job.rows("rows").len() >= rows
         });
     }
 
     /// Waits until an epoch later than those now is bound; gives it.
-    pub(super) fn await_epoch(&self) -> u64 {
+    pub(crate) fn await_epoch(&self) -> u64 {
         let bound = || self.folder.said("bound");
         let before = bound();
         self.await_that("no epoch is bound", DEADLINE, |_| bound() > before);
@@ -138,7 +141,7 @@ impl Job {
     }
 
     /// What is visible of a sink.
-    pub(super) fn rows(&self, sink: &str) -> Vec<Row> {
+    pub(crate) fn rows(&self, sink: &str) -> Vec<Row> {
         tables::read(&self.folder.path("out").join(sink))
     }
 
@@ -197,7 +200,7 @@ impl Job {
     }
 
     /// Changes a byte of the newest checkpoint's state.
-    pub(super) fn break_newest_state(&self) {
+    pub(crate) fn break_newest_state(&self) {
         let folders = fs::read_dir(self.state().join("checkpoints")).unwrap();
         let newest = folders.map(|entry| entry.unwrap().path()).max().unwrap();
         let files = fs::read_dir(newest).unwrap();
@@ -220,18 +223,67 @@ impl Job {
     pub(super) fn history(&self) -> History {
         self.folder.await_some(&"no journal", DEADLINE, || {
             // Compaction may take away what is being read.
-            look_at_journal(&self.state()).ok()
+            look_at_journal(&StatePlace::Folder(self.state()), Arc::new(|| false)).ok()
         })
     }
 
+    /// Changes a byte of the state of every checkpoint.
+    pub(crate) fn break_all_state(&self) {
+        for folder in fs::read_dir(self.state().join("checkpoints")).unwrap() {
+            for file in fs::read_dir(folder.unwrap().path()).unwrap() {
+                let file = file.unwrap().path();
+                let mut bytes = fs::read(&file).unwrap();
+                bytes[0] ^= 1;
+                fs::write(file, bytes).unwrap();
+            }
+        }
+    }
+
+    /// Writes the newest record of the journal anew.
+    pub(crate) fn change_newest_record(&self, change: impl Fn(String) -> String) {
+        let records = fs::read_dir(self.state().join("journal")).unwrap();
+        let newest = records.map(|entry| entry.unwrap().path()).max().unwrap();
+        let text = fs::read_to_string(&newest).unwrap();
+        fs::write(newest, change(text)).unwrap();
+    }
+
+    /// Makes it as if the job had been killed when the newest checkpoint was in the journal, and before its commit was put.
+    pub(crate) fn take_back_newest_commit(&self) {
+        let newest = |folder: PathBuf| {
+            let files = fs::read_dir(folder).unwrap();
+            files.map(|entry| entry.unwrap().path()).max().unwrap()
+        };
+        let drained = newest(self.state().join("journal"));
+        assert!(fs::read_to_string(&drained).unwrap().contains("drained"));
+        fs::remove_file(drained).unwrap();
+        let manifest = newest(self.path("out/_caudal/manifest"));
+        let said: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+        for sink in said["sinks"].as_array().unwrap() {
+            for file in sink["files"].as_array().unwrap() {
+                let [folder, file] =
+                    [&sink["path"], &file["path"]].map(|path| path.as_str().unwrap());
+                fs::remove_file(self.path("out").join(folder).join(file)).unwrap();
+            }
+        }
+        fs::remove_file(manifest).unwrap();
+    }
+
+    /// Removes a record from the midst of the journal.
+    pub(crate) fn remove_some_record(&self) {
+        let records = fs::read_dir(self.state().join("journal")).unwrap();
+        let mut records: Vec<PathBuf> = records.map(|entry| entry.unwrap().path()).collect();
+        records.sort();
+        fs::remove_file(&records[records.len() - 2]).unwrap();
+    }
+
     /// Takes the state folder away.
-    pub(super) fn remove_state(&self) {
+    pub(crate) fn remove_state(&self) {
         fs::remove_dir_all(self.state()).unwrap();
     }
 }
 
 /// A process that runs a job.
-pub(super) struct Running<'job> {
+pub(crate) struct Running<'job> {
     job: &'job Job,
     child: Option<Child>,
     told: String,
@@ -239,7 +291,7 @@ pub(super) struct Running<'job> {
 
 impl<'job> Running<'job> {
     /// Starts it, and waits until it has claimed the job.
-    pub(super) fn start(job: &'job Job, workers: usize) -> Self {
+    pub(crate) fn start(job: &'job Job, workers: usize) -> Self {
         let generation = || job.folder.said("generation");
         let before = generation();
         let mut running = Self::start_only(job, workers);
@@ -259,7 +311,7 @@ impl<'job> Running<'job> {
     }
 
     /// Starts it.
-    pub(super) fn start_only(job: &'job Job, workers: usize) -> Self {
+    pub(crate) fn start_only(job: &'job Job, workers: usize) -> Self {
         let child = job
             .folder
             .caudal("run")
@@ -277,7 +329,7 @@ impl<'job> Running<'job> {
     }
 
     /// Asks the job to commit what it has and end; gives its summary.
-    pub(super) fn stop(mut self) -> Value {
+    pub(crate) fn stop(mut self) -> Value {
         let stop = self.job.folder.caudal("stop").output().unwrap();
         assert!(
             stop.status.success(),
@@ -297,10 +349,30 @@ impl<'job> Running<'job> {
         child.wait().unwrap();
     }
 
+    /// Sends it a signal, by the name that `kill` has for it.
+    pub(crate) fn signal(&self, name: &str) {
+        let process = self.child.as_ref().expect("it runs").id();
+        let sent = Command::new("kill")
+            .args([name, &process.to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Waits for its end, with this exit code and these words.
-    pub(super) fn ends_with(&mut self, code: i32, words: &[&str]) {
+    pub(crate) fn ends_with(&mut self, code: i32, words: &[&str]) {
         let child = self.child.take().expect("it ends once");
+        let process = child.id().to_string();
+        let (is_over, ended) = channel::<()>();
+        // What it tells is read all the while, so another thread looks at the clock.
+        let watch = std::thread::spawn(move || {
+            if ended.recv_timeout(2 * DEADLINE) == Err(RecvTimeoutError::Timeout) {
+                let killed = Command::new("kill").args(["-KILL", &process]).status();
+                assert!(killed.is_ok());
+            }
+        });
         let output = child.wait_with_output().unwrap();
+        drop(is_over);
+        watch.join().unwrap();
         self.told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{}", self.told);
         for words in words {
@@ -313,17 +385,21 @@ impl<'job> Running<'job> {
     }
 
     /// What it told, when it has ended.
-    pub(super) fn told(&self) -> &str {
+    pub(crate) fn told(&self) -> &str {
         &self.told
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        // Nothing is left of one whose test has failed.
+        // Nothing is left of one whose test has failed; what it told may say why.
         if let Some(mut child) = self.child.take() {
             drop(child.kill());
-            drop(child.wait());
+            if let Ok(output) = child.wait_with_output()
+                && std::thread::panicking()
+            {
+                println!("it told: {}", String::from_utf8_lossy(&output.stderr));
+            }
         }
     }
 }

@@ -37,14 +37,20 @@ fn job(broker: &Broker, sales: &str, transport: &str, more: &str) -> Job {
 }
 
 /// The same, with the regions in a topic.
-fn over_topic(broker: &Broker, sales: &str, regions: &str, format: &str, more: &str) -> Job {
+pub(crate) fn over_topic(
+    broker: &Broker,
+    sales: &str,
+    regions: &str,
+    format: &str,
+    more: &str,
+) -> Job {
     let transport =
         format!("kafka = {{ brokers = \"BROKERS\", topics = [\"{regions}\"] }}\n{format} = {{}}");
     job(broker, sales, &transport, more)
 }
 
 /// A region as a message of a topic.
-fn region(code: &str, name: &str, ts: i64) -> Sent {
+pub(crate) fn region(code: &str, name: &str, ts: i64) -> Sent {
     let row = json!({ "code": code, "name": name, "ts": ts });
     reference(Some(code), Some(row))
 }

@@ -1,6 +1,7 @@
 //! Jobs without an end: what they resolve to.
 
 mod faults;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -69,7 +70,7 @@ fn a_source_without_an_end_makes_a_continuous_job_and_everything_has_its_default
     assert_eq!(
         plan.continuous,
         Some(Continuous {
-            state: PathBuf::from("jobs/../out/ventas/_caudal/state"),
+            state: StatePlace::Folder("jobs/../out/ventas/_caudal/state".into()),
             epoch: Duration::from_secs(1),
             checkpoint: Duration::from_secs(10),
             max_parked: 100_000,
@@ -107,7 +108,7 @@ fn all_that_a_continuous_job_says_is_in_the_plan() {
     assert_eq!(
         plan.continuous,
         Some(Continuous {
-            state: PathBuf::from("jobs/../state/ventas"),
+            state: StatePlace::Folder("jobs/../state/ventas".into()),
             epoch: Duration::from_millis(250),
             checkpoint: Duration::from_mins(1),
             max_parked: 100_000,
@@ -208,7 +209,39 @@ fn a_state_may_stand_beside_the_output_and_in_its_own_place() {
         ));
         assert_eq!(
             plan.continuous.unwrap().state,
-            Path::new("jobs").join(state)
+            StatePlace::Folder(Path::new("jobs").join(state))
+        );
+    }
+}
+
+#[test]
+fn a_state_may_stand_in_a_bucket_and_its_secrets_are_not_shown() {
+    for (state, bucket, prefix, shown) in [
+        ("s3://ventas", "ventas", "", "s3://ventas"),
+        ("s3://ventas/", "ventas", "", "s3://ventas"),
+        (
+            "s3://a.b-c/state/of ventas/",
+            "a.b-c",
+            "state/of ventas",
+            "s3://a.b-c/state/of ventas",
+        ),
+    ] {
+        let options = "state_options = { endpoint = \"http://127.0.0.1:9000\", secret_access_key = \"geheim\" }";
+        let text = format!("state = \"{state}\"\n{options}\noutput =");
+        let plan = plan(&changed("output =", &text));
+        let StatePlace::Bucket(found) = plan.continuous.unwrap().state else {
+            panic!("{state} is no bucket");
+        };
+        assert_eq!(
+            (found.bucket.as_str(), found.prefix.as_str()),
+            (bucket, prefix)
+        );
+        assert_eq!(found.to_string(), shown);
+        assert_eq!(found.options["secret_access_key"], "geheim");
+        let debug = format!("{found:?}");
+        assert!(
+            debug.contains("127.0.0.1") && !debug.contains("geheim"),
+            "{debug}"
         );
     }
 }

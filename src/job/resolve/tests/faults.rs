@@ -33,6 +33,11 @@ fn faults_of_reading_and_of_resolving_are_told_together_in_the_order_of_the_file
 /// A text of the job and what stands there instead.
 const CASES: &[(&str, &str)] = &[
     ("name = \"ventas\"", "name = \"las ventas\""),
+    ("output = \"../out/ventas\"", "output = \"s3://ventas/out\""),
+    (
+        "files = { path = \"verdicts\" }",
+        "files = { path = \"s3://ventas/quality\" }",
+    ),
     (
         "key = [\"region_id\"]",
         "key = [\"region_di\", \"currency\", \"zone\", \"regions.zone\"]",

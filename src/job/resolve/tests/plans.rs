@@ -207,13 +207,11 @@ fn sinks_take_what_they_declare_or_all_of_their_table() {
         ["sale_id", "region_code", "amount", "zone", "date"]
     );
     assert_eq!(plan.sinks[0].columns[1].expression.column(), Some(10));
-    assert_eq!(
-        plan.sinks[0].to,
-        SinkTo::Files {
-            path: PathBuf::from("enriched"),
-            partition_by: vec![3, 4]
-        }
-    );
+    let SinkTo::Files { path, partition_by } = &plan.sinks[0].to else {
+        panic!("it writes files");
+    };
+    assert_eq!(path, Path::new("enriched"));
+    assert_eq!(partition_by, &[3, 4][..]);
     assert_eq!(
         (plan.sinks[0].from, &plan.sinks[0].format),
         (SinkFrom::Rows, &SinkFormat::Parquet(Compression::Zstd))
@@ -241,10 +239,8 @@ fn sinks_take_what_they_declare_or_all_of_their_table() {
             "z"
         ]
     );
-    assert_eq!(
-        (&plan.sinks[2].to, &plan.sinks[2].format),
-        (&SinkTo::Stdout, &SinkFormat::Csv { delimiter: b';' })
-    );
+    assert!(matches!(plan.sinks[2].to, SinkTo::Stdout));
+    assert_eq!(plan.sinks[2].format, SinkFormat::Csv { delimiter: b';' });
     assert_eq!(names(3).len(), 11);
     for sink in &plan.sinks {
         let table = table_columns(&plan, sink.from);

@@ -13,6 +13,11 @@ fn what_only_continuous_jobs_have_is_refused_elsewhere() {
     assert_told("bounded", BOUNDED, bounded);
 }
 
+#[test]
+fn every_fault_of_a_topic_that_is_written_is_told_at_its_place() {
+    assert_told("topics", TOPICS, super::topics::changed);
+}
+
 fn assert_told(name: &str, cases: &[(&str, &str)], changed: impl Fn(&str, &str) -> String) {
     let mut told = Vec::new();
     for (from, to) in cases {
@@ -69,7 +74,17 @@ const CONTINUOUS: &[(&str, &str)] = &[
     ),
     (
         "output =",
-        "epoch = \"64 MiB\"\ncheckpoint = \"999 ms\"\nstate = \"s3://ventas/state\"\noutput =",
+        "epoch = \"64 MiB\"\ncheckpoint = \"999 ms\"\nstate = \"gs://ventas/state\"\noutput =",
+    ),
+    (
+        "output =",
+        "state = \"s3:///state\"\nstate_options = { endpont = \"http://127.0.0.1:9000\", bucket = \"ventas\", conditional_put = \"disabled\" }\noutput =",
+    ),
+    ("output =", "state = \"s3://ventas/a//b\"\noutput ="),
+    ("output = \"../out/ventas\"", "output = \"s3://ventas/out\""),
+    (
+        "output =",
+        "state_options = { region = \"eu-south-2\" }\noutput =",
     ),
     (
         "output =",
@@ -285,5 +300,85 @@ const BOUNDED: &[(&str, &str)] = &[
     (
         "csv = {}\ncolumns = { currency",
         "avro = { registry = \"http://r\" }\ncolumns = { currency",
+    ),
+    (
+        "files = { path = \"refused\" }",
+        "kafka = { brokers = \"kafka-1\", topic = \"rechazadas\" }",
+    ),
+    (
+        "json = {}\n",
+        "avro = { registry = \"http://registry:8081\" }\n",
+    ),
+];
+
+/// A text of [`super::topics::JOB`] and what stands there instead.
+const TOPICS: &[(&str, &str)] = &[
+    ("topic = \"limpias\"", "topics = \"limpias\""),
+    ("topic = \"limpias\"", "topic = \"ventas\""),
+    ("topic = \"limpias\"", "topic = \"caudal-ventas-progress\""),
+    (
+        "topics = [\"ventas\"]",
+        "topic_pattern = \"(limpias|caudal)-?.*\"",
+    ),
+    (
+        "topic = \"limpias\"",
+        "topic = \"las limpias\", max_message = \"1 TiB\", id = \"a/b\"",
+    ),
+    (
+        "brokers = \"kafka-2, kafka-1\"",
+        "brokers = \"kafka-2:9092,kafka-3\"",
+    ),
+    ("brokers = \"kafka-2, kafka-1\"", "brokers = \"kafka-2/\""),
+    (
+        "topic = \"rechazadas\"",
+        "topic = \"rechazadas\", shards = 8, delivery = \"exactly_once\", id = \"otro\", options = { \"linger.ms\" = \"6\", \"sasl.password\" = \"otro\", \"compression.type\" = \"lz4\" }",
+    ),
+    (
+        "key = \"region_id\"",
+        "key = \"region\", headers = { \"\" = \"amount\", bad = \"amuont\" }, partition = \"amount\", timestamp = \"cast(ts as date)\", tombstone = \"sale_id\"",
+    ),
+    (
+        "key = \"region_id\"",
+        "key = \"make_array(region_id)\", headers = { when = \"ts - ts\" }",
+    ),
+    (
+        "key = \"region_id\"",
+        "tombstone = \"amount < 0\", create = { partitions = 8, config = { \"cleanup.policy\" = \"delete, compact\" } }",
+    ),
+    (
+        "key = \"region_id\"",
+        "create = { partitions = 0, replication = -1, policy = \"x\" }, shards = 0",
+    ),
+    (
+        "topic = \"rechazadas\"",
+        "topic = \"limpias\", create = { partitions = 4 }",
+    ),
+    ("json = {} # clean", "parquet = {}"),
+    ("json = {} # clean", "csv = {}\nstdout = {}"),
+    ("json = {} # clean", "json = { decimals = \"texts\" }"),
+    (
+        "json = {} # clean",
+        "avro = { registry = \"registry:8081\", name = \"a b\", namespace = \"com..x\", subject = \"\", schema = \"x\" }",
+    ),
+    (
+        "json = {} # clean\ncolumns = { sale_id = \"sale_id\", amount = \"amount\" }",
+        "avro = { registry = \"https://u:p@registry\" }\ncolumns = { \"sale id\" = \"sale_id\" }",
+    ),
+    (
+        "options = {",
+        "options = { acks = \"1\", \"enable.idempotence\" = \"false\", \"transactional.id\" = \"x\", \"max.in.flight.requests.per.connection\" = \"6\", \
+         retries = \"3\", \"enable.gapless.guarantee\" = \"false\", \"message.max.bytes\" = \"1\", \"group.id\" = \"x\", dr_msg_cb = \"x\", \"bootstrap.servers\" = \"x\",",
+    ),
+    (
+        "options = {",
+        "options = { \"transaction.timeout.ms\" = \"3600000\", \"delivery.timeout.ms\" = \"0\",",
+    ),
+    (
+        "options = {",
+        "options = { \"transaction.timeout.ms\" = \"30000\", \"message.timeout.ms\" = \"30001\",",
+    ),
+    (
+        "options = {",
+        "delivery = \"exactly_once\", options = { \"delivery.timeout.ms\" = \"60001\",",
     ),
 ];

@@ -1,7 +1,10 @@
-//! A schema registry that speaks Confluent's protocol (Confluent, Karapace, Redpanda, Apicurio): the schema of an id.
+//! A schema registry that speaks Confluent's protocol (Confluent, Karapace, Redpanda, Apicurio): the schema of an id, for who reads, and
+//! the id of a schema, for who writes ([`subjects`]).
 //!
 //! An id never changes its meaning, so that each is asked for once. The client blocks: whoever needs it in a dataflow asks
 //! on a thread of its own.
+
+pub mod subjects;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -167,31 +170,13 @@ impl Registry {
 
     fn ask(&self, id: u32) -> Result<(AvroSchema, Arc<str>), RegistryError> {
         let address = self.address.clone();
-        let mut request = self
-            .agent
-            .get(format!("{address}/schemas/ids/{id}"))
-            .header(
-                "accept",
-                "application/vnd.schemaregistry.v1+json, application/json",
-            );
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
         let unreachable = |why: String| RegistryError::Unreachable {
             address: self.address.clone(),
             id,
             why,
         };
-        let mut answer = request
-            .call()
-            .map_err(|error| unreachable(error.to_string()))?;
-        let status = answer.status().as_u16();
-        let body = answer
-            .body_mut()
-            .with_config()
-            .limit(MAX_ANSWER_BYTES)
-            .read_to_vec();
-        let body = body.map_err(|error| unreachable(error.to_string()))?;
+        let answer = self.get(&format!("/schemas/ids/{id}"));
+        let (status, body) = answer.map_err(unreachable)?;
         let wrong = |why: String| RegistryError::Answer {
             address: self.address.clone(),
             id,
@@ -239,6 +224,49 @@ impl Registry {
             }),
         }
     }
+}
+
+/// What is said of all requests.
+const ACCEPTED: &str = "application/vnd.schemaregistry.v1+json, application/json";
+
+impl Registry {
+    /// Asks for what is at a path; gives status and body, or why there is no answer.
+    fn get(&self, path: &str) -> Result<(u16, Vec<u8>), String> {
+        let mut request = self
+            .agent
+            .get(format!("{}{path}", self.address))
+            .header("accept", ACCEPTED);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        answered(request.call())
+    }
+
+    /// Sends a JSON text to a path; gives the same.
+    fn post(&self, path: &str, body: &str) -> Result<(u16, Vec<u8>), String> {
+        let mut request = self
+            .agent
+            .post(format!("{}{path}", self.address))
+            .header("accept", ACCEPTED)
+            .header("content-type", "application/vnd.schemaregistry.v1+json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        answered(request.send(body))
+    }
+}
+
+fn answered(
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<(u16, Vec<u8>), String> {
+    let mut answer = answer.map_err(|error| error.to_string())?;
+    let status = answer.status().as_u16();
+    let body = answer
+        .body_mut()
+        .with_config()
+        .limit(MAX_ANSWER_BYTES)
+        .read_to_vec();
+    Ok((status, body.map_err(|error| error.to_string())?))
 }
 
 /// RFC 4648, with padding.

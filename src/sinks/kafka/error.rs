@@ -1,0 +1,175 @@
+//! What goes wrong with topics that are written.
+
+use rdkafka::types::RDKafkaErrorCode;
+
+/// Why messages could not be delivered.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// The client library refuses an option.
+    #[error(
+        "{owner}: option {option} = {value}: {problem}\n  expected: an option of librdkafka with a value it takes\n  now: nothing starts\n  hint: its options are listed in librdkafka's CONFIGURATION.md"
+    )]
+    Option {
+        /// The cluster, as people know it.
+        owner: String,
+        /// The option.
+        option: String,
+        /// Its value; masked where it is secret.
+        value: String,
+        /// Why.
+        problem: String,
+    },
+    /// No broker answers.
+    #[error(
+        "{owner}: no broker of {brokers} answers: {problem}\n  expected: a Kafka broker there within {seconds} s\n  now: the job ends; what was committed stays, and it goes on there when it is started again\n  hint: look whether the broker runs and whether `security.protocol` and credentials in `options` fit its listener"
+    )]
+    Unreachable {
+        /// The cluster.
+        owner: String,
+        /// Where.
+        brokers: String,
+        /// What the client said last.
+        problem: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// A topic can't be written.
+    #[error(
+        "{owner}: topic {topic}: {problem}\n  expected: {expected}\n  now: the job ends; what was committed stays, and it goes on there when it is started again\n  hint: {hint}"
+    )]
+    Topic {
+        /// The sink or cluster.
+        owner: String,
+        /// The topic.
+        topic: String,
+        /// What the broker said.
+        problem: String,
+        /// What would do.
+        expected: &'static str,
+        /// What helps.
+        hint: &'static str,
+    },
+    /// Transactions are refused.
+    #[error(
+        "{owner}: transactional id {id}: {problem}\n  expected: a broker that takes transactions of this id\n  now: the job ends; what was committed stays\n  hint: {hint}"
+    )]
+    Transactions {
+        /// The cluster.
+        owner: String,
+        /// The id.
+        id: String,
+        /// What the broker said.
+        problem: String,
+        /// What helps.
+        hint: &'static str,
+    },
+    /// A newer life of the job has taken over.
+    #[error(
+        "{owner}: generation {newer} of the job has taken over from generation {generation}\n  now: this one ends; it delivers nothing any more"
+    )]
+    Fenced {
+        /// The cluster.
+        owner: String,
+        /// This life.
+        generation: u64,
+        /// The newer one.
+        newer: u64,
+    },
+    /// Somebody else uses the transactional id.
+    #[error(
+        "{owner}: another program uses transactional id {id}\n  expected: an id of this job alone\n  now: the job ends; what was committed stays\n  hint: find the other program, or give this job's sinks another `id`"
+    )]
+    Stolen {
+        /// The cluster.
+        owner: String,
+        /// The id.
+        id: String,
+    },
+    /// Progress that must be there is not.
+    #[error(
+        "{owner}: topic {topic} partition {shard}: {problem}\n  expected: progress as this job's state knows it\n  now: nothing is sent\n  hint: {hint}"
+    )]
+    Progress {
+        /// The cluster.
+        owner: String,
+        /// The topic of progress.
+        topic: String,
+        /// Its partition.
+        shard: usize,
+        /// What is wrong.
+        problem: String,
+        /// What helps.
+        hint: &'static str,
+    },
+    /// The broker takes messages no longer.
+    #[error(
+        "{owner}: {problem}\n  expected: messages are taken within {seconds} s\n  now: the job ends; what was committed stays, and it goes on there when it is started again\n  hint: look at the broker's log"
+    )]
+    Failing {
+        /// The cluster.
+        owner: String,
+        /// What the client said last.
+        problem: String,
+        /// How long it was tried.
+        seconds: u64,
+    },
+    /// The client gave up.
+    #[error("{owner}: writing to Kafka failed: {problem}")]
+    Client {
+        /// The cluster.
+        owner: String,
+        /// What it said.
+        problem: String,
+    },
+}
+
+/// What a broker's answer about a topic means for who writes, where waiting will not help: problem, what would do, hint.
+pub(super) fn refusal(
+    code: RDKafkaErrorCode,
+) -> Option<(&'static str, &'static str, &'static str)> {
+    let taken = "a topic that takes messages of the job's user";
+    match code {
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => Some((
+            "there is none of this name",
+            "a topic that is there",
+            "create it, mind its spelling, or let the sink make it by `create`",
+        )),
+        RDKafkaErrorCode::UnknownPartition => Some((
+            "it has no partition of the number that `partition` gives",
+            "a number from 0 to the topic's partitions less one",
+            "mind the sink's `partition`, for example by a modulo",
+        )),
+        RDKafkaErrorCode::TopicAuthorizationFailed => Some((
+            "the job's user may not write it",
+            taken,
+            "allow the user to write and describe the topic",
+        )),
+        RDKafkaErrorCode::ClusterAuthorizationFailed => Some((
+            "the job's user may not write idempotently",
+            taken,
+            "allow the user IdempotentWrite on the cluster",
+        )),
+        RDKafkaErrorCode::InvalidTopic => Some((
+            "the broker takes this for no name of a topic, or keeps it for itself",
+            "the name of a topic that may be written",
+            "mind its spelling",
+        )),
+        RDKafkaErrorCode::MessageSizeTooLarge => Some((
+            "a message is larger than the broker takes",
+            "a `max.message.bytes` of the topic above the sink's `max_message`",
+            "lower `max_message`: what is larger is refused before it comes here; \"batch.size\" in `options` says how large messages are that are sent together",
+        )),
+        RDKafkaErrorCode::PolicyViolation => Some((
+            "a policy of the broker forbids it",
+            taken,
+            "look at the broker's policy and the topic's settings",
+        )),
+        RDKafkaErrorCode::InvalidRecord => Some((
+            "the broker refuses a message as invalid",
+            taken,
+            "a compacted topic takes only messages with a key: give the sink a `key` that is never null",
+        )),
+        _ => None,
+    }
+}
