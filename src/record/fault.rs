@@ -35,3 +35,10 @@ pub struct Fault {
     /// What the faulty text was, or what was wrong, for people: at most 64 characters, control characters escaped.
     pub detail: String,
 }
+
+impl Fault {
+    /// Puts faults in the order of their rows, and those of a row in the order of their sites.
+    pub fn sort(faults: &mut [Self]) {
+        faults.sort_by(|a, b| a.row.cmp(&b.row).then(a.site.cmp(&b.site)));
+    }
+}

@@ -1,4 +1,4 @@
-//! Where each clean row comes from, carried beside its columns as far as a topic takes it.
+//! Where each clean row comes from, carried beside its columns as far as a topic takes it, or duplicates are looked for.
 //!
 //! Places order the messages of an epoch, whatever way their rows took through the workers, and stand in their headers.
 
@@ -9,25 +9,32 @@ use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
 
-use super::Draft;
+use super::{Draft, Origin};
 
 /// How many columns a position has: source, file, place in it, row.
 pub const COLUMNS: usize = 4;
 
 /// The columns of a draft's positions: its source, its file (of a message: topic and partition), the byte of each row's record there
-/// (of a message: its offset), and its number among the rows of the draft.
+/// (of a message: its offset), and its number among the rows that were read with it.
 pub fn columns(draft: &Draft, file: String, bytes: Vec<u64>) -> [ArrayRef; COLUMNS] {
     let rows = draft.rows;
-    let signed = |value: u64| i64::try_from(value).expect("positions fit 63 bits");
     let source = i32::try_from(draft.source).expect("a job has few sources");
     let file: ArrayRef = Arc::new(StringArray::from(vec![file]));
-    let numbers = 0..i64::try_from(rows).expect("a number of rows fits 63 bits");
+    let first = match &draft.origin {
+        Some(Origin::Table { first_row, .. }) => *first_row,
+        _ => 0,
+    };
+    let numbers = (first..).take(rows).map(signed);
     [
         Arc::new(Int32Array::from_value(source, rows)),
         Arc::new(DictionaryArray::new(Int32Array::from_value(0, rows), file)),
         Arc::new(Int64Array::from_iter_values(bytes.into_iter().map(signed))),
         Arc::new(Int64Array::from_iter_values(numbers)),
     ]
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).expect("positions fit 63 bits")
 }
 
 /// The positions of a batch's rows.

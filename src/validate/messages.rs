@@ -31,7 +31,7 @@ pub(super) fn judge(
     }
     if !found.is_empty() {
         faults.extend(found);
-        faults.sort_by(|a, b| a.row.cmp(&b.row).then(a.site.cmp(&b.site)));
+        Fault::sort(faults);
     }
 }
 

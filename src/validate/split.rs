@@ -223,7 +223,7 @@ impl Judge {
     fn split(&self, mut draft: Draft, counts: &mut RowCounts) -> Result<Judged, ArrowError> {
         let plan = Arc::clone(&self.run.plan);
         let mut faults = std::mem::take(&mut draft.faults);
-        faults.sort_by(|a, b| a.row.cmp(&b.row).then(a.site.cmp(&b.site)));
+        Fault::sort(&mut faults);
         if !self.gauges.is_empty() {
             let now = || self.run.now_of(draft.epoch);
             messages::judge(&self.gauges, &plan, &draft, now, &mut faults);
@@ -322,27 +322,22 @@ impl Judge {
             fields.push(Field::new(id.to_string(), array.data_type().clone(), true));
             columns.push(array);
         }
-        if !plan.duplicates.is_empty() {
-            for (id, array) in (plan.columns.len()..).zip(place::columns(draft)) {
-                let array = match &filter {
-                    Some(filter) => filter.filter(&array)?,
-                    None => array,
-                };
-                fields.push(Field::new(id.to_string(), array.data_type().clone(), true));
-                columns.push(array);
-            }
-        }
-        if plan.carries_positions() {
+        // Behind all ids stands where the rows come from, as far as anybody asks for it. Duplicates are of jobs with an end, topics of others.
+        let from = if !plan.duplicates.is_empty() {
+            place::columns(draft)
+        } else if plan.carries_positions() {
             let (file, _, bytes) = decode::lines_and_bytes(draft);
-            let positions = position_columns(draft, file, bytes);
-            for (id, array) in (plan.columns.len()..).zip(positions) {
-                let array = match &filter {
-                    Some(filter) => filter.filter(&array)?,
-                    None => array,
-                };
-                fields.push(Field::new(id.to_string(), array.data_type().clone(), true));
-                columns.push(array);
-            }
+            position_columns(draft, file, bytes).to_vec()
+        } else {
+            Vec::new()
+        };
+        for (id, array) in (plan.columns.len()..).zip(from) {
+            let array = match &filter {
+                Some(filter) => filter.filter(&array)?,
+                None => array,
+            };
+            fields.push(Field::new(id.to_string(), array.data_type().clone(), true));
+            columns.push(array);
         }
         let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(rows));
         let batch =

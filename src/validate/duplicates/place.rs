@@ -1,41 +1,29 @@
-//! Where each clean row stands, carried beside its columns as far as duplicates are looked for.
+//! Where each clean row stands, carried beside its columns as far as duplicates are looked for: its position, and behind that its piece and line.
 
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 
 use crate::decode;
-use crate::record::{Draft, Place};
-use crate::transform::text::Text;
+use crate::record::{Draft, POSITION_COLUMNS, Place, Positions, position_columns};
 
-/// How many columns a place has: piece, row in it, source, file, line, byte.
-pub(super) const COLUMNS: usize = 6;
+/// How many columns a place has: those of a position, piece, line.
+pub(super) const COLUMNS: usize = POSITION_COLUMNS + 2;
 
 /// The places of a draft's rows.
-pub(in crate::validate) fn columns(draft: &Draft) -> [ArrayRef; COLUMNS] {
-    let rows = draft.rows;
+pub(in crate::validate) fn columns(draft: &Draft) -> Vec<ArrayRef> {
     let (file, lines, bytes) = decode::lines_and_bytes(draft);
-    let first = draft.origin.as_ref().map_or(0, |origin| match origin {
-        crate::record::Origin::Text { .. } => 0,
-        crate::record::Origin::Table { first_row, .. } => *first_row,
-    });
-    let counted = first..first + u64::try_from(rows).expect("a number of rows fits 64 bits");
-    let source = i32::try_from(draft.source).expect("a job has few sources");
-    let file: ArrayRef = Arc::new(StringArray::from(vec![file]));
-    [
-        Arc::new(Int64Array::from_value(signed(draft.number), rows)),
-        whole(counted),
-        Arc::new(Int32Array::from_value(source, rows)),
-        Arc::new(DictionaryArray::new(Int32Array::from_value(0, rows), file)),
-        whole(lines),
-        whole(bytes),
-    ]
-}
-
-fn whole(values: impl IntoIterator<Item = u64>) -> ArrayRef {
-    Arc::new(Int64Array::from_iter_values(values.into_iter().map(signed)))
+    let mut columns = position_columns(draft, file, bytes).to_vec();
+    columns.push(Arc::new(Int64Array::from_value(
+        signed(draft.number),
+        draft.rows,
+    )));
+    columns.push(Arc::new(Int64Array::from_iter_values(
+        lines.into_iter().map(signed),
+    )));
+    columns
 }
 
 fn signed(value: u64) -> i64 {
@@ -44,43 +32,37 @@ fn signed(value: u64) -> i64 {
 
 /// The places of a batch's rows.
 pub(super) struct Places<'a> {
+    positions: Positions<'a>,
     pieces: &'a Int64Array,
-    rows: &'a Int64Array,
-    sources: &'a Int32Array,
-    files: Text<'a>,
     lines: &'a Int64Array,
-    bytes: &'a Int64Array,
 }
 
 impl<'a> Places<'a> {
     /// Reads them from the columns from `first` on.
     pub(super) fn new(rows: &'a RecordBatch, first: usize) -> Self {
-        let column = |place: usize| {
-            rows.column_by_name(&(first + place).to_string())
+        let whole = |place: usize| {
+            rows.column_by_name(&(first + POSITION_COLUMNS + place).to_string())
                 .expect("the split carries places")
+                .as_primitive::<Int64Type>()
         };
-        let whole = |place: usize| column(place).as_primitive::<Int64Type>();
         Self {
+            positions: Positions::new(rows, first),
             pieces: whole(0),
-            rows: whole(1),
-            sources: column(2).as_primitive::<Int32Type>(),
-            files: Text::new(column(3)),
-            lines: whole(4),
-            bytes: whole(5),
+            lines: whole(1),
         }
     }
 
     /// Its place in the order of all input: pieces are numbered in the order of sources, files and bytes, and rows within them.
     pub(super) fn order(&self, row: usize) -> (u64, u64) {
-        (unsigned(self.pieces, row), unsigned(self.rows, row))
+        (unsigned(self.pieces, row), self.positions.row(row))
     }
 
     pub(super) fn source(&self, row: usize) -> usize {
-        usize::try_from(self.sources.value(row)).expect("sources are counted from 0")
+        usize::try_from(self.positions.source(row)).expect("sources are counted from 0")
     }
 
     pub(super) fn file(&self, row: usize) -> &'a str {
-        self.files.value(row).expect("every row has a file")
+        self.positions.file(self.positions.code(row))
     }
 
     pub(super) fn line(&self, row: usize) -> u64 {
@@ -88,7 +70,7 @@ impl<'a> Places<'a> {
     }
 
     pub(super) fn byte(&self, row: usize) -> u64 {
-        unsigned(self.bytes, row)
+        self.positions.place(row)
     }
 
     pub(super) fn place(&self, row: usize) -> Place {
