@@ -100,6 +100,16 @@ impl Plan {
         let mut sinks = self.sinks.iter();
         sinks.any(|sink| sink.from == SinkFrom::Rows && matches!(sink.to, SinkTo::Kafka(_)))
     }
+
+    /// The sinks that write to a cluster, each with its index and its topic.
+    pub fn topics_of(
+        &self,
+        cluster: usize,
+    ) -> impl Iterator<Item = (usize, &SinkPlan, &KafkaSink)> {
+        let sinks = self.sinks.iter().enumerate();
+        let topics = sinks.filter_map(|(index, sink)| Some((index, sink, sink.message()?)));
+        topics.filter(move |(.., kafka)| kafka.cluster == cluster)
+    }
 }
 
 /// Whether one of these sinks writes refused rows where they are looked at, into files or to a topic.

@@ -8,8 +8,7 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{Headers, Message as _};
 use rdkafka::topic_partition_list::Offset;
 
-use super::error::{TopicError, refusal};
-use super::producer::owner;
+use super::error::{TopicError, is_refused, owner};
 use super::progress::Reader;
 use super::shard::EPOCH_HEADER;
 use crate::job::plan::KafkaCluster;
@@ -41,22 +40,8 @@ pub fn read(
     let client = reader.client();
     let since = Instant::now();
     let failed = |error: &ClientError| {
-        let refused = error.rdkafka_error_code().and_then(refusal);
-        match refused {
-            Some((problem, expected, hint)) => TopicError::Topic {
-                owner: owner(cluster),
-                topic: topic.to_owned(),
-                problem: problem.to_owned(),
-                expected,
-                hint,
-            },
-            None => TopicError::Unreachable {
-                owner: owner(cluster),
-                brokers: cluster.brokers.clone(),
-                problem: error.to_string(),
-                seconds: patience.as_secs(),
-            },
-        }
+        TopicError::refused(owner(cluster), topic, error.rdkafka_error_code())
+            .unwrap_or_else(|| TopicError::unreachable(cluster, error.to_string(), patience))
     };
     let metadata = client
         .fetch_metadata(Some(topic), ANSWER)
@@ -89,9 +74,7 @@ pub fn read(
             None => continue,
             Some(Err(ClientError::PartitionEOF(_))) => left -= 1,
             Some(Err(error)) => {
-                if error.rdkafka_error_code().and_then(refusal).is_some()
-                    || heard.elapsed() >= patience
-                {
+                if is_refused(&error) || heard.elapsed() >= patience {
                     return Err(failed(&error));
                 }
                 continue;

@@ -1,25 +1,20 @@
 //! What goes wrong with topics that are written.
 
+use std::time::Duration;
+
+use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode;
+
+use crate::job::plan::KafkaCluster;
+use crate::kafka::OptionError;
 
 /// Why messages could not be delivered.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum TopicError {
     /// The client library refuses an option.
-    #[error(
-        "{owner}: option {option} = {value}: {problem}\n  expected: an option of librdkafka with a value it takes\n  now: nothing starts\n  hint: its options are listed in librdkafka's CONFIGURATION.md"
-    )]
-    Option {
-        /// The cluster, as people know it.
-        owner: String,
-        /// The option.
-        option: String,
-        /// Its value; masked where it is secret.
-        value: String,
-        /// Why.
-        problem: String,
-    },
+    #[error(transparent)]
+    Option(OptionError),
     /// No broker answers.
     #[error(
         "{owner}: no broker of {brokers} answers: {problem}\n  expected: a Kafka broker there within {seconds} s\n  now: the job ends; what was committed stays, and it goes on there when it is started again\n  hint: look whether the broker runs and whether `security.protocol` and credentials in `options` fit its listener"
@@ -124,10 +119,71 @@ pub enum TopicError {
     },
 }
 
+/// How a cluster is named to people.
+pub(super) fn owner(cluster: &KafkaCluster) -> String {
+    format!("sinks at {}", cluster.brokers)
+}
+
+/// Whether a broker says of a topic what waiting will not change.
+pub(super) fn is_refused(error: &ClientError) -> bool {
+    error.rdkafka_error_code().and_then(refusal).is_some()
+}
+
+impl TopicError {
+    /// That a client was not made.
+    pub(super) fn not_made(cluster: &KafkaCluster, error: ClientError) -> Self {
+        let owner = owner(cluster);
+        match OptionError::of(&owner, error) {
+            Ok(refused) => Self::Option(refused),
+            Err(problem) => Self::Client { owner, problem },
+        }
+    }
+
+    /// That no broker answered for so long.
+    pub(super) fn unreachable(cluster: &KafkaCluster, problem: String, patience: Duration) -> Self {
+        Self::Unreachable {
+            owner: owner(cluster),
+            brokers: cluster.brokers.clone(),
+            problem,
+            seconds: patience.as_secs(),
+        }
+    }
+
+    /// What a broker says of a topic, where waiting will not help.
+    pub(super) fn refused(
+        owner: String,
+        topic: &str,
+        code: Option<RDKafkaErrorCode>,
+    ) -> Option<Self> {
+        let (problem, expected, hint) = code.and_then(refusal)?;
+        Some(Self::Topic {
+            owner,
+            topic: topic.to_owned(),
+            problem: problem.to_owned(),
+            expected,
+            hint,
+        })
+    }
+
+    /// That a shard's progress is not what it must be.
+    pub(super) fn progress(
+        cluster: &KafkaCluster,
+        shard: usize,
+        problem: String,
+        hint: &'static str,
+    ) -> Self {
+        Self::Progress {
+            owner: owner(cluster),
+            topic: cluster.progress_topic(),
+            shard,
+            problem,
+            hint,
+        }
+    }
+}
+
 /// What a broker's answer about a topic means for who writes, where waiting will not help: problem, what would do, hint.
-pub(super) fn refusal(
-    code: RDKafkaErrorCode,
-) -> Option<(&'static str, &'static str, &'static str)> {
+fn refusal(code: RDKafkaErrorCode) -> Option<(&'static str, &'static str, &'static str)> {
     let taken = "a topic that takes messages of the job's user";
     match code {
         RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => Some((

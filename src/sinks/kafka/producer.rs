@@ -5,19 +5,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 
-use super::error::{TopicError, refusal};
+use super::error::{TopicError, owner};
 use crate::job::plan::{Delivery, KafkaCluster};
-use crate::job::secrets::masked;
-use crate::kafka::{Context, Heard};
+use crate::kafka::{Context, Heard, config};
 use crate::record::Epoch;
 
 /// How long one step of a transaction may take before it is looked whether the run is over.
 const STEP: Duration = Duration::from_millis(500);
+
+/// How long one try to fence may take.
+const FENCE: Duration = Duration::from_secs(2);
 
 /// How long a question about a full queue rests.
 const FULL: Duration = Duration::from_millis(1);
@@ -119,7 +121,7 @@ pub(super) enum Failed {
 
 /// The producer of one shard.
 pub(super) struct Producer {
-    owner: String,
+    cluster: KafkaCluster,
     client: BaseProducer<Reports>,
     heard: Arc<Heard>,
     fates: Arc<Fates>,
@@ -131,48 +133,6 @@ pub(super) fn transactional_id(cluster: &KafkaCluster, shard: usize) -> String {
     format!("{}-{shard}", cluster.id)
 }
 
-/// How a cluster is named to people.
-pub(super) fn owner(cluster: &KafkaCluster) -> String {
-    format!("sinks at {}", cluster.brokers)
-}
-
-/// The options of every client of a cluster that sinks write to.
-pub(super) fn config(cluster: &KafkaCluster, defaults: &[(&str, &str)]) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    for (option, value) in [
-        ("client.id", "caudal"),
-        ("reconnect.backoff.max.ms", "2000"),
-    ] {
-        config.set(option, value);
-    }
-    for (option, value) in defaults {
-        config.set(*option, *value);
-    }
-    for (option, value) in &cluster.options {
-        config.set(option, value);
-    }
-    config.set("bootstrap.servers", &cluster.brokers);
-    config.set("allow.auto.create.topics", "false");
-    config
-}
-
-/// What an option that the client does not take is to people.
-pub(super) fn not_made(cluster: &KafkaCluster, error: ClientError) -> TopicError {
-    let owner = owner(cluster);
-    match error {
-        ClientError::ClientConfig(_, problem, option, value) => TopicError::Option {
-            owner,
-            value: masked(&option, &value).to_owned(),
-            option,
-            problem,
-        },
-        other => TopicError::Client {
-            owner,
-            problem: other.to_string(),
-        },
-    }
-}
-
 impl Producer {
     /// A producer of a shard; `largest` is the most bytes of a message.
     pub(super) fn new(
@@ -181,7 +141,8 @@ impl Producer {
         largest: usize,
     ) -> Result<Self, TopicError> {
         let mut config = config(
-            cluster,
+            &cluster.brokers,
+            &cluster.options,
             &[
                 ("queue.buffering.max.kbytes", "65536"),
                 ("queue.buffering.max.messages", "500000"),
@@ -214,9 +175,9 @@ impl Producer {
         };
         let client = config
             .create_with_context(reports)
-            .map_err(|error| not_made(cluster, error))?;
+            .map_err(|error| TopicError::not_made(cluster, error))?;
         Ok(Self {
-            owner: owner(cluster),
+            cluster: cluster.clone(),
             client,
             heard,
             fates,
@@ -225,18 +186,10 @@ impl Producer {
     }
 
     /// Fences whoever had this shard before: none of its transactions is open any more, and none can be committed.
-    pub(super) fn fence(
-        &self,
-        brokers: &str,
-        patience: Duration,
-        over: &dyn Fn() -> bool,
-    ) -> Result<(), Failed> {
+    pub(super) fn fence(&self, patience: Duration, over: &dyn Fn() -> bool) -> Result<(), Failed> {
         let since = Instant::now();
         loop {
-            let error = match self
-                .client
-                .init_transactions(STEP.max(Duration::from_secs(2)))
-            {
+            let error = match self.client.init_transactions(FENCE) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -247,17 +200,10 @@ impl Producer {
             if let Some(error) = self.refused(&error) {
                 return Err(Failed::For(error));
             }
-            let said = self.heard.last();
-            let is_wrong = said
-                .as_deref()
-                .is_some_and(|said| said.contains("SASL authentication error"));
-            if is_wrong || since.elapsed() >= patience {
-                return Err(Failed::For(TopicError::Unreachable {
-                    owner: self.owner.clone(),
-                    brokers: brokers.to_owned(),
-                    problem: said.unwrap_or_else(|| error.to_string()),
-                    seconds: patience.as_secs(),
-                }));
+            if self.heard.is_unknown_user() || since.elapsed() >= patience {
+                let said = self.heard.last().unwrap_or_else(|| error.to_string());
+                let unreachable = TopicError::unreachable(&self.cluster, said, patience);
+                return Err(Failed::For(unreachable));
             }
             if !is_retriable(&error) {
                 return Err(Failed::Unknown(error.to_string()));
@@ -283,7 +229,7 @@ impl Producer {
             _ => return None,
         };
         Some(TopicError::Transactions {
-            owner: self.owner.clone(),
+            owner: owner(&self.cluster),
             id: self.id.clone(),
             problem: error.to_string(),
             hint,
@@ -406,17 +352,12 @@ impl Producer {
 
     /// What an error about a topic means.
     fn topic_failed(&self, topic: &str, error: &ClientError) -> Failed {
-        let refused = error.rdkafka_error_code().and_then(refusal);
-        match refused {
-            Some((problem, expected, hint)) => Failed::For(TopicError::Topic {
-                owner: self.owner.clone(),
-                topic: topic.to_owned(),
-                problem: problem.to_owned(),
-                expected,
-                hint,
-            }),
-            None => self.failed(error),
-        }
+        self.refused_topic(topic, error.rdkafka_error_code())
+            .unwrap_or_else(|| self.failed(error))
+    }
+
+    fn refused_topic(&self, topic: &str, code: Option<RDKafkaErrorCode>) -> Option<Failed> {
+        TopicError::refused(owner(&self.cluster), topic, code).map(Failed::For)
     }
 
     /// What an error of a transaction means for its messages.
@@ -426,15 +367,9 @@ impl Producer {
             return Failed::For(refused);
         }
         if let Some((code, topic)) = self.take_lost()
-            && let Some((problem, expected, hint)) = refusal(code)
+            && let Some(refused) = self.refused_topic(&topic, Some(code))
         {
-            return Failed::For(TopicError::Topic {
-                owner: self.owner.clone(),
-                topic,
-                problem: problem.to_owned(),
-                expected,
-                hint,
-            });
+            return refused;
         }
         // What the transaction as a whole is refused for does not say which topic it is.
         if let Some(RDKafkaErrorCode::TopicAuthorizationFailed) = error.rdkafka_error_code() {

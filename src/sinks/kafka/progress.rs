@@ -6,17 +6,15 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::Offset;
 use serde::{Deserialize, Serialize};
 
-use super::error::{TopicError, refusal};
-use super::producer::{config, not_made, owner};
+use super::error::{TopicError, is_refused, owner};
 use crate::job::plan::KafkaCluster;
-use crate::kafka::{ANSWER, Context};
+use crate::kafka::{ANSWER, Context, config, read_committed};
 use crate::record::Epoch;
 
 /// Version of the record.
@@ -56,9 +54,8 @@ impl Progress {
 
 /// Reads the progress of shards; asked again and again by one client.
 pub struct Reader {
-    owner: String,
+    cluster: KafkaCluster,
     topic: String,
-    brokers: String,
     client: BaseConsumer<Context>,
 }
 
@@ -67,24 +64,18 @@ impl Reader {
     ///
     /// Errors: [`TopicError::Option`].
     pub fn new(cluster: &KafkaCluster) -> Result<Self, TopicError> {
-        let mut config: ClientConfig = config(cluster, &[("fetch.wait.max.ms", "20")]);
-        for (option, value) in [
-            ("group.id", cluster.id.as_str()),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            ("auto.offset.reset", "error"),
-            ("isolation.level", "read_committed"),
-            ("enable.partition.eof", "true"),
-        ] {
-            config.set(option, value);
-        }
+        let mut config = config(
+            &cluster.brokers,
+            &cluster.options,
+            &[("fetch.wait.max.ms", "20")],
+        );
+        read_committed(&mut config, &cluster.id);
         let client = config
             .create_with_context(Context::default())
-            .map_err(|error| not_made(cluster, error))?;
+            .map_err(|error| TopicError::not_made(cluster, error))?;
         Ok(Self {
-            owner: owner(cluster),
+            cluster: cluster.clone(),
             topic: cluster.progress_topic(),
-            brokers: cluster.brokers.clone(),
             client,
         })
     }
@@ -129,22 +120,13 @@ impl Reader {
                 Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
             );
             let is_new = is_unknown && since.elapsed() < ANSWER;
-            if let Some((problem, expected, hint)) = code.filter(|_| !is_new).and_then(refusal) {
-                return Err(TopicError::Topic {
-                    owner: self.owner.clone(),
-                    topic: self.topic.clone(),
-                    problem: problem.to_owned(),
-                    expected,
-                    hint,
-                });
+            let code = code.filter(|_| !is_new);
+            if let Some(refused) = TopicError::refused(owner(&self.cluster), &self.topic, code) {
+                return Err(refused);
             }
             if over() || since.elapsed() >= patience {
-                return Err(TopicError::Unreachable {
-                    owner: self.owner.clone(),
-                    brokers: self.brokers.clone(),
-                    problem: error.to_string(),
-                    seconds: patience.as_secs(),
-                });
+                let problem = error.to_string();
+                return Err(TopicError::unreachable(&self.cluster, problem, patience));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -165,9 +147,7 @@ impl Reader {
             }
             match self.client.poll(Duration::from_millis(100)) {
                 Some(Err(ClientError::PartitionEOF(_))) => break Ok(found),
-                Some(Err(error)) if error.rdkafka_error_code().and_then(refusal).is_some() => {
-                    break Err(error);
-                }
+                Some(Err(error)) if is_refused(&error) => break Err(error),
                 // It passes, or the time is over.
                 None | Some(Err(_)) => {}
                 Some(Ok(message)) => {
@@ -188,12 +168,7 @@ impl Reader {
             Ok(progress) => format!("its record is of format {}", progress.format),
             Err(error) => format!("its record is none of caudal's: {error}"),
         };
-        Err(TopicError::Progress {
-            owner: self.owner.clone(),
-            topic: self.topic.clone(),
-            shard,
-            problem,
-            hint: "another program writes to it: give the sinks another `id`",
-        })
+        let hint = "another program writes to it: give the sinks another `id`";
+        Err(TopicError::progress(&self.cluster, shard, problem, hint))
     }
 }

@@ -28,15 +28,15 @@ use std::time::{Duration, Instant};
 
 use rdkafka::message::OwnedHeaders;
 
-use super::error::TopicError;
+use super::error::{TopicError, owner};
 use super::messages::Messages;
-use super::producer::{Failed, Out, Producer, header, owner, transactional_id};
+use super::producer::{Failed, Out, Producer, header, transactional_id};
 use super::progress::{FORMAT, Progress, Reader};
 use super::queue::{Part, Queue, count};
 use super::target::Owner;
 use crate::cluster::{Counted, Delivered, Run, RunError, ShardId};
 use crate::fault;
-use crate::job::plan::{Delivery, KafkaCluster, KafkaSink, SinkTo};
+use crate::job::plan::{Delivery, KafkaCluster};
 use crate::record::Epoch;
 
 /// How long the thread sleeps before it looks whether the run is over.
@@ -263,7 +263,8 @@ impl Shard {
         let run = Arc::clone(&self.run);
         let over = || run.is_over();
         let patience = self.run.plan.join_timeout;
-        let largest = sinks(&self.run, self.id.cluster).map(|sink| sink.max_message);
+        let topics = self.run.plan.topics_of(self.id.cluster);
+        let largest = topics.map(|(.., kafka)| kafka.max_message);
         let largest = largest.max().unwrap_or_default();
         let since = Instant::now();
         loop {
@@ -271,14 +272,14 @@ impl Shard {
             self.producer = None;
             let producer = Producer::new(&self.cluster, self.id.shard, largest)?;
             if self.cluster.delivery == Delivery::ExactlyOnce {
-                match producer.fence(&self.cluster.brokers, patience, &over) {
+                match producer.fence(patience, &over) {
                     Ok(()) => {}
                     Err(Failed::Over) => return Ok(()),
                     Err(Failed::For(error)) => return Err(error.into()),
                     Err(Failed::Aborted(_)) => continue,
                     Err(Failed::Unknown(words) | Failed::Fenced(words)) => {
                         if since.elapsed() >= patience {
-                            return Err(self.gave_up(words, patience).into());
+                            return Err(self.gave_up(words).into());
                         }
                         std::thread::sleep(RESTS.0);
                         continue;
@@ -392,13 +393,10 @@ impl Shard {
 
     /// The topic of each sink of the cluster, and the names of its headers.
     fn topics(&self) -> BTreeMap<usize, (&str, Vec<&str>)> {
-        let sinks = self.run.plan.sinks.iter().enumerate();
-        let topics = sinks.filter_map(|(number, sink)| match &sink.to {
-            SinkTo::Kafka(kafka) if kafka.cluster == self.id.cluster => {
-                let headers = kafka.headers.iter().map(|header| header.name.as_str());
-                Some((number, (kafka.topic.as_str(), headers.collect())))
-            }
-            _ => None,
+        let topics = self.run.plan.topics_of(self.id.cluster);
+        let topics = topics.map(|(number, _, kafka)| {
+            let headers = kafka.headers.iter().map(|header| header.name.as_str());
+            (number, (kafka.topic.as_str(), headers.collect()))
         });
         topics.collect()
     }
@@ -422,18 +420,28 @@ impl Shard {
         let (since, _) = self
             .failing
             .get_or_insert_with(|| (Instant::now(), words.clone()));
-        let patience = self.run.plan.join_timeout;
-        if since.elapsed() >= patience {
-            return Err(self.gave_up(words, patience).into());
+        if since.elapsed() >= self.run.plan.join_timeout {
+            return Err(self.gave_up(words).into());
         }
         Ok(())
     }
 
-    fn gave_up(&self, problem: String, patience: Duration) -> TopicError {
+    fn gave_up(&self, problem: String) -> TopicError {
         TopicError::Failing {
             owner: owner(&self.cluster),
             problem,
-            seconds: patience.as_secs(),
+            seconds: self.run.plan.join_timeout.as_secs(),
+        }
+    }
+
+    /// What ends the job where a message can't be sent again, since others may have been sent after it. `None`: the run is over.
+    fn given_up(&self, failed: Failed) -> Option<TopicError> {
+        match failed {
+            Failed::Over => None,
+            Failed::For(error) => Some(error),
+            Failed::Aborted(words) | Failed::Unknown(words) | Failed::Fenced(words) => {
+                Some(self.gave_up(words))
+            }
         }
     }
 
@@ -476,14 +484,10 @@ impl Shard {
         for place in 0..messages.len() {
             let message = messages.get(place);
             let headers = names.of(&message, headers);
-            match producer.send(out(epoch, topic, &message, headers), &over) {
-                Ok(()) => {}
-                Err(Failed::Over) => return Ok(()),
-                Err(Failed::For(error)) => return Err(error.into()),
-                Err(Failed::Aborted(words) | Failed::Unknown(words) | Failed::Fenced(words)) => {
-                    let patience = self.run.plan.join_timeout;
-                    return Err(self.gave_up(words, patience).into());
-                }
+            if let Err(failed) = producer.send(out(epoch, topic, &message, headers), &over) {
+                return self
+                    .given_up(failed)
+                    .map_or(Ok(()), |error| Err(error.into()));
             }
         }
         producer.poll();
@@ -499,15 +503,9 @@ impl Shard {
         };
         producer.poll();
         if let Some(failed) = producer.lost() {
-            let patience = self.run.plan.join_timeout;
-            return Err(match failed {
-                Failed::For(error) => error,
-                Failed::Aborted(words) | Failed::Unknown(words) | Failed::Fenced(words) => {
-                    self.gave_up(words, patience)
-                }
-                Failed::Over => return Ok(()),
-            }
-            .into());
+            return self
+                .given_up(failed)
+                .map_or(Ok(()), |error| Err(error.into()));
         }
         let mut newest = None;
         while let Some((&epoch, &handed)) = self.handed.first_key_value()
@@ -537,17 +535,6 @@ impl Shard {
         }
         Ok(())
     }
-}
-
-/// The sinks that write to a cluster.
-pub(super) fn sinks(run: &Run, cluster: usize) -> impl Iterator<Item = &KafkaSink> {
-    run.plan
-        .sinks
-        .iter()
-        .filter_map(move |sink| match &sink.to {
-            SinkTo::Kafka(kafka) if kafka.cluster == cluster => Some(&**kafka),
-            _ => None,
-        })
 }
 
 fn out<'a>(

@@ -7,11 +7,10 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
-use super::error::{TopicError, refusal};
-use super::producer::{config, not_made, owner};
+use super::error::{TopicError, owner};
 use super::progress::{Progress, Reader};
-use crate::job::plan::{CreateTopic, Delivery, KafkaCluster, Plan, SinkTo};
-use crate::kafka::{ANSWER, Context};
+use crate::job::plan::{CreateTopic, Delivery, KafkaCluster, Plan};
+use crate::kafka::{ANSWER, Context, config};
 use crate::record::Epoch;
 
 /// How long to wait between questions that were not answered.
@@ -56,13 +55,7 @@ pub fn look(
         since,
         over,
     };
-    for sink in &plan.sinks {
-        let SinkTo::Kafka(kafka) = &sink.to else {
-            continue;
-        };
-        if kafka.cluster != number {
-            continue;
-        }
+    for (_, sink, kafka) in plan.topics_of(number) {
         let sink = format!("sinks.{}", sink.name);
         asked.topic(&sink, &kafka.topic, kafka.create.as_ref(), 1)?;
     }
@@ -111,13 +104,7 @@ impl Owner<'_> {
         } else {
             return Ok(());
         };
-        Err(TopicError::Progress {
-            owner: owner(cluster),
-            topic: cluster.progress_topic(),
-            shard,
-            problem,
-            hint,
-        })
+        Err(TopicError::progress(cluster, shard, problem, hint))
     }
 }
 
@@ -174,13 +161,7 @@ fn covers(
     } else {
         return Ok(());
     };
-    Err(TopicError::Progress {
-        owner: owner(cluster),
-        topic: cluster.progress_topic(),
-        shard,
-        problem,
-        hint,
-    })
+    Err(TopicError::progress(cluster, shard, problem, hint))
 }
 
 /// Questions about one cluster's topics.
@@ -201,14 +182,7 @@ impl Asked<'_> {
         create: Option<&CreateTopic>,
         least: usize,
     ) -> Result<(), TopicError> {
-        let refused =
-            |(problem, expected, hint): (&str, &'static str, &'static str)| TopicError::Topic {
-                owner: of.to_owned(),
-                topic: topic.to_owned(),
-                problem: problem.to_owned(),
-                expected,
-                hint,
-            };
+        let refused = |code| TopicError::refused(of.to_owned(), topic, Some(code));
         let (mut is_made, mut is_widened) = (false, false);
         loop {
             match self.partitions(topic) {
@@ -233,8 +207,8 @@ impl Asked<'_> {
                     match create {
                         Some(create) if !is_made => match self.create(topic, create) {
                             Ok(()) => is_made = true,
-                            Err(code) => match refusal(code) {
-                                Some(known) => return Err(refused(known)),
+                            Err(code) => match refused(code) {
+                                Some(refused) => return Err(refused),
                                 None => {
                                     self.rest(&format!("topic {topic} can't be made: {code}"))?;
                                 }
@@ -245,15 +219,13 @@ impl Asked<'_> {
                             self.rest(&format!("topic {topic} was made and is not known"))?;
                         }
                         None => {
-                            let known = refusal(RDKafkaErrorCode::UnknownTopicOrPartition);
-                            return Err(refused(
-                                known.expect("it is one that waiting does not help"),
-                            ));
+                            let refused = refused(RDKafkaErrorCode::UnknownTopicOrPartition);
+                            return Err(refused.expect("it is one that waiting does not help"));
                         }
                     }
                 }
-                Err(code) => match refusal(code) {
-                    Some(known) => return Err(refused(known)),
+                Err(code) => match refused(code) {
+                    Some(refused) => return Err(refused),
                     None => self.rest(&code.to_string())?,
                 },
             }
@@ -322,10 +294,10 @@ impl Asked<'_> {
     }
 
     fn admin(&self) -> Result<(AdminClient<Context>, AdminOptions), RDKafkaErrorCode> {
-        let admin = config(self.cluster, &[])
+        let admin = config(&self.cluster.brokers, &self.cluster.options, &[])
             .create_with_context(Context::default())
             .map_err(|error| {
-                tracing::warn!(action = "topic-not-made", error = %not_made(self.cluster, error));
+                tracing::warn!(action = "topic-not-made", error = %TopicError::not_made(self.cluster, error));
                 RDKafkaErrorCode::Unknown
             })?;
         Ok((admin, AdminOptions::new().operation_timeout(Some(ANSWER))))
@@ -334,12 +306,12 @@ impl Asked<'_> {
     /// Rests before the next question, or gives up.
     fn rest(&self, problem: &str) -> Result<(), TopicError> {
         if self.since.elapsed() >= self.patience && !(self.over)() {
-            return Err(TopicError::Unreachable {
-                owner: owner(self.cluster),
-                brokers: self.cluster.brokers.clone(),
-                problem: problem.to_owned(),
-                seconds: self.patience.as_secs(),
-            });
+            let problem = problem.to_owned();
+            return Err(TopicError::unreachable(
+                self.cluster,
+                problem,
+                self.patience,
+            ));
         }
         if (self.over)() {
             return Err(TopicError::Client {

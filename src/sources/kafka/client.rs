@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::job::plan::KafkaSource;
-use crate::job::secrets::masked;
-use crate::kafka::{Context, Heard};
+use crate::kafka::{Context, Heard, OptionError, config, read_committed};
 use crate::registry::RegistryError;
 
 /// What went wrong with Kafka.
@@ -17,19 +15,8 @@ use crate::registry::RegistryError;
 #[non_exhaustive]
 pub enum KafkaError {
     /// The client library refuses an option.
-    #[error(
-        "{owner}: option {option} = {value}: {problem}\n  expected: an option of librdkafka with a value it takes\n  now: nothing starts\n  hint: its options are listed in librdkafka's CONFIGURATION.md"
-    )]
-    Option {
-        /// The source.
-        owner: String,
-        /// The option.
-        option: String,
-        /// Its value; masked where it is secret.
-        value: String,
-        /// Why.
-        problem: String,
-    },
+    #[error(transparent)]
+    Option(OptionError),
     /// No broker answers.
     #[error(
         "{owner}: no broker of {brokers} answers: {problem}\n  expected: a Kafka broker there within {seconds} s\n  now: the job ends; nothing is lost, it goes on where it was when it is started again\n  hint: look whether the broker runs and whether `security.protocol` and credentials in `options` fit its listener"
@@ -102,49 +89,28 @@ pub(super) fn consumer(
     owner: &str,
     kafka: &KafkaSource,
 ) -> Result<(BaseConsumer<Context>, Arc<Heard>), KafkaError> {
-    let mut config = ClientConfig::new();
-    // What the job may say otherwise.
-    for (option, value) in [
-        ("client.id", "caudal"),
-        ("queued.max.messages.kbytes", "16384"),
-        // A second by default, in which a reader that has emptied its queue would stand still.
-        ("fetch.queue.backoff.ms", "5"),
-        ("fetch.wait.max.ms", "100"),
-        ("reconnect.backoff.max.ms", "2000"),
-        ("check.crcs", "true"),
-    ] {
-        config.set(option, value);
-    }
-    for (option, value) in &kafka.options {
-        config.set(option, value);
-    }
-    // What it may not: positions are bound by epochs, and nothing else.
-    for (option, value) in [
-        ("bootstrap.servers", kafka.brokers.as_str()),
-        ("group.id", kafka.group.as_deref().unwrap_or("caudal")),
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        ("auto.offset.reset", "error"),
-        ("isolation.level", "read_committed"),
-        ("enable.partition.eof", "true"),
-        ("allow.auto.create.topics", "false"),
-    ] {
-        config.set(option, value);
-    }
+    let mut config = config(
+        &kafka.brokers,
+        &kafka.options,
+        &[
+            ("queued.max.messages.kbytes", "16384"),
+            // A second by default, in which a reader that has emptied its queue would stand still.
+            ("fetch.queue.backoff.ms", "5"),
+            ("fetch.wait.max.ms", "100"),
+            ("check.crcs", "true"),
+        ],
+    );
+    // Positions are bound by epochs, and nothing else.
+    read_committed(&mut config, kafka.group.as_deref().unwrap_or("caudal"));
     let context = Context::default();
     let heard = Arc::clone(&context.0);
     let made = config.create_with_context::<_, BaseConsumer<Context>>(context);
     made.map(|consumer| (consumer, heard))
-        .map_err(|error| match error {
-            ClientError::ClientConfig(_, problem, option, value) => KafkaError::Option {
+        .map_err(|error| match OptionError::of(owner, error) {
+            Ok(refused) => KafkaError::Option(refused),
+            Err(problem) => KafkaError::Client {
                 owner: owner.to_owned(),
-                value: masked(&option, &value).to_owned(),
-                option,
                 problem,
-            },
-            other => KafkaError::Client {
-                owner: owner.to_owned(),
-                problem: other.to_string(),
             },
         })
 }

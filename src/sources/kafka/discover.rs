@@ -347,9 +347,7 @@ impl Topics {
         // What the client says of connections comes by polling.
         drop(self.consumer.poll(Duration::ZERO));
         let said = self.heard.last();
-        let is_refused = said
-            .as_deref()
-            .is_some_and(|said| said.contains("SASL authentication error"));
+        let is_refused = self.heard.is_unknown_user();
         if over() || (since.elapsed() < patience && !is_refused) {
             std::thread::sleep(REST);
             return Ok(());
