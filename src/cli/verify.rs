@@ -262,8 +262,10 @@ fn of_topic(plan: &Plan, topic: &Topic<'_>, commits: &[Committed]) -> Result<Ver
         let commit = commits.partition_point(|commit| commit.to < epoch);
         match found.get_mut(commit) {
             Some(counted) => {
-                counted.messages += 1;
-                counted.sum = counted.sum.wrapping_add(sum(message.key, message.value));
+                counted.add(Counted {
+                    messages: 1,
+                    sum: sum(message.key, message.value),
+                });
             }
             None => later += 1,
         }
@@ -298,8 +300,10 @@ fn of_topic(plan: &Plan, topic: &Topic<'_>, commits: &[Committed]) -> Result<Ver
         let mut wanted = Counted::default();
         for sent in &commit.said.topics {
             if topic.sinks.contains(&sent.sink.as_str()) {
-                wanted.messages += sent.messages;
-                wanted.sum = wanted.sum.wrapping_add(sent.sum);
+                wanted.add(Counted {
+                    messages: sent.messages,
+                    sum: sent.sum,
+                });
             }
         }
         let epochs = || format!("epochs {} to {}", commit.from + 1, commit.to);

@@ -66,7 +66,8 @@ pub(super) fn lead(
     epoch::probe(&*store)?;
     let opened = open_journal(plan, &store)?;
     let chain = Chain::open(&plan.output, &plan.name, &plan.sinks)?;
-    fits(plan, &store, &opened.history, chain.committed())?;
+    let reading = Reading::new(Arc::clone(&store));
+    fits(plan, &reading, &opened.history, chain.committed())?;
     if opened.history.is_new() && chain.committed().is_some() {
         return Err(RunError::StateLost {
             state: continuous.state.to_string(),
@@ -89,11 +90,11 @@ pub(super) fn lead(
     let generation = journal.generation();
     let chain = chain.take_over(generation)?;
     // Again: another life may have written before the claim.
-    fits(plan, &store, &history, chain.committed())?;
+    let reading = Arc::new(Reading::new(Arc::clone(&store)));
+    fits(plan, &reading, &history, chain.committed())?;
     let announced = options.observer.announce(&plan.output).map(Arc::new);
     options.observer.generation(generation);
     fault::at("choose a checkpoint");
-    let reading = Arc::new(Reading::new(Arc::clone(&store)));
     let chosen = choose(&reading, &history, chain.committed())?;
     if chosen.is_none() && is_past_the_beginning(&history) {
         return Err(RunError::NoCheckpoint {
@@ -101,7 +102,8 @@ pub(super) fn lead(
             checkpoints: history.checkpoints.len(),
         });
     }
-    let (resume, resumed, totals) = resume(plan, &history, chosen, generation, chain.committed());
+    let (resume, mut resumed, totals) =
+        resume(plan, &history, chosen, generation, chain.committed());
     fault::at("look for partitions");
     let mut discoveries = discoveries(plan, &resume)?;
     let (mut resume, found) = look(plan, options, resume, &mut discoveries, fate)?;
@@ -118,7 +120,7 @@ pub(super) fn lead(
         state_bytes = resumed.state.iter().map(|file| file.bytes).sum::<u64>(),
         "the checkpoint and the rows of look-ups were read"
     );
-    let identity = identities.get(STATE).cloned().unwrap_or_default();
+    resumed.identity = identities.get(STATE).cloned().unwrap_or_default();
     let kept = history.checkpoints.iter().rev();
     let kept = kept.map(|checkpoint| KeptCheckpoint {
         epoch: checkpoint.epoch,
@@ -157,8 +159,6 @@ pub(super) fn lead(
         followers,
         warnings,
     } = references;
-    let mut resumed = resumed;
-    resumed.identity = identity;
     let begin = Begin {
         now: epoch::wall_time(),
         as_of: None,
@@ -268,7 +268,7 @@ fn nonce(options: &RunOptions) -> String {
 /// is to be read again, since it was read by the text before.
 fn fits(
     plan: &Plan,
-    store: &Arc<dyn epoch::Store>,
+    reading: &Reading,
     history: &History,
     committed: Option<Epoch>,
 ) -> Result<(), RunError> {
@@ -304,8 +304,7 @@ fn fits(
     if difference.is_empty() {
         return Ok(());
     }
-    let reading = Reading::new(Arc::clone(store));
-    let chosen = choose(&reading, history, committed)?.map(|chosen| chosen.epoch);
+    let chosen = choose(reading, history, committed)?.map(|chosen| chosen.epoch);
     if history.drained.is_none() || chosen != history.newest_epoch() {
         return Err(RunError::NotDrained {
             job: plan.name.clone(),

@@ -51,6 +51,14 @@ pub struct Counted {
     pub sum: u64,
 }
 
+impl Counted {
+    /// Counts others, too.
+    pub fn add(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.sum = self.sum.wrapping_add(more.sum);
+    }
+}
+
 /// Messages of epochs and sinks.
 pub(super) type Counts = Vec<((Epoch, usize), Counted)>;
 
@@ -119,13 +127,15 @@ impl Deliveries {
 
     /// The bindings up to `epoch` are durable.
     pub(super) fn durable(&self, epoch: Epoch) {
-        {
+        // On other processes than 0 no shard is known, and nothing is told on; nor is it where the job writes no topics.
+        let has_shards = {
             let mut state = self.lock();
             state.durable = state.durable.max(epoch);
             let epoch = state.durable;
             state.hears.retain(|hears| hears(epoch));
-        }
-        if self.life.get().is_some() {
+            !state.delivered.is_empty()
+        };
+        if has_shards {
             self.say(&Message::Durable { epoch });
         }
     }
@@ -149,9 +159,7 @@ impl Deliveries {
             let mut state = self.lock();
             state.delivered.insert(shard, delivered);
             for (of, more) in counts {
-                let counted = state.counts.entry(of).or_default();
-                counted.messages += more.messages;
-                counted.sum = counted.sum.wrapping_add(more.sum);
+                state.counts.entry(of).or_default().add(more);
             }
             let of_cluster = state.delivered.iter();
             let of_cluster = of_cluster.filter(|(id, _)| id.cluster == shard.cluster);
@@ -210,9 +218,7 @@ impl Deliveries {
         let later = state.counts.split_off(&(upto + 1, 0));
         let mut of_sinks: BTreeMap<usize, Counted> = BTreeMap::new();
         for ((_, sink), more) in std::mem::replace(&mut state.counts, later) {
-            let counted = of_sinks.entry(sink).or_default();
-            counted.messages += more.messages;
-            counted.sum = counted.sum.wrapping_add(more.sum);
+            of_sinks.entry(sink).or_default().add(more);
         }
         of_sinks
     }

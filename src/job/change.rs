@@ -15,7 +15,7 @@ use std::fmt;
 
 use toml::{Table, Value};
 
-use super::resolve::read_brokers;
+use super::resolve::cluster_as_written;
 use super::secrets::masked;
 
 /// Most characters of a value that are told.
@@ -182,11 +182,7 @@ fn brokers(kafka: &Table) -> Vec<String> {
         .get("brokers")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let plain = read_brokers(written).unwrap_or_else(|_| written.to_owned());
-    let mut brokers: Vec<String> = plain.split(',').map(str::to_owned).collect();
-    brokers.sort_unstable();
-    brokers.dedup();
-    brokers
+    cluster_as_written(written)
 }
 
 impl Change {

@@ -44,7 +44,7 @@ mod words;
 
 use std::path::Path;
 
-pub(super) use kafka::read_brokers;
+pub(super) use kafka::cluster_as_written;
 pub use reasons::DEFAULT_REASONS;
 pub use report::Wrong;
 pub use types::{read_type, type_text};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::client::{Role, check_timeouts, read_client_options};
-use super::kafka::{check_topic, read_brokers};
+use super::kafka::{check_topic, cluster_of};
 use super::report::{Report, Wrong};
 use crate::job::plan::{Delivery, KafkaCluster, KafkaSink, KafkaSource, Topics, progress_topic};
 use crate::job::problems::quoted;
@@ -51,10 +51,7 @@ impl Clusters {
         spec: &KafkaSinkSpec,
     ) -> Option<usize> {
         let at = ["sinks", name, "kafka", "brokers"];
-        let brokers = report.take(&at, read_brokers(&spec.brokers))?;
-        let mut brokers: Vec<String> = brokers.split(',').map(str::to_owned).collect();
-        brokers.sort_unstable();
-        brokers.dedup();
+        let brokers = report.take(&at, cluster_of(&spec.brokers))?;
         let own = self
             .drafts
             .iter()

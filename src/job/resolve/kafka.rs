@@ -127,8 +127,25 @@ pub(super) fn check_registry(registry: &str) -> Result<(), Wrong> {
     }
 }
 
+/// The brokers of a cluster, each once and in order: clusters with the same ones are one.
+pub(super) fn cluster_of(text: &str) -> Result<Vec<String>, Wrong> {
+    read_brokers(text).map(|plain| in_order(&plain))
+}
+
+/// The same of a text that need not be one of brokers, such as that of a variable.
+pub(in crate::job) fn cluster_as_written(text: &str) -> Vec<String> {
+    cluster_of(text).unwrap_or_else(|_| in_order(text))
+}
+
+fn in_order(brokers: &str) -> Vec<String> {
+    let mut brokers: Vec<String> = brokers.split(',').map(str::to_owned).collect();
+    brokers.sort_unstable();
+    brokers.dedup();
+    brokers
+}
+
 /// Reads addresses of brokers and writes them in one spelling.
-pub(in crate::job) fn read_brokers(text: &str) -> Result<String, Wrong> {
+fn read_brokers(text: &str) -> Result<String, Wrong> {
     let expected =
         "host:port of some brokers, separated by commas, such as \"kafka-1:9092,kafka-2:9092\"";
     let mut brokers = Vec::new();

@@ -208,11 +208,11 @@ impl Shard {
     /// Counts messages for who looks later whether they are there; those that an earlier life has sent, too.
     fn count(&mut self, messages: &Messages) {
         let of_sink = (messages.epoch, messages.sink);
-        let counted = self.counts.entry(of_sink).or_default();
-        counted.messages += count(messages.len());
-        for message in 0..messages.len() {
-            counted.sum = counted.sum.wrapping_add(messages.get(message).sum());
-        }
+        let sums = (0..messages.len()).map(|message| messages.get(message).sum());
+        self.counts.entry(of_sink).or_default().add(Counted {
+            messages: count(messages.len()),
+            sum: sums.fold(0, u64::wrapping_add),
+        });
     }
 
     /// Whether an epoch is over for this shard.
