@@ -12,7 +12,7 @@ use super::kafka::{self, Load};
 use super::{BINARY, Bench, PATIENCE, Result, number, round, truth};
 
 /// The job for files; its source becomes a topic.
-pub(super) const JOB: &str = include_str!("../ventas/ventas.toml");
+const JOB: &str = include_str!("../ventas/ventas.toml");
 
 /// Seed of the sales.
 pub(super) const SEED: u64 = 1;
@@ -24,21 +24,8 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let (rows, workers) = (bench.sizes.drain_rows, "2");
     let scratch = bench.scratch.join("drain");
     generate(rows, &scratch)?;
-    let topic = format!("drain-{rows}");
-    kafka::load(&Load {
-        brokers: bench.brokers.clone(),
-        topic: topic.clone(),
-        rows,
-        seed: SEED,
-        rate: None,
-        compression: "none".to_owned(),
-    })?;
-    let text = JOB
-        .replace("output = \"${VENTAS_OUT}\"", "output = \"${BENCH_ROOT}/out\"\nstate = \"${BENCH_ROOT}/state\"")
-        .replace(
-            "files = { paths = [\"${VENTAS_IN}/part-*.csv\"] }\ncsv = {}",
-            "disorder = \"30 seconds\"\nkafka = { brokers = \"${BENCH_BROKERS}\", topics = [\"${BENCH_TOPIC}\"] }\njson = {}",
-        );
+    let topic = load(bench, "drain", rows)?;
+    let text = over_topic("");
     for run in 0..bench.sizes.runs {
         let root = scratch.join(format!("run-{run}"));
         let dims = scratch.join("dims").display().to_string();
@@ -67,6 +54,29 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         fs::remove_dir_all(&root)?;
     }
     Ok(())
+}
+
+/// Fills a new topic with sales, and gives its name.
+pub(super) fn load(bench: &Bench, name: &str, rows: u64) -> Result<String> {
+    let topic = format!("{name}-{rows}");
+    kafka::load(&Load {
+        brokers: bench.brokers.clone(),
+        topic: topic.clone(),
+        rows,
+        seed: SEED,
+        rate: None,
+        compression: "none".to_owned(),
+    })?;
+    Ok(topic)
+}
+
+/// The job over a topic, in a folder of its own; `more` stands beside its output.
+pub(super) fn over_topic(more: &str) -> String {
+    let output = "output = \"${BENCH_ROOT}/out\"\nstate = \"${BENCH_ROOT}/state\"";
+    JOB.replace("output = \"${VENTAS_OUT}\"", &format!("{output}{more}")).replace(
+        "files = { paths = [\"${VENTAS_IN}/part-*.csv\"] }\ncsv = {}",
+        "disorder = \"30 seconds\"\nkafka = { brokers = \"${BENCH_BROKERS}\", topics = [\"${BENCH_TOPIC}\"] }\njson = {}",
+    )
 }
 
 /// Look-ups and truth; the sales themselves come from the topic.

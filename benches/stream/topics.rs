@@ -15,9 +15,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
-use super::drain::{JOB, SEED, found_truth, generate};
+use super::drain::{SEED, found_truth, generate, load, over_topic};
 use super::job::{Job, children_cpu_seconds, quantile};
-use super::kafka::{self, Load};
 use super::{Bench, PATIENCE, Result, number, round};
 
 /// Messages a second while the time until they are seen is measured.
@@ -28,15 +27,7 @@ const DELIVERIES: [&str; 2] = ["exactly_once", "at_least_once"];
 
 /// The job for files, over topics: rows, refused ones and windows are topics, too, whose names end with `TAG`.
 fn text(delivery: &str, epoch: &str) -> String {
-    let mut text = JOB
-        .replace(
-            "output = \"${VENTAS_OUT}\"",
-            &format!("output = \"${{BENCH_ROOT}}/out\"\nstate = \"${{BENCH_ROOT}}/state\"\nepoch = \"{epoch}\""),
-        )
-        .replace(
-            "files = { paths = [\"${VENTAS_IN}/part-*.csv\"] }\ncsv = {}",
-            "disorder = \"30 seconds\"\nkafka = { brokers = \"${BENCH_BROKERS}\", topics = [\"${BENCH_TOPIC}\"] }\njson = {}",
-        );
+    let mut text = over_topic(&format!("\nepoch = \"{epoch}\""));
     for (sink, key) in [
         (
             "enriched",
@@ -68,15 +59,7 @@ pub(crate) fn drain(bench: &mut Bench) -> Result<()> {
     let rows = bench.sizes.drain_rows;
     let scratch = bench.scratch.join("topics");
     generate(rows, &scratch)?;
-    let topic = format!("topics-{rows}");
-    kafka::load(&Load {
-        brokers: bench.brokers.clone(),
-        topic: topic.clone(),
-        rows,
-        seed: SEED,
-        rate: None,
-        compression: "none".to_owned(),
-    })?;
+    let topic = load(bench, "topics", rows)?;
     let truth = found_truth(&scratch)?;
     for run in 0..bench.sizes.runs {
         for delivery in DELIVERIES {

@@ -66,15 +66,7 @@ value = "z"
 files = { path = "rows", partition_by = ["zone"] }
 parquet = { delta = true }
 [sinks.rows.columns]
-id = "id"
-ts = "ts"
-region = "region"
-part = "part"
-number = "number"
-amount = "amount"
-at_partition = "at_partition"
-at_offset = "at_offset"
-zone = "zone"
+COLUMNS
 [sinks.refused]
 from = "refused"
 files = { path = "refused" }
@@ -96,15 +88,7 @@ parquet = {}
 kafka = { brokers = "BROKERS", topic = "OWN-rows", key = "region", id = "OWN", shards = 4, create = { partitions = 3 }, options = { "socket.timeout.ms" = "1500", "transaction.timeout.ms" = "10000" } }
 json = {}
 [sinks.rows_topic.columns]
-id = "id"
-ts = "ts"
-region = "region"
-part = "part"
-number = "number"
-amount = "amount"
-at_partition = "at_partition"
-at_offset = "at_offset"
-zone = "zone"
+COLUMNS
 [sinks.refused_topic]
 from = "refused"
 kafka = { brokers = "BROKERS", topic = "OWN-refused", create = { partitions = 3 } }
@@ -118,6 +102,18 @@ from = "verdicts"
 kafka = { brokers = "BROKERS", topic = "OWN-verdicts", create = { partitions = 3 } }
 json = {}
 "#;
+
+/// What is written of a row, wherever it goes.
+const COLUMNS: &str = r#"
+id = "id"
+ts = "ts"
+region = "region"
+part = "part"
+number = "number"
+amount = "amount"
+at_partition = "at_partition"
+at_offset = "at_offset"
+zone = "zone""#;
 
 /// How long a transaction lives that nobody ends, as the job has it.
 pub(crate) const TRANSACTION: Duration = Duration::from_secs(10);
@@ -133,7 +129,7 @@ impl Job {
     /// Writes it; its own topics begin with the name of its folder.
     pub(crate) fn write(folder: &Path, brokers: &str, topic: &str) -> Self {
         let own = folder.file_name().unwrap().to_str().unwrap().to_owned();
-        let text = JOB.replace("OWN", &own);
+        let text = JOB.replace("COLUMNS", COLUMNS).replace("OWN", &own);
         let folder = Folder::write(folder, &text, brokers, topic);
         let job = Self { folder, own };
         job.change_regions(0);

@@ -1,7 +1,5 @@
 //! Continuous jobs with their state in a bucket: what a folder promises holds there, too.
 
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,18 +8,16 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::kafka::broker::Broker;
+use crate::kafka::broker::service::Service;
 use crate::kafka::messages::Sent;
 use crate::stream::job::{DEADLINE, Job, Running};
 use crate::stream::references::{over_topic, region};
 use crate::stream::{at, numbers, sale};
 use crate::tables::Row;
 
-/// The script's word for "what this needs can't be had here".
-const UNAVAILABLE: i32 = 69;
-
 /// A server with a bucket, that ends with this value.
 struct Bucket {
-    holder: Child,
+    _service: Service,
     data: PathBuf,
     endpoint: String,
     name: String,
@@ -32,40 +28,15 @@ struct Bucket {
 impl Bucket {
     /// Starts one; `None`, and a word, where there is none.
     fn start() -> Option<Self> {
-        let mut holder = Command::new(script())
-            .args(["start", "--hold"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // What a terminal tells the tests is for the tests; the server ends by the pipe.
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let said: Vec<String> = BufReader::new(holder.stdout.take().unwrap())
-            .lines()
-            .map(Result::unwrap)
-            .take(5)
-            .collect();
-        let value = |key: &str| {
-            let value = said.iter().find_map(|line| line.strip_prefix(key));
-            value.map(str::to_owned)
-        };
-        let Some(secret) = value("S3_SECRET=") else {
-            let mut told = String::new();
-            let mut errors = holder.stderr.take().unwrap();
-            errors.read_to_string(&mut told).unwrap();
-            let status = holder.wait().unwrap();
-            assert_eq!(status.code(), Some(UNAVAILABLE), "no S3: {told}");
-            println!("skipped: {told}");
-            return None;
-        };
+        let service = Service::start("S3", &script(), &[], 5)?;
+        let value = |key: &str| service.said(key).to_owned();
         Some(Self {
-            data: value("S3_DATA=").unwrap().into(),
-            endpoint: value("S3_ENDPOINT=").unwrap(),
-            name: value("S3_BUCKET=").unwrap(),
-            key: value("S3_KEY=").unwrap(),
-            secret,
-            holder,
+            data: value("S3_DATA=").into(),
+            endpoint: value("S3_ENDPOINT="),
+            name: value("S3_BUCKET="),
+            key: value("S3_KEY="),
+            secret: value("S3_SECRET="),
+            _service: service,
         })
     }
 
@@ -102,13 +73,6 @@ impl Bucket {
             .arg(&self.data)
             .status();
         assert!(told.unwrap().success());
-    }
-}
-
-impl Drop for Bucket {
-    fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        drop(self.holder.wait());
     }
 }
 

@@ -5,10 +5,11 @@
 //! ([`Broker::start`]). Either way the script ends the brokers and removes their data when the pipe to it is closed, which
 //! the system does however this process ends.
 
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
+#[path = "../service.rs"]
+pub(crate) mod service;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -19,17 +20,15 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use service::Service;
+
 /// How long a broker may take for anything: many times what it takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
-
-/// The script's word for "what this needs can't be had here".
-const UNAVAILABLE: i32 = 69;
 
 /// One broker, or three, that end with this value.
 #[derive(Debug)]
 pub(crate) struct Broker {
-    /// The script; its standard input holds the brokers.
-    holder: Child,
+    _service: Service,
     data: PathBuf,
     addresses: String,
     /// Whether clients must log in.
@@ -45,36 +44,12 @@ impl Broker {
 
     /// Brokers of one's own, with `options` of the script's `start`; `None`, and a word, where there are none.
     pub(crate) fn start(options: &[&str]) -> Option<Self> {
-        let mut holder = Command::new(script())
-            .args(["start", "--hold"])
-            .args(options)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // What a terminal tells the tests is for the tests; the brokers end by the pipe.
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let said: Vec<String> = BufReader::new(holder.stdout.take().unwrap())
-            .lines()
-            .map(Result::unwrap)
-            .take(2)
-            .collect();
-        let value = |key: &str| said.iter().find_map(|line| line.strip_prefix(key));
-        let (Some(data), Some(addresses)) = (value("KAFKA_DATA="), value("KAFKA_BROKERS=")) else {
-            let mut told = String::new();
-            let mut errors = holder.stderr.take().unwrap();
-            errors.read_to_string(&mut told).unwrap();
-            let status = holder.wait().unwrap();
-            assert_eq!(status.code(), Some(UNAVAILABLE), "no Kafka: {told}");
-            println!("skipped: {told}");
-            return None;
-        };
+        let service = Service::start("Kafka", &script(), options, 2)?;
         Some(Self {
-            data: data.into(),
-            addresses: addresses.to_owned(),
+            data: service.said("KAFKA_DATA=").into(),
+            addresses: service.said("KAFKA_BROKERS=").to_owned(),
             secured: options.contains(&"--secured"),
-            holder,
+            _service: service,
         })
     }
 
@@ -238,13 +213,6 @@ impl Broker {
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         self.client().create().unwrap()
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        drop(self.holder.wait());
     }
 }
 
