@@ -39,6 +39,7 @@ impl Completeness {
             numerator: Some(present),
             denominator: Some(rows),
             expected,
+            baseline: None,
         }
     }
 }

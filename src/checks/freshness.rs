@@ -34,6 +34,7 @@ impl Freshness {
             numerator: None,
             denominator: None,
             expected,
+            baseline: None,
         }
     }
 }

@@ -202,6 +202,8 @@ impl Tally {
                         window: Some(times),
                         judged,
                         epoch: window.epoch,
+                        is_final: true,
+                        sign: 1,
                     });
                 };
                 for (statistic, number) in self.layout.statistics.iter().zip(&numbers) {
@@ -275,7 +277,8 @@ impl Tally {
         let mut verdicts = VerdictBuilder::default();
         for (id, newest, epoch) in found {
             let reference = as_of.or(newest_of_all).expect("there is a segment");
-            self.push_age(&mut verdicts, id, freshness.judge(newest, reference), epoch);
+            let judged = freshness.judge(newest, reference);
+            self.push_age(&mut verdicts, id, judged, epoch, true);
         }
         *self = Self::new(Arc::clone(&self.layout));
         verdicts.finish()
@@ -314,7 +317,7 @@ impl Tally {
         let mut verdicts = VerdictBuilder::default();
         for (_, id, judged) in changed {
             let (_, epoch) = newest(&self.layout, &self.segments, id);
-            self.push_age(&mut verdicts, id, judged, epoch);
+            self.push_age(&mut verdicts, id, judged, epoch, false);
         }
         verdicts.finish()
     }
@@ -340,13 +343,22 @@ impl Tally {
         ids
     }
 
-    fn push_age(&self, verdicts: &mut VerdictBuilder, id: SegmentId, judged: Judged, epoch: Epoch) {
+    fn push_age(
+        &self,
+        verdicts: &mut VerdictBuilder,
+        id: SegmentId,
+        judged: Judged,
+        epoch: Epoch,
+        is_final: bool,
+    ) {
         verdicts.push(Verdict {
             check: Cow::Borrowed(&self.layout.name),
             segment: &text(&self.layout, &self.segments.get(id).segment),
             window: None,
             judged,
             epoch,
+            is_final,
+            sign: 1,
         });
     }
 }

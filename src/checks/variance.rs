@@ -41,6 +41,7 @@ impl Variance {
     /// leaves the baseline as it is.
     pub fn judge(&self, statistic: Option<f64>, baseline: &mut Baseline) -> Judged {
         let value = statistic.and_then(|statistic| baseline.z(statistic));
+        let mean = baseline.mean();
         let beyond = |limit: Option<f64>| Some(value?.abs() > limit?);
         let status = match (statistic, value) {
             (None, _) => Status::NoData,
@@ -61,6 +62,7 @@ impl Variance {
             numerator: None,
             denominator: None,
             expected,
+            baseline: mean,
         }
     }
 }
@@ -81,6 +83,14 @@ impl Baseline {
         self.0.iter().copied()
     }
 
+    /// The mean of the windows; `None` without any.
+    pub fn mean(&self) -> Option<f64> {
+        let windows = u32::try_from(self.0.len())
+            .ok()
+            .filter(|windows| *windows > 0)?;
+        Some(self.0.iter().sum::<f64>() / f64::from(windows))
+    }
+
     /// The z-score of a statistic; `None` for fewer than two windows and where all are equal.
     pub fn z(&self, statistic: f64) -> Option<f64> {
         let windows = u32::try_from(self.0.len())
@@ -95,7 +105,7 @@ impl Baseline {
         {
             return None;
         }
-        let mean = self.0.iter().sum::<f64>() / f64::from(windows);
+        let mean = self.mean()?;
         let squares: f64 = self
             .0
             .iter()

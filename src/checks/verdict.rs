@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow_array::builder::StringDictionaryBuilder;
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch,
+    TimestampMicrosecondArray,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
@@ -76,6 +77,8 @@ pub struct Judged {
     pub denominator: Option<i64>,
     /// What the value was held against, such as `>= 0.97`; the limit that was missed where one was.
     pub expected: Option<String>,
+    /// What the windows to compare with are around, such as their mean, in units of the statistic.
+    pub baseline: Option<f64>,
 }
 
 impl Judged {
@@ -102,10 +105,14 @@ pub struct Verdict<'a> {
     pub judged: Judged,
     /// The newest epoch whose rows it covers.
     pub epoch: Epoch,
+    /// Whether nothing can change it any more: its window takes no more rows.
+    pub is_final: bool,
+    /// 1 where this is said, -1 where it is taken back.
+    pub sign: i32,
 }
 
 /// The columns of the table `verdicts`: check, segment, `window_start`, `window_end`, status, value, numerator, denominator,
-/// expected, epoch, sign. Text comes as `Dictionary(Int32, Utf8)`, since a few texts stand in all rows.
+/// expected, baseline, epoch, final, sign. Text comes as `Dictionary(Int32, Utf8)`, since a few texts stand in all rows.
 pub fn schema() -> SchemaRef {
     let text = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     Arc::new(Schema::new(vec![
@@ -118,7 +125,9 @@ pub fn schema() -> SchemaRef {
         Field::new("numerator", DataType::Int64, true),
         Field::new("denominator", DataType::Int64, true),
         Field::new("expected", text, true),
+        Field::new("baseline", DataType::Float64, true),
         Field::new("epoch", DataType::Int64, false),
+        Field::new("final", DataType::Boolean, false),
         Field::new("sign", DataType::Int32, false),
     ]))
 }
@@ -135,7 +144,10 @@ pub(crate) struct VerdictBuilder {
     numerator: Vec<Option<i64>>,
     denominator: Vec<Option<i64>>,
     expected: StringDictionaryBuilder<Int32Type>,
+    baseline: Vec<Option<f64>>,
     epoch: Vec<i64>,
+    is_final: Vec<bool>,
+    sign: Vec<i32>,
 }
 
 impl VerdictBuilder {
@@ -147,6 +159,8 @@ impl VerdictBuilder {
             window,
             judged,
             epoch,
+            is_final,
+            sign,
         } = verdict;
         self.check.append_value(check);
         self.segment.append_value(segment);
@@ -157,6 +171,9 @@ impl VerdictBuilder {
         self.numerator.push(judged.numerator);
         self.denominator.push(judged.denominator);
         self.expected.append_option(judged.expected);
+        self.baseline.push(judged.baseline);
+        self.is_final.push(is_final);
+        self.sign.push(sign);
         self.epoch.push(
             i64::try_from(epoch).expect("an epoch is a count of seconds or of input, below 2^63"),
         );
@@ -167,7 +184,6 @@ impl VerdictBuilder {
         let time = |times: Vec<Option<i64>>| -> ArrayRef {
             Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))
         };
-        let rows = self.epoch.len();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.check.finish()),
             Arc::new(self.segment.finish()),
@@ -178,8 +194,10 @@ impl VerdictBuilder {
             Arc::new(Int64Array::from(self.numerator)),
             Arc::new(Int64Array::from(self.denominator)),
             Arc::new(self.expected.finish()),
+            Arc::new(Float64Array::from(self.baseline)),
             Arc::new(Int64Array::from(self.epoch)),
-            Arc::new(Int32Array::from(vec![1; rows])),
+            Arc::new(BooleanArray::from(self.is_final)),
+            Arc::new(Int32Array::from(self.sign)),
         ];
         RecordBatch::try_new(schema(), columns).expect("the columns were built for this schema")
     }

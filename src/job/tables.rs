@@ -140,7 +140,9 @@ pub fn verdict_columns() -> Vec<Column> {
         ("numerator", DataType::Int64, true),
         ("denominator", DataType::Int64, true),
         ("expected", DataType::Utf8, true),
+        ("baseline", DataType::Float64, true),
         ("epoch", DataType::Int64, false),
+        ("final", DataType::Boolean, false),
         ("sign", DataType::Int32, false),
     ];
     named("verdicts", columns)

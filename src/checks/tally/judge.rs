@@ -117,6 +117,7 @@ pub(super) fn overflowed(wide: Option<i64>) -> Judged {
         numerator: wide,
         denominator: None,
         expected,
+        baseline: None,
     }
 }
 

@@ -241,7 +241,7 @@ fn sinks_take_what_they_declare_or_all_of_their_table() {
     );
     assert!(matches!(plan.sinks[2].to, SinkTo::Stdout));
     assert_eq!(plan.sinks[2].format, SinkFormat::Csv { delimiter: b';' });
-    assert_eq!(names(3).len(), 11);
+    assert_eq!(names(3).len(), 13);
     for sink in &plan.sinks {
         let table = table_columns(&plan, sink.from);
         let last = sink
