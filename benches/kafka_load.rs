@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let brokers = if let Ok(brokers) = env::var("LOAD_BROKERS") {
         brokers
     } else {
-        own = Broker::start(&[]);
+        own = Broker::start(&["--heap", "1g"]);
         let Some(broker) = &own else { return Ok(()) };
         broker.addresses().to_owned()
     };

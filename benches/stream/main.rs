@@ -154,7 +154,7 @@ fn main() -> Result<()> {
     let brokers = if let Ok(brokers) = env::var("STREAM_BROKERS") {
         brokers
     } else {
-        own = Broker::start(&[]);
+        own = Broker::start(&["--heap", "1g"]);
         let Some(broker) = &own else { return Ok(()) };
         broker.addresses().to_owned()
     };

@@ -23,6 +23,7 @@ pub mod content;
 mod deliver;
 pub mod encode;
 mod error;
+mod flush;
 pub mod gauge;
 mod messages;
 mod producer;

@@ -11,6 +11,7 @@ use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 
 use super::error::{TopicError, owner};
+use super::flush::{Moving, flush};
 use crate::job::plan::{Delivery, KafkaCluster};
 use crate::kafka::{Context, Heard, config};
 use crate::record::Epoch;
@@ -23,6 +24,9 @@ const FENCE: Duration = Duration::from_secs(2);
 
 /// How long a question about a full queue rests.
 const FULL: Duration = Duration::from_millis(1);
+
+/// Messages that the client is given before the first of them are answered.
+const MANY: i32 = 30_000;
 
 /// Bytes that a message has on its way besides key, value and headers, with much to spare.
 const AROUND_MESSAGE: usize = 4096;
@@ -126,6 +130,8 @@ pub(super) struct Producer {
     heard: Arc<Heard>,
     fates: Arc<Fates>,
     id: String,
+    /// At least once: how what was handed on moves.
+    moving: Moving,
 }
 
 /// The transactional id of a shard.
@@ -146,8 +152,8 @@ impl Producer {
             &[
                 ("queue.buffering.max.kbytes", "65536"),
                 ("queue.buffering.max.messages", "500000"),
-                // What is to be sent comes all at once.
-                ("linger.ms", "1"),
+                // What does not fill a batch is sent by telling it to: see `super::flush`.
+                ("linger.ms", "5000"),
                 // As Kafka's own clients place keys.
                 ("partitioner", "murmur2_random"),
                 ("transaction.timeout.ms", "60000"),
@@ -182,6 +188,7 @@ impl Producer {
             heard,
             fates,
             id,
+            moving: Moving::new(),
         })
     }
 
@@ -275,7 +282,8 @@ impl Producer {
                         return Err(Failed::Over);
                     }
                     record = back;
-                    self.client.poll(FULL);
+                    self.client.poll(Duration::ZERO);
+                    flush(&self.client, FULL);
                 }
             }
         }
@@ -283,9 +291,8 @@ impl Producer {
 
     /// Commits what was sent since the transaction began. Where no answer comes within `patience` nobody knows whether it is committed.
     pub(super) fn commit(&self, patience: Duration, over: &dyn Fn() -> bool) -> Result<(), Failed> {
-        // The library's own flush rests up to a tenth of a second between two looks, and each look wakes all of its threads.
-        while self.client.in_flight_count() > 0 {
-            self.client.poll(FULL);
+        let mut moving = Moving::new();
+        while moving.help(&self.client) > 0 {
             if over() {
                 return Err(Failed::Over);
             }
@@ -313,6 +320,24 @@ impl Producer {
         drop(self.client.abort_transaction(STEP));
     }
 
+    /// Waits while the client has many messages: they are sent while they are still in the processor's cache.
+    pub(super) fn pace(&self, over: &dyn Fn() -> bool) -> Result<(), Failed> {
+        let mut moving = Moving::new();
+        // Nothing moves where no partition has a full batch.
+        while moving.look(&self.client) > MANY && !moving.is_still() {
+            self.client.poll(FULL);
+            if over() {
+                return Err(Failed::Over);
+            }
+        }
+        Ok(())
+    }
+
+    /// Helps what was handed on along, for a moment.
+    pub(super) fn nudge(&mut self) {
+        self.moving.help(&self.client);
+    }
+
     /// Serves what the client has to tell.
     pub(super) fn poll(&self) {
         self.client.poll(Duration::ZERO);
@@ -332,7 +357,8 @@ impl Producer {
 
     /// Waits a while until all that was handed on is delivered.
     pub(super) fn settle(&self) {
-        drop(self.client.flush(STEP));
+        flush(&self.client, STEP);
+        self.client.poll(Duration::ZERO);
     }
 
     /// Why a message was not delivered, if one was not.

@@ -45,6 +45,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Most messages of one transaction: a transaction's time stays far below its time-out.
 const MOST_MESSAGES: usize = 250_000;
 
+/// Messages between two looks whether the client has enough of them.
+const STRIDE: usize = 1024;
+
 /// How long to rest before what failed is tried again, at first and at most.
 const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -155,7 +158,11 @@ impl Shard {
             };
             match self.hears.recv_timeout(patience) {
                 Ok(told) => self.hear(told)?,
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    if let Some(producer) = &mut self.producer {
+                        producer.nudge();
+                    }
+                }
             }
             while let Ok(told) = self.hears.try_recv() {
                 self.hear(told)?;
@@ -358,7 +365,10 @@ impl Shard {
         for part in &parts {
             names.begin(part.epoch());
             fault::at("send messages");
-            for message in part.messages() {
+            for (number, message) in part.messages().enumerate() {
+                if number % STRIDE == 0 {
+                    producer.pace(over)?;
+                }
                 let (topic, headers) = &topics[&message.sink];
                 let headers = names.of(&message, headers);
                 producer.send(out(part.epoch(), topic, &message, headers), over)?;
