@@ -69,6 +69,8 @@ const FREE: &[&[&str]] = &[
     &["sinks", "*", "parquet", "compression"],
     // Which shard has what is found out anew: nothing is under way when a text is changed.
     &["sinks", "*", "kafka", "shards"],
+    &["sinks", "*", "kafka", "on_failure"],
+    &["sinks", "*", "kafka", "outbox"],
     &["sinks", "*", "kafka", "options"],
     &["sinks", "*", "kafka", "create"],
     &["sinks", "*", "kafka", "max_message"],
@@ -388,6 +390,16 @@ json = {}
                 "key = \"id\" }",
                 "key = \"id\", shards = 8 }",
                 "sinks.topic.kafka.shards = 8 was added",
+            ),
+            (
+                "key = \"id\" }",
+                "key = \"id\", on_failure = \"hold\" }",
+                "sinks.topic.kafka.on_failure = \"hold\" was added",
+            ),
+            (
+                "key = \"id\" }",
+                "key = \"id\", outbox = \"2 GiB\" }",
+                "sinks.topic.kafka.outbox = \"2 GiB\" was added",
             ),
             (
                 "key = \"id\" }",

@@ -7,6 +7,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::job::plan::KafkaCluster;
 use crate::kafka::OptionError;
+use crate::record::Epoch;
 
 /// Why messages could not be delivered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -108,6 +109,44 @@ pub enum TopicError {
         problem: String,
         /// How long it was tried.
         seconds: u64,
+    },
+    /// More is to be held than may be.
+    #[error(
+        "{owner}: shard {shard} has not delivered since {since}: {problem}\n  expected: at most {limit} bytes that are held, the shard's share of `outbox`; {epochs} epochs of {bytes} bytes are, and epoch {epoch} has {more} more\n  now: the job ends; what is held stays, and the rest is read again when it is started again\n  hint: look whether the brokers run, or raise `outbox` where the state has room"
+    )]
+    OutboxFull {
+        /// The cluster.
+        owner: String,
+        /// Which of its shards.
+        shard: usize,
+        /// What the client said last.
+        problem: String,
+        /// Since when, of the wall clock.
+        since: String,
+        /// Most bytes.
+        limit: u64,
+        /// How many epochs are held.
+        epochs: u64,
+        /// Bytes of them.
+        bytes: u64,
+        /// The epoch that finds no room.
+        epoch: Epoch,
+        /// Its bytes.
+        more: u64,
+    },
+    /// What is held can't be used.
+    #[error(
+        "{place}: {problem}\n  expected: {expected}\n  now: the job ends; what is held stays\n  hint: {hint}"
+    )]
+    Outbox {
+        /// The object.
+        place: String,
+        /// What is wrong.
+        problem: String,
+        /// What would do.
+        expected: &'static str,
+        /// What helps.
+        hint: &'static str,
     },
     /// The client gave up.
     #[error("{owner}: writing to Kafka failed: {problem}")]

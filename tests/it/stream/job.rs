@@ -343,7 +343,7 @@ impl<'job> Running<'job> {
     }
 
     /// Kills it.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();

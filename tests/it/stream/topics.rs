@@ -1,6 +1,7 @@
 //! Topics that a job writes: each message once, in the order of its key, whatever becomes of the job's processes.
 
 mod atomic;
+pub(crate) mod held;
 mod lives;
 mod world;
 
