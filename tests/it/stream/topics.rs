@@ -2,7 +2,9 @@
 
 mod atomic;
 pub(crate) mod held;
+mod large;
 mod lives;
+mod moved;
 mod world;
 
 use serde_json::Value;
