@@ -546,6 +546,8 @@ fn look_at_clusters(
     fate: &Fate,
 ) -> Result<(BTreeMap<ShardId, Delivered>, Vec<Unseen>), RunError> {
     let (mut shards, mut unseen) = (BTreeMap::new(), Vec::new());
+    // What each cluster calls itself.
+    let mut ids: Vec<Option<String>> = Vec::new();
     let known = identities.get(STATE).cloned();
     if !plan.clusters.is_empty() && known.is_none() {
         identities.insert(STATE.to_owned(), format!("{:032x}", unique()));
@@ -591,6 +593,15 @@ fn look_at_clusters(
                 _ => {}
             }
         }
+        // One that is away is the one that it was, or is found not to be.
+        if let Some(own) = identities.get(&name) {
+            let others = plan.clusters[..number].iter();
+            let mut others = others.zip(&ids).filter(|(_, id)| id.as_ref() == Some(own));
+            if let Some((other, _)) = others.next() {
+                return Err(TopicError::one_cluster(cluster, other, own.clone()).into());
+            }
+        }
+        ids.push(identities.get(&name).cloned());
         let bound = history.newest_epoch().unwrap_or(0);
         let at = chosen.map_or(&[][..], |chosen| &chosen.shards);
         for shard in 0..cluster.shards {

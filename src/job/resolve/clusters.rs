@@ -104,8 +104,31 @@ impl Clusters {
 
     /// The clusters with their defaults.
     pub(super) fn finish(self, report: &mut Report<'_>, job: &str) -> Vec<KafkaCluster> {
-        let drafts = self.drafts.into_iter();
-        drafts.map(|draft| draft.finish(report, job)).collect()
+        let mut clusters: Vec<KafkaCluster> = Vec::new();
+        for draft in self.drafts {
+            let sink = draft.sink.clone();
+            let says = draft.id.as_ref().map(|said| said.sink.clone());
+            let cluster = draft.finish(report, job);
+            if let Some(other) = clusters.iter().find(|other| other.id == cluster.id) {
+                let path = match &says {
+                    Some(sink) => ["sinks", sink, "kafka", "id"],
+                    None => ["sinks", &sink, "kafka", "brokers"],
+                };
+                let wrong = Wrong::new(format!(
+                    "the `id` of the sinks at {} is {}, too",
+                    other.brokers,
+                    quoted(&cluster.id)
+                ));
+                report.add(
+                    &path,
+                    wrong
+                        .expected("another `id` for each cluster: the state knows them by it")
+                        .hint("set `id`, which by default is \"caudal-\" and the job's name; or write the same `brokers`, if it is one cluster"),
+                );
+            }
+            clusters.push(cluster);
+        }
+        clusters
     }
 }
 

@@ -98,6 +98,20 @@ pub enum TopicError {
         /// What helps.
         hint: &'static str,
     },
+    /// Two lists of brokers are of one cluster.
+    #[error(
+        "{owner}: their brokers are of cluster {id}, as those of the sinks at {other} are\n  expected: one list of brokers for all sinks of a cluster: they share its producers and transactions\n  now: nothing is sent\n  hint: write one list, such as \"{both}\", as the `brokers` of all of them"
+    )]
+    OneCluster {
+        /// The cluster.
+        owner: String,
+        /// The brokers of the other list.
+        other: String,
+        /// Both lists as one.
+        both: String,
+        /// What the cluster calls itself.
+        id: String,
+    },
     /// The broker takes messages no longer.
     #[error(
         "{owner}: {problem}\n  expected: messages are taken within {seconds} s\n  now: the job ends; what was committed stays, and it goes on there when it is started again\n  hint: look at the broker's log"
@@ -175,6 +189,16 @@ impl TopicError {
         match OptionError::of(&owner, error) {
             Ok(refused) => Self::Option(refused),
             Err(problem) => Self::Client { owner, problem },
+        }
+    }
+
+    /// That one cluster is written to by two lists of its brokers.
+    pub fn one_cluster(cluster: &KafkaCluster, other: &KafkaCluster, id: String) -> Self {
+        Self::OneCluster {
+            owner: owner(cluster),
+            other: other.brokers.clone(),
+            both: format!("{},{}", other.brokers, cluster.brokers),
+            id,
         }
     }
 

@@ -349,6 +349,8 @@ const TOPICS: &[(&str, &str)] = &[
         "key = \"region_id\"",
         "create = { partitions = 0, replication = -1, policy = \"x\" }, shards = 0",
     ),
+    ("id = \"minutos\"", "id = \"caudal-ventas\""),
+    ("id = \"minutos\", ", ""),
     ("key = \"region_id\"", "outbox = \"1 GiB\""),
     (
         "key = \"region_id\"",

@@ -44,7 +44,7 @@ json = {}
 
 [sinks.minutes]
 from = "windows.minute"
-kafka = { brokers = "other", topic = "minutos", key = "window_start", timestamp = "window_end" }
+kafka = { brokers = "other", id = "minutos", topic = "minutos", key = "window_start", timestamp = "window_end" }
 json = {}
 "#;
 
@@ -90,7 +90,7 @@ fn sinks_with_the_same_brokers_are_one_cluster_and_everything_has_its_default() 
                 options: BTreeMap::new(),
                 delivery: Delivery::ExactlyOnce,
                 shards: 4,
-                id: "caudal-ventas".to_owned(),
+                id: "minutos".to_owned(),
                 on_failure: OnFailure::Stop,
             },
         ]
