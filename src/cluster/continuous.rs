@@ -95,7 +95,7 @@ pub(super) fn lead(
     let announced = options.observer.announce(&plan.output).map(Arc::new);
     options.observer.generation(generation);
     fault::at("choose a checkpoint");
-    let chosen = choose(&reading, &history, chain.committed())?;
+    let chosen = choose(plan, &reading, &history, chain.committed())?;
     if chosen.is_none() && is_past_the_beginning(&history) {
         return Err(RunError::NoCheckpoint {
             state: continuous.state.to_string(),
@@ -306,7 +306,7 @@ fn fits(
     if difference.is_empty() {
         return Ok(());
     }
-    let chosen = choose(reading, history, committed)?.map(|chosen| chosen.epoch);
+    let chosen = choose(plan, reading, history, committed)?.map(|chosen| chosen.epoch);
     if history.drained.is_none() || chosen != history.newest_epoch() {
         return Err(RunError::NotDrained {
             job: plan.name.clone(),
@@ -355,14 +355,19 @@ fn open_journal(plan: &Plan, store: &Arc<dyn epoch::Store>) -> Result<epoch::Ope
     }
 }
 
-/// The newest checkpoint that what is visible covers and whose state is whole; what it holds was read then.
+/// The newest checkpoint that what is visible covers and whose state is whole; what it holds was read then. Errors: what is behind it was
+/// read by another text of the job.
 fn choose<'a>(
+    plan: &Plan,
     reading: &Reading,
     history: &'a History,
     committed: Option<Epoch>,
 ) -> Result<Option<&'a Checkpoint>, RunError> {
+    let since = history.plan.as_ref().map_or(0, |plan| plan.since);
     for checkpoint in &history.checkpoints {
-        if committed.is_none_or(|committed| checkpoint.epoch > committed) {
+        if checkpoint.epoch < since
+            || committed.is_none_or(|committed| checkpoint.epoch > committed)
+        {
             continue;
         }
         match reading.verify(checkpoint.files()) {
@@ -380,7 +385,15 @@ fn choose<'a>(
             ),
         }
     }
-    Ok(None)
+    if since == 0 {
+        return Ok(None);
+    }
+    let continuous = plan.continuous.as_ref();
+    let state = &continuous.expect("the job is continuous").state;
+    Err(RunError::ReadByOther {
+        state: state.to_string(),
+        since,
+    })
 }
 
 /// Whether the epochs with which the job began are gone, so that only a checkpoint can be gone on from.
@@ -655,12 +668,23 @@ fn begin_journal(
             && holds(&known.identities, &identities)
     };
     if !known.is_some_and(is_known) {
+        // All of it is committed then (`fits`).
+        let since = known.map_or(0, |known| match change::compare(&known.text, &plan.text) {
+            Fit::Same if known.replay == epoch::REPLAY => known.since,
+            Fit::Compatible(changes)
+                if known.replay == epoch::REPLAY && changes.iter().all(Change::reads_alike) =>
+            {
+                known.since
+            }
+            _ => history.newest_epoch().unwrap_or(0),
+        });
         journal.append(Record::Plan(PlanText {
             text: plan.text.to_string(),
             hash: crate::cluster::exchange::hash_bytes(plan.text.as_bytes()),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             replay: epoch::REPLAY,
             identities,
+            since,
         }))?;
     }
     if history.newest_epoch().is_none() {

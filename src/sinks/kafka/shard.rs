@@ -18,6 +18,12 @@
 //! has sent is the beginning of what this one would send. Two lives that fight for a shard, each fencing the other, would so
 //! still write each message once; who is fenced looks into the journal and ends if a newer life has claimed the job.
 //!
+//! **Why the number of shards may change.** Which shard a key's messages go through says that number, so a shard's progress tells of messages
+//! of the number that its epoch was sent with, and of no others. The number is changed when all epochs up to some c are delivered by all
+//! shards, are committed, and will not be read again: the journal's plan says c (`PlanText::since`), and no checkpoint before c is gone on
+//! from, also where those behind it are broken. So with the new number only epochs behind c are sent; progress of epochs up to c, whoever
+//! wrote it, leaves out none of them, and what it does not have of epochs up to c is asked for by nobody.
+//!
 //! **At least once** sends messages as they come, before their epoch is bound; progress follows when all were taken and the binding is
 //! durable, so that a later life leaves out what is surely there.
 
