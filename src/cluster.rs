@@ -37,9 +37,9 @@ mod wire;
 use std::fmt;
 
 pub use connect::JoinError;
-pub use deliveries::{Counted, Delivered, Deliveries, ShardId};
+pub use deliveries::{Counted, Delivered, Deliveries, Holds, ShardId};
 pub use fate::Fate;
-pub use frame::{Resumed, Usage};
+pub use frame::{Resumed, Unseen, Usage};
 pub use hosts::{HostsError, read_hosts};
 pub use interrupt::Interrupt;
 pub use life::{Kept, Life, Resume, Stands, Told};

@@ -62,6 +62,9 @@ pub const POINTS: &[&str] = &[
     "send progress",
     "commit a transaction",
     "go on behind a transaction",
+    // A cluster that is away.
+    "hold an epoch",
+    "remove what was held",
     // What every worker does at a checkpoint.
     "begin an interval",
     "seal files",

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::Arc;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Value, json};
@@ -18,10 +19,11 @@ use super::numbers::{grouped, rows};
 use super::stop::{FAILED, FINE, Stop};
 use super::{load, print};
 use crate::cluster::Counted;
-use crate::job::plan::{Delivery, KafkaCluster, KafkaSink, Plan, SinkPlan, SinkTo};
+use crate::epoch;
+use crate::job::plan::{Delivery, KafkaCluster, KafkaSink, OnFailure, Plan, SinkPlan, SinkTo};
 use crate::record::Epoch;
 use crate::sinks::chain::{self, CheckpointSaid};
-use crate::sinks::kafka::{content, sum};
+use crate::sinks::kafka::{content, outbox, sum};
 use crate::sinks::{SinkError, published};
 
 /// Differences of one target that are told one by one.
@@ -246,11 +248,31 @@ fn topics(plan: &Plan, commits: &[Committed]) -> Result<Vec<Verified>, Stop> {
             }),
         }
     }
-    let each = topics.iter().map(|topic| of_topic(plan, topic, commits));
+    let each = topics.iter().map(|topic| {
+        let held = held(plan, topic.cluster)?;
+        of_topic(plan, topic, commits, held)
+    });
     each.collect()
 }
 
-fn of_topic(plan: &Plan, topic: &Topic<'_>, commits: &[Committed]) -> Result<Verified, Stop> {
+/// What is held in the state until a cluster takes it: the first epoch, and the bytes.
+fn held(plan: &Plan, cluster: &KafkaCluster) -> Result<Option<(Epoch, u64)>, Stop> {
+    let OnFailure::Hold { .. } = cluster.on_failure else {
+        return Ok(None);
+    };
+    let continuous = plan.continuous.as_ref();
+    let continuous = continuous.expect("only a continuous job writes topics");
+    let held = epoch::look_at_state(&continuous.state, Arc::new(|| false))
+        .and_then(|store| outbox::all_held(&*store, cluster));
+    held.map_err(|error| Stop::Run(error.into()))
+}
+
+fn of_topic(
+    plan: &Plan,
+    topic: &Topic<'_>,
+    commits: &[Committed],
+    held: Option<(Epoch, u64)>,
+) -> Result<Verified, Stop> {
     let name = topic.sinks.join(", ");
     let mut found = vec![Counted::default(); commits.len()];
     let (mut strangers, mut later) = (0_u64, 0_u64);
@@ -291,10 +313,18 @@ fn of_topic(plan: &Plan, topic: &Topic<'_>, commits: &[Committed]) -> Result<Ver
     if is_compacted {
         notes.push("it is compacted: numbers of messages say nothing".to_owned());
     }
+    if let Some((first, bytes)) = held {
+        notes.push(format!(
+            "{} bytes from epoch {} on are held in the state: commits from there on are not looked at",
+            grouped(bytes),
+            grouped(first)
+        ));
+    }
     let (mut good, mut messages) = (0, 0);
     let mut differences = Vec::new();
     for (commit, found) in commits.iter().zip(&found) {
-        if commit.from < whole_after || is_compacted {
+        let is_held = held.is_some_and(|(first, _)| commit.to >= first);
+        if commit.from < whole_after || is_compacted || is_held {
             continue;
         }
         let mut wanted = Counted::default();

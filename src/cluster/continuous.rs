@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::behind::{Behind, Committed, KeptCheckpoint};
-use super::frame::{Begin, Resumed};
+use super::frame::{Begin, Resumed, Unseen};
 use super::life::{Life, Looked, Resume, Told, lock};
 use super::outcome::{Outcome, Phase, RunOptions};
 use super::references::{self, References};
@@ -32,12 +32,12 @@ use crate::epoch::{
 };
 use crate::fault;
 use crate::job::change::{self, Change, Fit};
-use crate::job::plan::{Continuous, Plan};
+use crate::job::plan::{Continuous, OnFailure, Plan};
 use crate::lookup::{self, Follower};
 use crate::observe::{Begun, client};
 use crate::record::{Budget, Epoch};
 use crate::sinks::chain::Chain;
-use crate::sinks::kafka::target;
+use crate::sinks::kafka::{HOLD_AFTER, TopicError, outbox, target};
 use crate::sinks::{SinkError, staged_run};
 use crate::sources::{Discovery, Feed};
 
@@ -95,7 +95,7 @@ pub(super) fn lead(
     let announced = options.observer.announce(&plan.output).map(Arc::new);
     options.observer.generation(generation);
     fault::at("choose a checkpoint");
-    let chosen = choose(&reading, &history, chain.committed())?;
+    let chosen = choose(plan, &reading, &history, chain.committed())?;
     if chosen.is_none() && is_past_the_beginning(&history) {
         return Err(RunError::NoCheckpoint {
             state: continuous.state.to_string(),
@@ -109,7 +109,8 @@ pub(super) fn lead(
     let (mut resume, found) = look(plan, options, resume, &mut discoveries, fate)?;
     let mut identities = identities(plan, &history, &discoveries)?;
     fault::at("look at topics");
-    let shards = look_at_clusters(plan, &history, chosen, &mut identities, fate)?;
+    let (shards, unseen) =
+        look_at_clusters(plan, &history, chosen, &mut identities, &*store, fate)?;
     fault::at("load look-ups");
     let mut references =
         references::take_up(plan, &reading, &resume.references, &resume.replay, fate)?;
@@ -121,6 +122,7 @@ pub(super) fn lead(
         "the checkpoint and the rows of look-ups were read"
     );
     resumed.identity = identities.get(STATE).cloned().unwrap_or_default();
+    resumed.unseen = unseen;
     let kept = history.checkpoints.iter().rev();
     let kept = kept.map(|checkpoint| KeptCheckpoint {
         epoch: checkpoint.epoch,
@@ -304,7 +306,7 @@ fn fits(
     if difference.is_empty() {
         return Ok(());
     }
-    let chosen = choose(reading, history, committed)?.map(|chosen| chosen.epoch);
+    let chosen = choose(plan, reading, history, committed)?.map(|chosen| chosen.epoch);
     if history.drained.is_none() || chosen != history.newest_epoch() {
         return Err(RunError::NotDrained {
             job: plan.name.clone(),
@@ -353,14 +355,19 @@ fn open_journal(plan: &Plan, store: &Arc<dyn epoch::Store>) -> Result<epoch::Ope
     }
 }
 
-/// The newest checkpoint that what is visible covers and whose state is whole; what it holds was read then.
+/// The newest checkpoint that what is visible covers and whose state is whole; what it holds was read then. Errors: what is behind it was
+/// read by another text of the job.
 fn choose<'a>(
+    plan: &Plan,
     reading: &Reading,
     history: &'a History,
     committed: Option<Epoch>,
 ) -> Result<Option<&'a Checkpoint>, RunError> {
+    let since = history.plan.as_ref().map_or(0, |plan| plan.since);
     for checkpoint in &history.checkpoints {
-        if committed.is_none_or(|committed| checkpoint.epoch > committed) {
+        if checkpoint.epoch < since
+            || committed.is_none_or(|committed| checkpoint.epoch > committed)
+        {
             continue;
         }
         match reading.verify(checkpoint.files()) {
@@ -378,7 +385,15 @@ fn choose<'a>(
             ),
         }
     }
-    Ok(None)
+    if since == 0 {
+        return Ok(None);
+    }
+    let continuous = plan.continuous.as_ref();
+    let state = &continuous.expect("the job is continuous").state;
+    Err(RunError::ReadByOther {
+        state: state.to_string(),
+        since,
+    })
 }
 
 /// Whether the epochs with which the job began are gone, so that only a checkpoint can be gone on from.
@@ -453,6 +468,7 @@ fn resume(
         committed,
         durable: resume.replay.last().map_or(resume.epoch, |last| last.epoch),
         identity: String::new(),
+        unseen: Vec::new(),
     };
     (resume, resumed, totals)
 }
@@ -532,15 +548,19 @@ fn identities(
 }
 
 /// Looks at the clusters that sinks write to, before anything is read: their topics are there, and hold what the state says. Gives from
-/// where each shard goes on.
+/// where each shard goes on, and those of clusters that are away and hold meanwhile. A cluster that the state does not know yet has to be
+/// there: a misspelt topic, or another job's progress, is to be found now.
 fn look_at_clusters(
     plan: &Plan,
     history: &History,
     chosen: Option<&Checkpoint>,
     identities: &mut BTreeMap<String, String>,
+    store: &dyn epoch::Store,
     fate: &Fate,
-) -> Result<BTreeMap<ShardId, Delivered>, RunError> {
-    let mut shards = BTreeMap::new();
+) -> Result<(BTreeMap<ShardId, Delivered>, Vec<Unseen>), RunError> {
+    let (mut shards, mut unseen) = (BTreeMap::new(), Vec::new());
+    // What each cluster calls itself.
+    let mut ids: Vec<Option<String>> = Vec::new();
     let known = identities.get(STATE).cloned();
     if !plan.clusters.is_empty() && known.is_none() {
         identities.insert(STATE.to_owned(), format!("{:032x}", unique()));
@@ -551,12 +571,29 @@ fn look_at_clusters(
             state: known.as_deref(),
         };
         let over = || fate.is_over();
-        let looked = match target::look(plan, number, owner, plan.join_timeout, &over) {
-            Err(_) if fate.is_over() => return fate.check().map(|()| shards),
-            looked => looked?,
-        };
+        let holds = matches!(cluster.on_failure, OnFailure::Hold { .. });
+        let held = outbox::last_held(store, cluster, holds)?;
         let name = format!("clusters.{}", cluster.id);
-        if let Some(found) = looked.id {
+        let may_be_away = holds && identities.contains_key(&name);
+        let patience = if may_be_away {
+            HOLD_AFTER
+        } else {
+            plan.join_timeout
+        };
+        let looked = match target::look(plan, number, owner, patience, &over) {
+            Err(_) if fate.is_over() => return fate.check().map(|()| (shards, unseen)),
+            Err(TopicError::Unreachable { problem, .. }) if may_be_away => {
+                tracing::warn!(
+                    action = "cluster-away",
+                    cluster = cluster.brokers,
+                    problem,
+                    "brokers do not answer: the job begins, and holds what is for them"
+                );
+                None
+            }
+            looked => Some(looked?),
+        };
+        if let Some(found) = looked.as_ref().and_then(|looked| looked.id.clone()) {
             match identities.insert(name.clone(), found.clone()) {
                 Some(known) if known != found => {
                     return Err(RunError::OtherCluster {
@@ -569,9 +606,18 @@ fn look_at_clusters(
                 _ => {}
             }
         }
+        // One that is away is the one that it was, or is found not to be.
+        if let Some(own) = identities.get(&name) {
+            let others = plan.clusters[..number].iter();
+            let mut others = others.zip(&ids).filter(|(_, id)| id.as_ref() == Some(own));
+            if let Some((other, _)) = others.next() {
+                return Err(TopicError::one_cluster(cluster, other, own.clone()).into());
+            }
+        }
+        ids.push(identities.get(&name).cloned());
         let bound = history.newest_epoch().unwrap_or(0);
         let at = chosen.map_or(&[][..], |chosen| &chosen.shards);
-        for (shard, progress) in looked.progress.iter().enumerate() {
+        for shard in 0..cluster.shards {
             let of_shard = at
                 .iter()
                 .find(|at| at.cluster == cluster.id && at.shard == shard);
@@ -580,16 +626,27 @@ fn look_at_clusters(
                 cluster: number,
                 shard,
             };
-            let (of, at) = ((number, shard), (last, bound));
-            match target::await_covers(plan, of, progress.as_ref(), at, &over) {
-                Err(_) if fate.is_over() => return fate.check().map(|()| shards),
-                covered => covered?,
+            if let Some(looked) = &looked {
+                let progress = looked.progress[shard].as_ref();
+                let (of, at) = ((number, shard), (last, bound));
+                let held = held.get(&shard).copied();
+                match target::await_covers(plan, of, progress, at, held, &over) {
+                    Err(_) if fate.is_over() => return fate.check().map(|()| (shards, unseen)),
+                    covered => covered?,
+                }
+            } else {
+                unseen.push(Unseen {
+                    shard: id,
+                    last,
+                    bound,
+                    known: identities.get(&name).cloned(),
+                });
             }
             let upto = chosen.map_or(0, |chosen| chosen.epoch);
             shards.insert(id, Delivered { upto, last });
         }
     }
-    Ok(shards)
+    Ok((shards, unseen))
 }
 
 /// Writes down what the job is, where the journal knows it otherwise or not at all; and for its first life epoch 0 with
@@ -611,12 +668,23 @@ fn begin_journal(
             && holds(&known.identities, &identities)
     };
     if !known.is_some_and(is_known) {
+        // All of it is committed then (`fits`).
+        let since = known.map_or(0, |known| match change::compare(&known.text, &plan.text) {
+            Fit::Same if known.replay == epoch::REPLAY => known.since,
+            Fit::Compatible(changes)
+                if known.replay == epoch::REPLAY && changes.iter().all(Change::reads_alike) =>
+            {
+                known.since
+            }
+            _ => history.newest_epoch().unwrap_or(0),
+        });
         journal.append(Record::Plan(PlanText {
             text: plan.text.to_string(),
             hash: crate::cluster::exchange::hash_bytes(plan.text.as_bytes()),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             replay: epoch::REPLAY,
             identities,
+            since,
         }))?;
     }
     if history.newest_epoch().is_none() {

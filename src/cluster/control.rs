@@ -184,6 +184,9 @@ impl Peers {
                 }) => {
                     self.fate.deliveries().delivered(shard, delivered, counts);
                 }
+                Ok(Message::Holds { shard, holds }) => {
+                    self.fate.deliveries().holds(shard, holds);
+                }
                 Ok(Message::Wanted { epoch }) => self.fate.deliveries().want(epoch),
                 Ok(Message::Over { exit_code, words }) => {
                     self.expect_the_end();

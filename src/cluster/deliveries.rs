@@ -36,7 +36,7 @@ pub struct ShardId {
 /// How far a shard is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivered {
-    /// Every message of the epochs up to this one is in its topic.
+    /// Every message of the epochs up to this one is in its topic, or held in the state.
     pub upto: Epoch,
     /// The last epoch that had messages for it; 0 where none had.
     pub last: Epoch,
@@ -57,6 +57,21 @@ impl Counted {
         self.messages += more.messages;
         self.sum = self.sum.wrapping_add(more.sum);
     }
+}
+
+/// What a shard holds of a cluster that does not take messages, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holds {
+    /// How many epochs.
+    pub epochs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// For how long it holds.
+    pub seconds: u64,
+    /// What the client said last.
+    pub problem: Option<String>,
+    /// Whether the cluster is away; else it is given back what was held.
+    pub is_away: bool,
 }
 
 /// Messages of epochs and sinks.
@@ -171,6 +186,15 @@ impl Deliveries {
             && upto < Epoch::MAX - 1
         {
             observer.standing().delivered(shard.cluster, upto);
+        }
+    }
+
+    /// A shard holds something, or nothing any more.
+    pub fn holds(&self, shard: ShardId, holds: Option<Holds>) {
+        if self.life.get().is_none() {
+            self.say(&Message::Holds { shard, holds });
+        } else if let Some(observer) = self.observer.get() {
+            observer.standing().holds(shard, holds);
         }
     }
 

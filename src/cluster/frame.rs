@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::deliveries::{Counts, Delivered, ShardId};
+use super::deliveries::{Counts, Delivered, Holds, ShardId};
 use crate::epoch::StateFile;
 use crate::observe::process;
 use crate::record::Epoch;
@@ -85,6 +85,11 @@ pub(super) enum Message {
         delivered: Delivered,
         counts: Counts,
     },
+    /// What a shard of this process holds, if anything.
+    Holds {
+        shard: ShardId,
+        holds: Option<Holds>,
+    },
     /// A shard of this process waits for the binding of this epoch.
     Wanted { epoch: Epoch },
     /// Process 0: the run is over without a result, and why.
@@ -148,6 +153,21 @@ pub struct Resumed {
     pub durable: Epoch,
     /// A word that no other state has.
     pub identity: String,
+    /// Shards that could not be looked at since their cluster was away, and holds meanwhile.
+    pub unseen: Vec<Unseen>,
+}
+
+/// What is known of a shard that could not be looked at: held against its progress when it can be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    /// Which.
+    pub shard: ShardId,
+    /// The last epoch that a checkpoint says it had messages of.
+    pub last: Epoch,
+    /// The newest epoch that is bound.
+    pub bound: Epoch,
+    /// What the cluster called itself.
+    pub known: Option<String>,
 }
 
 /// Writes one message.

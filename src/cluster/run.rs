@@ -142,6 +142,19 @@ pub enum RunError {
         /// How many there are.
         checkpoints: usize,
     },
+    /// The checkpoints from a change of the job on are broken, and what is before them was read by another text.
+    #[error(
+        "{state}: no checkpoint from epoch {since} on can be gone on from: their state is broken, or the output does not have what they hold
+  expected: one of the job as it is now: its file or the program was changed then, and what was read before would be read otherwise
+  now: the process ends; what was committed stays visible
+  hint: restore state and output as they were, whole; else give the job another state and output, where it begins anew"
+    )]
+    ReadByOther {
+        /// Where the state is.
+        state: String,
+        /// The epoch behind which the job is as it is.
+        since: Epoch,
+    },
     /// The job file is not the one that the journal knows.
     #[error(
         "{job}: the job file is another one than the state was written with: {difference}

@@ -69,9 +69,29 @@ const FREE: &[&[&str]] = &[
     &["sinks", "*", "parquet", "compression"],
     // Which shard has what is found out anew: nothing is under way when a text is changed.
     &["sinks", "*", "kafka", "shards"],
+    &["sinks", "*", "kafka", "on_failure"],
+    &["sinks", "*", "kafka", "outbox"],
     &["sinks", "*", "kafka", "options"],
     &["sinks", "*", "kafka", "create"],
     &["sinks", "*", "kafka", "max_message"],
+];
+
+/// Those of them that say nothing of what a row, a state or a message is: epochs from before such a change may be read again.
+const ALIKE: &[&[&str]] = &[
+    &["job", "epoch"],
+    &["job", "checkpoint"],
+    &["job", "in_flight"],
+    &["job", "join_timeout"],
+    &["job", "peer_timeout"],
+    &["job", "state"],
+    &["job", "state_options"],
+    &["sources", "*", "kafka", "brokers"],
+    &["sources", "*", "kafka", "group"],
+    &["sources", "*", "kafka", "options"],
+    &["sinks", "*", "kafka", "on_failure"],
+    &["sinks", "*", "kafka", "outbox"],
+    &["sinks", "*", "kafka", "options"],
+    &["sinks", "*", "kafka", "create"],
 ];
 
 /// Tables to which names may be added.
@@ -186,20 +206,30 @@ fn brokers(kafka: &Table) -> Vec<String> {
 }
 
 impl Change {
+    /// Whether epochs that were read before it would be read as they were.
+    pub fn reads_alike(&self) -> bool {
+        self.is_below(ALIKE)
+    }
+
+    /// Whether it is at one of these paths, or below.
+    fn is_below(&self, patterns: &[&[&str]]) -> bool {
+        let is_below = |pattern: &&[&str]| pattern.len() <= self.path.len() && self.is_at(pattern);
+        patterns.iter().any(is_below)
+    }
+
+    fn is_at(&self, pattern: &[&str]) -> bool {
+        let mut parts = pattern.iter().zip(&self.path);
+        parts.all(|(pattern, part)| *pattern == "*" || pattern == part)
+    }
+
     fn fits(&self) -> bool {
-        let is_at = |pattern: &[&str]| {
-            let mut parts = pattern.iter().zip(&self.path);
-            parts.all(|(pattern, part)| *pattern == "*" || pattern == part)
-        };
-        // All that lies below a path is as free as it.
-        let is_free = |pattern: &&[&str]| pattern.len() <= self.path.len() && is_at(pattern);
-        if FREE.iter().any(is_free) {
+        if self.is_below(FREE) {
             return true;
         }
         let (None, Some(is)) = (&self.was, &self.is) else {
             return false;
         };
-        let is_name = |pattern: &&[&str]| pattern.len() == self.path.len() && is_at(pattern);
+        let is_name = |pattern: &&[&str]| pattern.len() == self.path.len() && self.is_at(pattern);
         OPEN.iter().any(is_name) || is_name(&COLUMN) && may_be_null(is)
     }
 }
@@ -388,6 +418,16 @@ json = {}
                 "key = \"id\" }",
                 "key = \"id\", shards = 8 }",
                 "sinks.topic.kafka.shards = 8 was added",
+            ),
+            (
+                "key = \"id\" }",
+                "key = \"id\", on_failure = \"hold\" }",
+                "sinks.topic.kafka.on_failure = \"hold\" was added",
+            ),
+            (
+                "key = \"id\" }",
+                "key = \"id\", outbox = \"2 GiB\" }",
+                "sinks.topic.kafka.outbox = \"2 GiB\" was added",
             ),
             (
                 "key = \"id\" }",

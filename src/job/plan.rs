@@ -23,7 +23,7 @@ pub use continuous::{
     Arrival, Bucket, Continuous, FollowSource, KafkaSource, KafkaStart, Metadata, OnDataLoss,
     StatePlace, Topics,
 };
-pub use kafka::{CreateTopic, Delivery, KafkaCluster, KafkaSink, progress_topic};
+pub use kafka::{CreateTopic, Delivery, KafkaCluster, KafkaSink, OnFailure, progress_topic};
 pub use notation::{
     LocalTimes, Notation, NumberNotation, Range, Repeated, Rounding, Skipped, Words,
 };

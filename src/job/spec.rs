@@ -22,7 +22,8 @@ use super::secrets::masked;
 
 pub use sinks::{
     AvroSinkSpec, Compression, CreateTopicSpec, CsvSinkSpec, DecimalsSpec, DeliverySpec,
-    FilesSinkSpec, JsonSinkSpec, KafkaSinkSpec, ParquetSinkSpec, SinkSpec, StdoutSpec,
+    FilesSinkSpec, JsonSinkSpec, KafkaSinkSpec, OnFailureSpec, ParquetSinkSpec, SinkSpec,
+    StdoutSpec,
 };
 
 /// A caudal job: sources, look-ups, derived columns, rules, windows, checks and sinks.

@@ -168,6 +168,8 @@ metrics! {
     received_bytes: IntCounterVec = "caudal_sinks_received_bytes_total" ["sink"];
     /// Bytes of whole staged files. Staged is not visible yet.
     staged_bytes: IntCounterVec = "caudal_sinks_staged_bytes_total" ["sink"];
+    /// Bytes of epochs that a shard of a cluster holds until its topics take them; a series appears when something is held first.
+    outbox_bytes: IntGaugeVec = "caudal_sinks_outbox_bytes" ["cluster", "shard"];
     /// Epochs before this one are complete at a sink; from the end of its input on, the epoch after the last.
     sink_upper: IntGaugeVec = "caudal_sinks_upper_epoch" ["sink", "worker"];
     /// Epochs opened: whose rows have begun to be read here.
@@ -300,6 +302,8 @@ mod tests {
                     "topic",
                     "partition",
                     "by",
+                    "cluster",
+                    "shard",
                 ];
                 assert!(known.contains(label), "{name}: {label} is no known label");
             }

@@ -316,6 +316,13 @@ impl Observer {
         self.sinks[sink].staged.inc_by(bytes);
     }
 
+    /// A shard of a cluster that topics are written to holds so many bytes.
+    pub fn outbox(&self, cluster: &str, shard: usize, bytes: u64) {
+        let labels = [cluster, &shard.to_string()];
+        let gauge = self.metrics.outbox_bytes.with_label_values(&labels);
+        gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// What may still come to a worker's sink: epochs before this one are complete; `None` where its input has ended.
     pub fn sink_at(&self, worker: usize, sink: usize, upper: Option<Epoch>) {
         self.worker(worker).sinks[sink].set(upper);

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::status::{Held, Life, PartitionStatus, Target};
+use crate::cluster::{Holds, ShardId};
 use crate::epoch::{Holder, Moved, Partition, micros, wall_time};
 use crate::record::{Epoch, shown_time};
 
@@ -107,6 +108,8 @@ struct Known {
     heard: BTreeMap<usize, (Instant, Vec<Option<Epoch>>)>,
     /// Sources whose brokers do not answer: since when, and what the client says.
     away: BTreeMap<String, (Instant, String)>,
+    /// What shards hold of clusters that do not take messages, and since when.
+    holds: BTreeMap<ShardId, (Instant, Holds)>,
 }
 
 impl Standing {
@@ -140,6 +143,7 @@ impl Standing {
             ends: BTreeMap::new(),
             heard: BTreeMap::new(),
             away: BTreeMap::new(),
+            holds: BTreeMap::new(),
         });
     }
 
@@ -236,9 +240,26 @@ impl Standing {
         });
     }
 
-    /// All topics of a cluster have everything up to this epoch.
+    /// A shard of a cluster holds something, or nothing any more.
+    pub fn holds(&self, shard: ShardId, holds: Option<Holds>) {
+        self.tell(|known| {
+            match holds {
+                Some(holds) => {
+                    let now = Instant::now();
+                    let since = now.checked_sub(Duration::from_secs(holds.seconds));
+                    known.holds.insert(shard, (since.unwrap_or(now), holds));
+                }
+                None => drop(known.holds.remove(&shard)),
+            };
+        });
+    }
+
+    /// All topics of a cluster have everything up to this epoch, or it is held.
     pub fn delivered(&self, cluster: usize, epoch: Epoch) {
         self.tell(|known| {
+            if known.holds.keys().any(|shard| shard.cluster == cluster) {
+                return;
+            }
             if let Some((_, upto, since)) = known.clusters.get_mut(cluster)
                 && epoch > *upto
             {
@@ -416,6 +437,27 @@ impl Known {
                 since,
                 format!("the commit of epoch {epoch} {words}"),
             );
+        }
+        for (number, (name, _, _)) in self.clusters.iter().enumerate() {
+            let shards = (self.holds.iter()).filter(|(shard, _)| shard.cluster == number);
+            let shards: Vec<&(Instant, Holds)> = shards.map(|(_, holds)| holds).collect();
+            let Some(since) = shards.iter().map(|(since, _)| *since).min() else {
+                continue;
+            };
+            let bytes: u64 = shards.iter().map(|(_, holds)| holds.bytes).sum();
+            let problem = shards
+                .iter()
+                .find_map(|(_, holds)| holds.problem.as_deref());
+            let words = if shards.iter().any(|(_, holds)| holds.is_away) {
+                let problem = problem.map_or_else(String::new, |words| format!(" ({words})"));
+                format!(
+                    "{name} does not take messages{problem}: {bytes} bytes of {} shards are held",
+                    shards.len()
+                )
+            } else {
+                format!("{name} takes what was held: {bytes} bytes are left")
+            };
+            tell("target", None, since, words);
         }
         for (source, (since, words)) in &self.away {
             let words = format!("the brokers of sources.{source} do not answer ({words})");
@@ -596,5 +638,42 @@ mod tests {
             "epoch 9 was the last to be read again"
         );
         assert_eq!(life.targets[0].committed, Some(7));
+    }
+
+    #[test]
+    fn what_is_held_of_a_cluster_is_told_once_for_all_its_shards() {
+        let standing = begun();
+        standing.tell(|known| {
+            known.clusters = vec![("ventas at kafka:9092".to_owned(), 7, None)];
+        });
+        let shard = |shard| ShardId { cluster: 0, shard };
+        let holds = |bytes, problem: Option<&str>, is_away| {
+            Some(Holds {
+                epochs: 1,
+                bytes,
+                seconds: 0,
+                problem: problem.map(ToOwned::to_owned),
+                is_away,
+            })
+        };
+        let told = |words: &str| {
+            let wanted = [("target".to_owned(), None, words.to_owned())];
+            assert_eq!(held_after(&standing, 14), wanted);
+        };
+        standing.opened(false);
+        standing.holds(shard(0), holds(70, None, false));
+        standing.holds(shard(2), holds(30, Some("timed out"), true));
+        told(
+            "ventas at kafka:9092 does not take messages (timed out): 100 bytes of 2 shards are held",
+        );
+        standing.delivered(0, 9);
+        let epoch = || standing.lock().as_ref().unwrap().clusters[0].1;
+        assert_eq!(epoch(), 7, "what is held is not there");
+        standing.holds(shard(2), None);
+        told("ventas at kafka:9092 takes what was held: 70 bytes are left");
+        standing.holds(shard(0), None);
+        assert_eq!(held_after(&standing, 14), []);
+        standing.delivered(0, 9);
+        assert_eq!(epoch(), 9);
     }
 }

@@ -17,6 +17,9 @@
 //! 3. A checkpoint is written when all shards have delivered the epochs before it, so whoever begins at it leaves nothing out; whoever
 //!    reads epochs again leaves out what progress has.
 //!
+//! A cluster with `on_failure = "hold"` that does not take messages for a while does not end the job: its shards put whole epochs into an
+//! outbox beside the journal ([`hold`]), which counts as delivered, and send them from there when the cluster is there again.
+//!
 //! Order: messages of one key go through one shard, by epoch, then source, partition and offset.
 
 pub mod content;
@@ -25,7 +28,9 @@ pub mod encode;
 mod error;
 mod flush;
 pub mod gauge;
+mod hold;
 mod messages;
+pub mod outbox;
 mod producer;
 pub mod progress;
 mod queue;
@@ -34,6 +39,7 @@ mod shard;
 pub mod target;
 
 pub use self::error::TopicError;
+pub use self::hold::HOLD_AFTER;
 pub use self::messages::{Message, Messages, Order, sum};
 pub use self::shard::{EPOCH_HEADER, SOURCE_HEADER};
 pub(in crate::sinks) use deliver::{deliver, encode};

@@ -150,6 +150,30 @@ impl Job {
         fs::write(file, format!("{before}shards = {shards}{after}")).unwrap();
     }
 
+    /// Writes its file anew: what is for the topics is held where the cluster is away, and sales come from these brokers.
+    pub(crate) fn hold(&self, brokers: &str) {
+        let file = self.path("job.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let (before, after) = text.split_once("kafka = { brokers = \"").unwrap();
+        let (_, after) = after.split_once('"').unwrap();
+        let text = format!("{before}kafka = {{ brokers = \"{brokers}\"{after}");
+        let held = text.replace("shards = ", "on_failure = \"hold\", shards = ");
+        assert_ne!(text, held);
+        fs::write(file, held).unwrap();
+    }
+
+    /// Waits until it holds as many epochs of shards.
+    pub(crate) fn await_held(&self, are: impl Fn(usize) -> bool, patience: Duration) {
+        let folder = self.path("state/outbox");
+        self.folder.await_some(&"what is held", patience, || {
+            let objects = fs::read_dir(&folder).ok()?;
+            let names = objects.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            // What is being put is no object yet.
+            let held = names.filter(|name| !name.starts_with('.')).count();
+            are(held).then_some(())
+        });
+    }
+
     /// Replaces the regions: those of the sales stay as they are, another one is new. A change is bound, and written beside the
     /// journal, like any that matters.
     pub(crate) fn change_regions(&self, number: u64) {

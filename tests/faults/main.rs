@@ -224,6 +224,11 @@ fn a_job_that_ends_at_every_fail_point_commits_what_a_quiet_one_does() {
     let folder = tempfile::tempdir().unwrap();
     let job = Job::write(&folder.path().join("faulty"), &given.relayed(), &topic);
     let watch = Watch::start(&given.broker, job.own());
-    let launch = points::visit(&job, folder.path(), &mut Draw(given.seed));
+    let launch = points::visit(
+        &job,
+        folder.path(),
+        &mut Draw(given.seed),
+        (&given.relays, given.broker.addresses()),
+    );
     given.compare(&job, launch, stream, watch, &topic);
 }

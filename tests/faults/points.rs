@@ -12,6 +12,7 @@ use caudal::fault::POINTS;
 use super::PATIENCE;
 use super::draw::Draw;
 use super::job::{Job, Launch};
+use super::relay::Relay;
 
 /// Points by the launches that come to them, in this order.
 const CHAPTERS: &[&[&str]] = &[
@@ -84,6 +85,8 @@ const CHAPTERS: &[&[&str]] = &[
         "tidy up state:2",
         "remove old state:1",
     ],
+    // Those of a cluster that is away.
+    &["hold an epoch:2", HELD],
     // Those after the wish for an end.
     &[END],
     &["go on behind the end:1"],
@@ -98,11 +101,21 @@ const FIRST: usize = 2;
 
 const END: &str = "write down the end:1";
 
+const HELD: &str = "remove what was held:1";
+
+/// Epochs of shards that are held before the cluster is there again.
+const HOLDS: usize = 8;
+
 /// Manifests in a fold.
 const FOLD: u64 = 1000;
 
-/// Visits all of them; the job runs in the end.
-pub(crate) fn visit(job: &Job, marks: &Path, draw: &mut Draw) -> Launch {
+/// Visits all of them; the job runs in the end. It comes to its brokers through `relays`; `brokers` are where they are without.
+pub(crate) fn visit(
+    job: &Job,
+    marks: &Path,
+    draw: &mut Draw,
+    (relays, brokers): (&[Relay], &str),
+) -> Launch {
     let mut launch: Option<Launch> = None;
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for (number, chapter) in CHAPTERS.iter().enumerate() {
@@ -110,12 +123,16 @@ pub(crate) fn visit(job: &Job, marks: &Path, draw: &mut Draw) -> Launch {
             .iter()
             .map(|armed| armed.split(':').next().unwrap())
             .collect();
+        let holds = chapter.contains(&HELD);
         if let Some(mut before) = launch.take() {
-            if draw.next(2) == 0 {
+            if holds || draw.next(2) == 0 {
                 before.stop(job);
             } else {
                 before.kill();
             }
+        }
+        if holds {
+            job.hold(brokers);
         }
         if points[0].contains(" fold") {
             lengthen(job);
@@ -127,7 +144,18 @@ pub(crate) fn visit(job: &Job, marks: &Path, draw: &mut Draw) -> Launch {
             job.await_commit_after(None, PATIENCE);
             job.ask_to_stop();
         }
+        let cut = |is_cut| relays.iter().for_each(|relay| relay.cut(is_cut));
+        if holds {
+            let committed = job.committed();
+            job.await_commit_after(committed, PATIENCE);
+            cut(true);
+        }
         for point in points {
+            if HELD.starts_with(point) {
+                // Another life holds, too, which has never seen the cluster.
+                job.await_held(|held| held >= HOLDS, PATIENCE);
+                cut(false);
+            }
             let process = job.await_file(&marks.join(point), PATIENCE);
             println!("process {process} ended where it was about to {point}");
             seen.insert(point.to_owned());
@@ -140,6 +168,9 @@ pub(crate) fn visit(job: &Job, marks: &Path, draw: &mut Draw) -> Launch {
         }
         let committed = job.committed();
         job.await_commit_after(committed, PATIENCE);
+        if holds {
+            job.await_held(|held| held == 0, PATIENCE);
+        }
     }
     let all: BTreeSet<String> = POINTS.iter().map(|point| (*point).to_owned()).collect();
     assert_eq!(seen, all, "a point is in no chapter");

@@ -12,6 +12,7 @@ use crate::kafka::broker::service::Service;
 use crate::kafka::messages::Sent;
 use crate::stream::job::{DEADLINE, Job, Running};
 use crate::stream::references::{over_topic, region};
+use crate::stream::topics::held;
 use crate::stream::{at, numbers, sale};
 use crate::tables::Row;
 
@@ -386,4 +387,26 @@ fn what_is_wrong_with_a_bucket_is_said() {
             "Connection refused",
         ],
     );
+}
+
+#[test]
+fn what_a_topic_does_not_take_is_held_in_the_bucket() {
+    let (Some(bucket), Some(broker)) = (Bucket::start(), Broker::start(&[])) else {
+        return;
+    };
+    let job = held::job(&broker, "exactly_once", "1 GiB");
+    bucket.keeps_state(&job);
+    held::add(&job, 0..100);
+    let running = Running::start(&job, 2);
+    held::await_once(&job, &broker, 100);
+    broker.pause(1);
+    held::add(&job, 100..200);
+    held::await_held(&job);
+    running.kill();
+    let running = Running::start(&job, 1);
+    held::add(&job, 200..300);
+    held::await_held(&job);
+    broker.resume(1);
+    held::await_once(&job, &broker, 300);
+    running.stop();
 }

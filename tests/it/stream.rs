@@ -9,7 +9,7 @@ pub(crate) mod references;
 mod refused;
 mod series;
 mod standing;
-mod topics;
+pub(crate) mod topics;
 mod wrong_state;
 
 use std::time::Duration;

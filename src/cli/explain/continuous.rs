@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::shown_paths;
 use crate::job::plan::{
     Continuous, FollowSource, Format, KafkaCluster, KafkaSink, KafkaSource, KafkaStart, OnDataLoss,
-    Plan, SourcePlan, StatePlace, Topics, Transport,
+    OnFailure, Plan, SourcePlan, StatePlace, Topics, Transport,
 };
 use crate::job::resolve::{duration_text, size_text};
 
@@ -96,10 +96,15 @@ pub(super) fn cluster(cluster: &KafkaCluster) -> Value {
         .shown_options()
         .map(|(name, value)| (name.to_owned(), json!(value)))
         .collect();
-    json!({
+    let mut shown = json!({
         "id": cluster.id, "delivery": cluster.delivery.word(), "shards": cluster.shards,
         "progress": cluster.progress_topic(), "options": options,
-    })
+    });
+    if let OnFailure::Hold { outbox } = cluster.on_failure {
+        shown["on_failure"] = json!("hold");
+        shown["outbox"] = json!(size_text(outbox));
+    }
+    shown
 }
 
 /// The operators behind sinks that write topics: messages of all of them meet at the producers of their cluster.
@@ -167,11 +172,15 @@ pub(in crate::cli) fn lines(plan: &Plan) -> Vec<String> {
     lines.extend(endless(plan).map(|(source, from)| format!("sources.{}: {from}", source.name)));
     lines.extend(plan.clusters.iter().map(|cluster| {
         format!(
-            "Kafka {}: {}, shards {}, id {}",
+            "Kafka {}: {}, shards {}, id {}{}",
             cluster.brokers,
             cluster.delivery.word(),
             cluster.shards,
-            cluster.id
+            cluster.id,
+            match cluster.on_failure {
+                OnFailure::Stop => String::new(),
+                OnFailure::Hold { outbox } => format!(", holds up to {}", size_text(outbox)),
+            }
         )
     }));
     lines

@@ -56,6 +56,9 @@ pub struct PlanText {
     pub replay: u32,
     /// What sources and targets were when the job met them: by name, such as a cluster's own id.
     pub identities: BTreeMap<String, String>,
+    /// Epochs up to this one were read by a text or a program that may have read them otherwise: they are not read again.
+    #[serde(default)]
+    pub since: Epoch,
 }
 
 /// The end of a generation that was asked to stop.

@@ -26,6 +26,7 @@ pub(super) fn plan() -> PlanText {
         build: "0.1.0".to_owned(),
         replay: 1,
         identities: BTreeMap::from([("orders".to_owned(), "cluster 7".to_owned())]),
+        since: 3,
     }
 }
 

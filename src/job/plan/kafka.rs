@@ -101,6 +101,20 @@ pub struct KafkaCluster {
     pub shards: usize,
     /// What names what caudal keeps there: the topic of progress, and with a shard's number its transactional id.
     pub id: String,
+    /// What happens when it does not take messages.
+    pub on_failure: OnFailure,
+}
+
+/// What happens when a cluster does not take messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The job ends.
+    Stop,
+    /// They are held in the state, up to so many bytes.
+    Hold {
+        /// Of all shards together.
+        outbox: u64,
+    },
 }
 
 /// How often a row may be seen in a topic.
@@ -155,6 +169,7 @@ impl fmt::Debug for KafkaCluster {
             .field("delivery", &self.delivery)
             .field("shards", &self.shards)
             .field("id", &self.id)
+            .field("on_failure", &self.on_failure)
             .finish()
     }
 }

@@ -8,13 +8,22 @@ use std::collections::BTreeMap;
 use super::client::{Role, check_timeouts, read_client_options};
 use super::kafka::{check_topic, cluster_of};
 use super::report::{Report, Wrong};
-use crate::job::plan::{Delivery, KafkaCluster, KafkaSink, KafkaSource, Topics, progress_topic};
+use super::units::{read_size_in, size_text};
+use crate::job::plan::{
+    Delivery, KafkaCluster, KafkaSink, KafkaSource, OnFailure, Topics, progress_topic,
+};
 use crate::job::problems::quoted;
 use crate::job::secrets::masked;
-use crate::job::spec::{DeliverySpec, KafkaSinkSpec};
+use crate::job::spec::{DeliverySpec, KafkaSinkSpec, OnFailureSpec};
 
 /// Producers of a cluster where the job says none: enough that one slow partition leader does not hold all others up.
 const SHARDS: u32 = 4;
+
+/// Most bytes that are held where the job says none.
+const OUTBOX: u64 = 1 << 30;
+
+/// Bounds of `outbox`.
+const OUTBOXES: (u64, u64) = (1 << 20, 1 << 46);
 
 /// What one sink said first.
 #[derive(Debug)]
@@ -33,6 +42,9 @@ struct Draft {
     delivery: Option<Said<Delivery>>,
     shards: Option<Said<u32>>,
     id: Option<Said<String>>,
+    /// Whether messages are held.
+    holds: Option<Said<bool>>,
+    outbox: Option<Said<u64>>,
     options: BTreeMap<String, Said<String>>,
 }
 
@@ -92,8 +104,31 @@ impl Clusters {
 
     /// The clusters with their defaults.
     pub(super) fn finish(self, report: &mut Report<'_>, job: &str) -> Vec<KafkaCluster> {
-        let drafts = self.drafts.into_iter();
-        drafts.map(|draft| draft.finish(report, job)).collect()
+        let mut clusters: Vec<KafkaCluster> = Vec::new();
+        for draft in self.drafts {
+            let sink = draft.sink.clone();
+            let says = draft.id.as_ref().map(|said| said.sink.clone());
+            let cluster = draft.finish(report, job);
+            if let Some(other) = clusters.iter().find(|other| other.id == cluster.id) {
+                let path = match &says {
+                    Some(sink) => ["sinks", sink, "kafka", "id"],
+                    None => ["sinks", &sink, "kafka", "brokers"],
+                };
+                let wrong = Wrong::new(format!(
+                    "the `id` of the sinks at {} is {}, too",
+                    other.brokers,
+                    quoted(&cluster.id)
+                ));
+                report.add(
+                    &path,
+                    wrong
+                        .expected("another `id` for each cluster: the state knows them by it")
+                        .hint("set `id`, which by default is \"caudal-\" and the job's name; or write the same `brokers`, if it is one cluster"),
+                );
+            }
+            clusters.push(cluster);
+        }
+        clusters
     }
 }
 
@@ -105,6 +140,8 @@ impl Draft {
             delivery: None,
             shards: None,
             id: None,
+            holds: None,
+            outbox: None,
             options: BTreeMap::new(),
         }
     }
@@ -129,6 +166,16 @@ impl Draft {
             .as_ref()
             .and_then(|id| report.take(&at("id"), check_id(id)).map(|()| id.clone()));
         agree(report, &at("id"), &mut self.id, id, |id| quoted(id));
+        let holds = spec.on_failure.map(|word| word == OnFailureSpec::Hold);
+        let word = |holds: &bool| quoted(if *holds { "hold" } else { "stop" });
+        agree(report, &at("on_failure"), &mut self.holds, holds, word);
+        let outbox = spec.outbox.as_ref();
+        let outbox = outbox.and_then(|text| {
+            report.take(&at("outbox"), read_size_in(text, OUTBOXES.0, OUTBOXES.1))
+        });
+        agree(report, &at("outbox"), &mut self.outbox, outbox, |bytes| {
+            quoted(&size_text(*bytes))
+        });
         let options = read_client_options(report, &at("options"), &spec.options, Role::Writes);
         for (option, value) in options {
             let path = ["sinks", name, "kafka", "options", &option];
@@ -152,12 +199,30 @@ impl Draft {
             let sink = &self.options[option].sink;
             report.add(&["sinks", sink, "kafka", "options", option], wrong);
         }
+        let holds = value(self.holds, false);
+        if !holds && let Some(outbox) = &self.outbox {
+            let wrong = Wrong::new("nothing is held".to_owned());
+            report.add(
+                &["sinks", &outbox.sink, "kafka", "outbox"],
+                wrong
+                    .expected("on_failure = \"hold\" beside it")
+                    .hint("by default the job stops when the cluster does not take messages"),
+            );
+        }
+        let on_failure = if holds {
+            OnFailure::Hold {
+                outbox: value(self.outbox, OUTBOX),
+            }
+        } else {
+            OnFailure::Stop
+        };
         KafkaCluster {
             brokers: self.brokers.join(","),
             options,
             delivery,
             shards: usize::try_from(value(self.shards, SHARDS)).unwrap_or(usize::MAX),
             id: value(self.id, format!("caudal-{job}")),
+            on_failure,
         }
     }
 }

@@ -94,6 +94,12 @@ pub struct KafkaSinkSpec {
     /// The cluster: what names the job there. `ID-progress` is the topic in which caudal keeps how far it is, and `ID-0`, `ID-1`, … are the
     /// transactional ids. No two jobs have the same. Default: `"caudal-"` and the job's name.
     pub id: Option<String>,
+    /// The cluster: what happens when it does not take messages. With `"hold"` and `"at_least_once"` an epoch is sent when it is bound, not as
+    /// its rows come. Default: `"stop"`.
+    pub on_failure: Option<OnFailureSpec>,
+    /// The cluster, with on_failure = "hold": most bytes that are held, shared out evenly among its `shards`; the job stops when one of them
+    /// has more, and loses nothing by that. Default: `"1 GiB"`.
+    pub outbox: Option<String>,
     /// The cluster: options of the client, by the names that librdkafka gives them; all values are strings. Those that would break what is
     /// promised are refused. Passwords belong into variables: `"${KAFKA_PASSWORD}"`; what holds a secret by its name is never shown.
     /// Example: `{ "security.protocol" = "SASL_SSL", "compression.type" = "zstd" }`.
@@ -121,9 +127,22 @@ impl fmt::Debug for KafkaSinkSpec {
             .field("delivery", &self.delivery)
             .field("shards", &self.shards)
             .field("id", &self.id)
+            .field("on_failure", &self.on_failure)
+            .field("outbox", &self.outbox)
             .field("options", &options.collect::<Vec<_>>())
             .finish()
     }
+}
+
+/// What happens when a cluster does not take messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailureSpec {
+    /// The job ends, and goes on from there when it is started again.
+    Stop,
+    /// Messages that can't be delivered for some seconds are held in the state, up to `outbox`, while the other sinks go on; they are sent
+    /// when the cluster is there again. A job that has written to it before starts without it, too.
+    Hold,
 }
 
 /// How a topic is made.

@@ -7,6 +7,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{Headers, Message as _};
 use rdkafka::topic_partition_list::Offset;
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::error::{TopicError, is_refused, owner};
 use super::progress::Reader;
@@ -14,6 +15,9 @@ use super::shard::EPOCH_HEADER;
 use crate::job::plan::KafkaCluster;
 use crate::kafka::ANSWER;
 use crate::record::Epoch;
+
+/// Between two questions of which one was not answered.
+const REST: Duration = Duration::from_millis(100);
 
 /// A message that is committed.
 #[derive(Debug)]
@@ -55,9 +59,19 @@ pub fn read(
     let mut cut = Vec::new();
     for partition in partitions {
         let id = partition.id();
-        let (low, _) = client
-            .fetch_watermarks(topic, id, ANSWER)
-            .map_err(|error| failed(&error))?;
+        let low = loop {
+            match client.fetch_watermarks(topic, id, ANSWER) {
+                Ok((low, _)) => break low,
+                // Of a broker that has just come back the client knows a topic before it knows who leads its partitions.
+                Err(error)
+                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition)
+                        && since.elapsed() < ANSWER =>
+                {
+                    std::thread::sleep(REST);
+                }
+                Err(error) => return Err(failed(&error)),
+            }
+        };
         cut.extend((low > 0).then_some(id));
         all.add_partition_offset(topic, id, Offset::Offset(low))
             .map_err(|error| failed(&error))?;
@@ -68,7 +82,7 @@ pub fn read(
         match client.poll(Duration::from_millis(100)) {
             None if heard.elapsed() >= patience => {
                 return Err(failed(&ClientError::MessageConsumption(
-                    rdkafka::types::RDKafkaErrorCode::OperationTimedOut,
+                    RDKafkaErrorCode::OperationTimedOut,
                 )));
             }
             None => continue,

@@ -7,6 +7,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::job::plan::KafkaCluster;
 use crate::kafka::OptionError;
+use crate::record::Epoch;
 
 /// Why messages could not be delivered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -97,6 +98,20 @@ pub enum TopicError {
         /// What helps.
         hint: &'static str,
     },
+    /// Two lists of brokers are of one cluster.
+    #[error(
+        "{owner}: their brokers are of cluster {id}, as those of the sinks at {other} are\n  expected: one list of brokers for all sinks of a cluster: they share its producers and transactions\n  now: nothing is sent\n  hint: write one list, such as \"{both}\", as the `brokers` of all of them"
+    )]
+    OneCluster {
+        /// The cluster.
+        owner: String,
+        /// The brokers of the other list.
+        other: String,
+        /// Both lists as one.
+        both: String,
+        /// What the cluster calls itself.
+        id: String,
+    },
     /// The broker takes messages no longer.
     #[error(
         "{owner}: {problem}\n  expected: messages are taken within {seconds} s\n  now: the job ends; what was committed stays, and it goes on there when it is started again\n  hint: look at the broker's log"
@@ -108,6 +123,44 @@ pub enum TopicError {
         problem: String,
         /// How long it was tried.
         seconds: u64,
+    },
+    /// More is to be held than may be.
+    #[error(
+        "{owner}: shard {shard} has not delivered since {since}: {problem}\n  expected: at most {limit} bytes that are held, the shard's share of `outbox`; {epochs} epochs of {bytes} bytes are, and epoch {epoch} has {more} more\n  now: the job ends; what is held stays, and the rest is read again when it is started again\n  hint: look whether the brokers run, or raise `outbox` where the state has room"
+    )]
+    OutboxFull {
+        /// The cluster.
+        owner: String,
+        /// Which of its shards.
+        shard: usize,
+        /// What the client said last.
+        problem: String,
+        /// Since when, of the wall clock.
+        since: String,
+        /// Most bytes.
+        limit: u64,
+        /// How many epochs are held.
+        epochs: u64,
+        /// Bytes of them.
+        bytes: u64,
+        /// The epoch that finds no room.
+        epoch: Epoch,
+        /// Its bytes.
+        more: u64,
+    },
+    /// What is held can't be used.
+    #[error(
+        "{place}: {problem}\n  expected: {expected}\n  now: the job ends; what is held stays\n  hint: {hint}"
+    )]
+    Outbox {
+        /// The object.
+        place: String,
+        /// What is wrong.
+        problem: String,
+        /// What would do.
+        expected: &'static str,
+        /// What helps.
+        hint: &'static str,
     },
     /// The client gave up.
     #[error("{owner}: writing to Kafka failed: {problem}")]
@@ -136,6 +189,16 @@ impl TopicError {
         match OptionError::of(&owner, error) {
             Ok(refused) => Self::Option(refused),
             Err(problem) => Self::Client { owner, problem },
+        }
+    }
+
+    /// That one cluster is written to by two lists of its brokers.
+    pub fn one_cluster(cluster: &KafkaCluster, other: &KafkaCluster, id: String) -> Self {
+        Self::OneCluster {
+            owner: owner(cluster),
+            other: other.brokers.clone(),
+            both: format!("{},{}", other.brokers, cluster.brokers),
+            id,
         }
     }
 

@@ -1,5 +1,6 @@
 //! A shard's producer: the client as caudal makes it, and what its errors mean.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -130,6 +131,9 @@ pub(super) struct Producer {
     heard: Arc<Heard>,
     fates: Arc<Fates>,
     id: String,
+    is_exact: bool,
+    /// Messages that were handed to the client.
+    sent: Cell<u64>,
     /// At least once: how what was handed on moves.
     moving: Moving,
 }
@@ -188,6 +192,8 @@ impl Producer {
             heard,
             fates,
             id,
+            is_exact: cluster.delivery == Delivery::ExactlyOnce,
+            sent: Cell::new(0),
             moving: Moving::new(),
         })
     }
@@ -243,8 +249,11 @@ impl Producer {
         })
     }
 
-    /// Begins a transaction.
+    /// Begins a transaction; where it delivers at least once there is none.
     pub(super) fn begin(&self) -> Result<(), Failed> {
+        if !self.is_exact {
+            return Ok(());
+        }
         self.client
             .begin_transaction()
             .map_err(|error| self.failed(&error))
@@ -272,7 +281,10 @@ impl Producer {
         };
         loop {
             match self.client.send(record) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.sent.set(self.sent.get() + 1);
+                    return Ok(());
+                }
                 Err((error, back)) => {
                     if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                         self.client.poll(Duration::ZERO);
@@ -291,12 +303,10 @@ impl Producer {
 
     /// Commits what was sent since the transaction began. Where no answer comes within `patience` nobody knows whether it is committed.
     pub(super) fn commit(&self, patience: Duration, over: &dyn Fn() -> bool) -> Result<(), Failed> {
-        let mut moving = Moving::new();
-        while moving.help(&self.client) > 0 {
-            if over() {
-                return Err(Failed::Over);
-            }
+        if !self.is_exact {
+            return self.await_taken(over);
         }
+        self.await_answers(over)?;
         let since = Instant::now();
         loop {
             match self.client.commit_transaction(STEP) {
@@ -313,6 +323,33 @@ impl Producer {
                 Err(error) => return Err(self.failed(&error)),
             }
         }
+    }
+
+    /// Sends all that was handed on, and waits until it is answered.
+    fn await_answers(&self, over: &dyn Fn() -> bool) -> Result<(), Failed> {
+        let mut moving = Moving::new();
+        while moving.help(&self.client) > 0 {
+            if over() {
+                return Err(Failed::Over);
+            }
+        }
+        Ok(())
+    }
+
+    /// At least once: waits until all that was sent is delivered, before it is counted.
+    pub(super) fn await_taken(&self, over: &dyn Fn() -> bool) -> Result<(), Failed> {
+        if !self.is_exact {
+            self.await_answers(over)?;
+        }
+        match self.lost() {
+            Some(failed) if !self.is_exact => Err(failed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Numbers that change as long as messages go out: how many were handed to the client, and how many of them wait in it.
+    pub(super) fn moved(&self) -> (u64, i32) {
+        (self.sent.get(), self.client.in_flight_count())
     }
 
     /// Gives a transaction up, for a life that ends: who reads what is committed need not wait for its time-out.

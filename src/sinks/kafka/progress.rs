@@ -114,10 +114,14 @@ impl Reader {
                 Err(error) => error,
             };
             let code = error.rdkafka_error_code();
-            // One that was just made is not known to all brokers at once.
+            // One that was just made is not known to all brokers at once; nor, to a broker that has just come back, who leads it.
             let is_unknown = matches!(
                 code,
-                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
+                Some(
+                    RDKafkaErrorCode::UnknownTopicOrPartition
+                        | RDKafkaErrorCode::UnknownTopic
+                        | RDKafkaErrorCode::UnknownPartition
+                )
             );
             let is_new = is_unknown && since.elapsed() < ANSWER;
             let code = code.filter(|_| !is_new);

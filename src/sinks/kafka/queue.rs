@@ -6,6 +6,9 @@ use super::messages::{Message, Messages, compare};
 use super::progress::Progress;
 use crate::record::Epoch;
 
+/// Bytes of a batch of messages that are written down together, at about which another one is begun.
+const MOST_BYTES: usize = 1 << 30;
+
 /// An epoch's messages in the order in which they are sent.
 pub(super) struct Whole {
     pub(super) epoch: Epoch,
@@ -18,7 +21,7 @@ pub(super) struct Whole {
 
 impl Whole {
     /// Sorts an epoch's messages; batches are mostly in order already, and few rows change places.
-    fn new(epoch: Epoch, batches: Vec<Messages>) -> Self {
+    pub(super) fn new(epoch: Epoch, batches: Vec<Messages>) -> Self {
         let mut order = Vec::with_capacity(batches.iter().map(Messages::len).sum());
         for (number, batch) in (0_u32..).zip(&batches) {
             let messages =
@@ -33,6 +36,61 @@ impl Whole {
             order,
             sent: 0,
         }
+    }
+
+    /// The messages of each sink in the order in which they are sent, whatever batches they came in; of a sink with very many in several.
+    pub(super) fn by_sink(&self) -> BTreeMap<usize, Vec<Messages>> {
+        let mut of_sinks: BTreeMap<usize, Vec<Messages>> = BTreeMap::new();
+        let mut files: BTreeMap<(usize, &str), u32> = BTreeMap::new();
+        for (batch, message) in &self.order {
+            let (batch, message) = (&self.batches[wide(*batch)], wide(*message));
+            let (order, message) = (batch.order(message), batch.get(message));
+            let own = of_sinks.entry(message.sink).or_default();
+            if own.last().is_none_or(|last| last.bytes() >= MOST_BYTES) {
+                own.push(Messages::new(0, 0, message.sink, self.epoch));
+                files.retain(|(sink, _), _| *sink != message.sink);
+            }
+            let last = own.last_mut().expect("one was pushed");
+            let file = message.from.map(|(file, _)| {
+                let number = files.entry((message.sink, file));
+                *number.or_insert_with(|| last.add_file(file))
+            });
+            last.push(
+                order,
+                file,
+                message.key,
+                message.value,
+                message.headers,
+                message.partition,
+                message.timestamp,
+            );
+        }
+        of_sinks
+    }
+
+    /// All messages in their order.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = Message<'_>> {
+        (0..self.order.len()).map(|place| self.get(place))
+    }
+
+    /// What of it goes into a transaction with room for so many messages, where the topics have what `progress` says.
+    pub(super) fn part(&mut self, progress: &Progress, room: usize) -> Part<'_> {
+        self.sent = match progress.sent {
+            _ if progress.has(self.epoch) => self.order.len(),
+            Some(sent) if progress.epoch == self.epoch => self.up_to(sent),
+            _ => 0,
+        };
+        let messages = self.left().min(room);
+        Part {
+            whole: self,
+            messages,
+        }
+    }
+
+    fn up_to(&self, sent: u64) -> usize {
+        let all = self.order.len();
+        usize::try_from(sent).map_or(all, |sent| sent.min(all))
     }
 
     /// How many messages are not committed yet.
@@ -89,7 +147,9 @@ pub(super) struct Queue {
     whole: VecDeque<Whole>,
     /// Up to which epoch, and how many messages of it, everything is in the topics; nothing at first.
     has: Option<(Epoch, Option<u64>)>,
-    /// The last epoch that had messages and whose messages are all in the topics.
+    /// Up to which epoch everything is in the topics or in the outbox.
+    held: Epoch,
+    /// The last epoch that had messages and whose messages are all in the topics, or in the outbox.
     last: Epoch,
 }
 
@@ -123,6 +183,21 @@ impl Queue {
     /// The topics have what `progress` says, as it was read after everybody else was fenced.
     pub(super) fn resume(&mut self, progress: &Progress) {
         self.has = Some((progress.epoch, progress.sent));
+        self.let_go();
+    }
+
+    /// The outbox has, or the topics do, all epochs up to this one that had messages.
+    pub(super) fn held_up_to(&mut self, epoch: Epoch) {
+        self.held = self.held.max(epoch);
+        self.let_go();
+    }
+
+    /// The oldest epoch that may be held: it is whole and not in the topics.
+    pub(super) fn to_hold(&self) -> Option<&Whole> {
+        self.whole.front()
+    }
+
+    fn let_go(&mut self) {
         while let Some(front) = self.whole.front()
             && self.has_all(front.epoch)
         {
@@ -136,7 +211,8 @@ impl Queue {
 
     fn has_all(&self, epoch: Epoch) -> bool {
         let has = self.has;
-        has.is_some_and(|(upto, sent)| epoch < upto || (epoch == upto && sent.is_none()))
+        epoch <= self.held
+            || has.is_some_and(|(upto, sent)| epoch < upto || (epoch == upto && sent.is_none()))
     }
 
     /// How many of an epoch's messages are in the topics.
@@ -144,9 +220,7 @@ impl Queue {
         let all = whole.order.len();
         match self.has {
             _ if self.has_all(whole.epoch) => all,
-            Some((upto, Some(sent))) if upto == whole.epoch => {
-                usize::try_from(sent).map_or(all, |sent| sent.min(all))
-            }
+            Some((upto, Some(sent))) if upto == whole.epoch => whole.up_to(sent),
             _ => 0,
         }
     }
@@ -156,8 +230,8 @@ impl Queue {
         self.whole.front().map(|front| front.epoch)
     }
 
-    /// The last epoch that had messages and whose messages are all in the topics. Those that wait are none of it: a checkpoint before them
-    /// must not say that they are there.
+    /// The last epoch that had messages and whose messages are all in the topics, or in the outbox. Those that wait are none of it: a
+    /// checkpoint before them must not say that they are there.
     pub(super) fn last(&self) -> Epoch {
         self.last
     }
@@ -199,12 +273,17 @@ impl Part<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::super::messages::Order;
+    use super::super::outbox::tests::{Memory, cluster, sink};
+    use super::super::outbox::{self, Outbox};
     use super::super::progress::FORMAT;
     use super::*;
+    use crate::epoch::Store;
 
     /// The messages of one epoch: file, place and value.
     type Said = Vec<(u64, u64, u8)>;
@@ -235,25 +314,42 @@ mod tests {
         }
     }
 
-    /// What a life does: how far bindings are durable, how many messages its transactions hold, how many of them it commits before
-    /// it ends, whether it forgets an answer and asks the progress again, and how it cuts epochs into batches.
+    /// What a life does: how many messages its transactions hold, how many of them it commits before it ends, whether it forgets an
+    /// answer and asks the progress again, how it cuts epochs into batches, in which epochs the cluster is away, whether its delivered
+    /// epochs become a checkpoint, and for how many epochs it lives.
     #[derive(Debug, Clone)]
     struct Life {
         most: usize,
         transactions: usize,
         doubts: bool,
         batch: usize,
+        away: u8,
+        commits: bool,
+        lives: usize,
     }
 
     fn lives() -> impl Strategy<Value = Vec<Life>> {
-        let life = (1..6_usize, 0..8_usize, any::<bool>(), 1..4_usize);
+        let life = (
+            1..6_usize,
+            0..8_usize,
+            any::<bool>(),
+            1..4_usize,
+            any::<u8>(),
+            any::<bool>(),
+            1..7_usize,
+        );
         vec(
-            life.prop_map(|(most, transactions, doubts, batch)| Life {
-                most,
-                transactions,
-                doubts,
-                batch,
-            }),
+            life.prop_map(
+                |(most, transactions, doubts, batch, away, commits, lives)| Life {
+                    most,
+                    transactions,
+                    doubts,
+                    batch,
+                    away,
+                    commits,
+                    lives,
+                },
+            ),
             1..6,
         )
     }
@@ -286,33 +382,105 @@ mod tests {
         true
     }
 
+    /// A transaction of what is in the outbox, as a shard makes it.
+    fn transact_held(outbox: &Outbox, topic: &mut Topic, life: &Life) {
+        let before = topic.progress.clone().unwrap_or_else(|| progress(0, None));
+        let mut room = life.most;
+        for epoch in outbox.epochs() {
+            if room == 0 {
+                break;
+            }
+            let mut held = outbox.get(epoch).unwrap();
+            let part = held.whole.part(&before, room);
+            room -= part.len();
+            topic.progress = Some(progress(epoch, part.sent()));
+            let of_part = part.messages().map(|message| message.value.unwrap()[0]);
+            topic.messages.extend(of_part.map(|value| (epoch, value)));
+        }
+    }
+
+    /// One life, from a checkpoint on; gives up to which epoch it has delivered.
+    fn live(
+        life: &Life,
+        epochs: &[Said],
+        checkpoint: Epoch,
+        topic: &mut Topic,
+        store: &Arc<dyn Store>,
+    ) -> Epoch {
+        let mut outbox = Outbox::open(Arc::clone(store), &cluster(1), 0).unwrap();
+        let mut queue = Queue::default();
+        queue.held_up_to(outbox.last().unwrap_or_default());
+        let mut is_taken = false;
+        let mut left = life.transactions;
+        let mut delivered = checkpoint;
+        let skipped = usize::try_from(checkpoint).unwrap();
+        for (epoch, said) in (1..).zip(epochs).skip(skipped).take(life.lives) {
+            for batch in said.chunks(life.batch).rev() {
+                queue.push(messages(epoch, batch));
+            }
+            queue.pass(Some(epoch + 1));
+            if (life.away >> (epoch - 1)) & 1 == 1 {
+                is_taken = false;
+                while let Some(whole) = queue.to_hold() {
+                    let held = whole.epoch;
+                    outbox.put(held, &outbox::write(whole, sink)).unwrap();
+                    queue.held_up_to(held);
+                }
+            } else {
+                if !is_taken && let Some(progress) = &topic.progress {
+                    queue.resume(progress);
+                    outbox.remove(progress).unwrap();
+                }
+                is_taken = true;
+                while !outbox.is_empty() || queue.front().is_some() {
+                    // It ends here: what is committed is not removed.
+                    if left == 0 {
+                        return delivered;
+                    }
+                    left -= 1;
+                    if outbox.is_empty() {
+                        assert!(transact(&mut queue, topic, epoch, life));
+                    } else {
+                        transact_held(&outbox, topic, life);
+                    }
+                    if left > 0 {
+                        outbox.remove(topic.progress.as_ref().unwrap()).unwrap();
+                    }
+                }
+            }
+            delivered = queue.front().map_or(epoch, |front| front - 1);
+            let last = queue.last();
+            let is_there = topic
+                .progress
+                .as_ref()
+                .is_some_and(|progress| progress.has(last));
+            assert!(last == 0 || is_there || outbox.last().is_some_and(|held| held >= last));
+        }
+        delivered
+    }
+
     proptest! {
-        /// Whatever lives do, and wherever they end, each message is in the topic once, in its place.
+        /// Whatever lives do, wherever they end and whenever the cluster is away, each message is in the topic once, in its place.
         #[test]
         fn lives_one_after_another_send_each_message_once(
             epochs in vec(vec((0..3_u64, 0..9_u64, any::<u8>()), 0..7), 1..6),
             lives in lives(),
         ) {
             let mut topic = Topic::default();
-            let last = Life { most: 3, transactions: usize::MAX, doubts: false, batch: 2 };
-            let newest = count(epochs.len());
-            for life in lives.iter().chain([&last]) {
-                let mut queue = Queue::default();
-                if let Some(progress) = &topic.progress {
-                    queue.resume(progress);
+            let store: Arc<dyn Store> = Arc::new(Memory::default());
+            let mut checkpoint = 0;
+            for life in &lives {
+                let delivered = live(life, &epochs, checkpoint, &mut topic, &store);
+                if life.commits {
+                    checkpoint = delivered;
                 }
-                let mut left = life.transactions;
-                for (epoch, said) in (1..).zip(&epochs) {
-                    for batch in said.chunks(life.batch).rev() {
-                        queue.push(messages(epoch, batch));
-                    }
-                    queue.pass(Some(epoch + 1));
-                    while left > 0 && transact(&mut queue, &mut topic, epoch, life) {
-                        left -= 1;
-                    }
-                }
-                prop_assert!(queue.last() <= newest);
             }
+            let last = Life { most: 3, transactions: usize::MAX, doubts: false, batch: 2, away: 0, commits: true, lives: usize::MAX };
+            let mut more = epochs.clone();
+            // What was held is sent in whatever epoch comes.
+            more.push(Vec::new());
+            prop_assert_eq!(live(&last, &more, checkpoint, &mut topic, &store), count(more.len()));
+            prop_assert!(store.list("outbox").unwrap().is_empty());
             let mut wanted = Vec::new();
             for (epoch, said) in (1..).zip(&epochs) {
                 let mut said: Said = said.clone();

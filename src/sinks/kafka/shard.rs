@@ -18,6 +18,12 @@
 //! has sent is the beginning of what this one would send. Two lives that fight for a shard, each fencing the other, would so
 //! still write each message once; who is fenced looks into the journal and ends if a newer life has claimed the job.
 //!
+//! **Why the number of shards may change.** Which shard a key's messages go through says that number, so a shard's progress tells of messages
+//! of the number that its epoch was sent with, and of no others. The number is changed when all epochs up to some c are delivered by all
+//! shards, are committed, and will not be read again: the journal's plan says c (`PlanText::since`), and no checkpoint before c is gone on
+//! from, also where those behind it are broken. So with the new number only epochs behind c are sent; progress of epochs up to c, whoever
+//! wrote it, leaves out none of them, and what it does not have of epochs up to c is asked for by nobody.
+//!
 //! **At least once** sends messages as they come, before their epoch is bound; progress follows when all were taken and the binding is
 //! durable, so that a later life leaves out what is surely there.
 
@@ -29,6 +35,7 @@ use std::time::{Duration, Instant};
 use rdkafka::message::OwnedHeaders;
 
 use super::error::{TopicError, owner};
+use super::hold::Holding;
 use super::messages::Messages;
 use super::producer::{Failed, Out, Producer, header, transactional_id};
 use super::progress::{FORMAT, Progress, Reader};
@@ -43,7 +50,7 @@ use crate::record::Epoch;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Most messages of one transaction: a transaction's time stays far below its time-out.
-const MOST_MESSAGES: usize = 250_000;
+pub(super) const MOST_MESSAGES: usize = 250_000;
 
 /// Messages between two looks whether the client has enough of them.
 const STRIDE: usize = 1024;
@@ -68,27 +75,29 @@ pub(super) enum Told {
 }
 
 /// What one transaction has sent.
-struct Sent {
+pub(super) struct Sent {
     /// Of the epochs at the front of the queue how many messages of each.
-    parts: Vec<usize>,
-    progress: Progress,
+    pub(super) parts: Vec<usize>,
+    pub(super) progress: Progress,
 }
 
 /// One shard.
 pub(super) struct Shard {
-    run: Arc<Run>,
-    id: ShardId,
-    cluster: KafkaCluster,
+    pub(super) run: Arc<Run>,
+    pub(super) id: ShardId,
+    pub(super) cluster: KafkaCluster,
     hears: Receiver<Told>,
-    producer: Option<Producer>,
-    progress: Progress,
-    queue: Queue,
+    pub(super) producer: Option<Producer>,
+    pub(super) progress: Progress,
+    pub(super) queue: Queue,
     /// No more messages come for epochs before this one.
     passed: Option<Epoch>,
-    durable: Epoch,
+    pub(super) durable: Epoch,
     told: Delivered,
     /// Since when nothing could be delivered, and why.
-    failing: Option<(Instant, String)>,
+    pub(super) failing: Option<(Instant, String)>,
+    /// What is held where the cluster does not take messages, if it says so.
+    pub(super) holding: Option<Holding>,
     fenced: u32,
     /// At least once: how many messages were handed to this producer of each epoch that is not delivered yet.
     handed: BTreeMap<Epoch, u64>,
@@ -126,6 +135,7 @@ impl Shard {
             durable: resumed.durable,
             told: Delivered::default(),
             failing: None,
+            holding: None,
             fenced: 0,
             handed: BTreeMap::new(),
             handed_last: 0,
@@ -149,9 +159,16 @@ impl Shard {
     }
 
     fn deliver(&mut self) -> Result<(), RunError> {
-        self.take_up()?;
+        self.holding = Holding::of(&self.run, self.id)?;
+        match &self.holding {
+            Some(holding) => self
+                .queue
+                .held_up_to(holding.outbox.last().unwrap_or_default()),
+            None => self.take_up()?,
+        }
         loop {
-            let patience = if self.is_due() {
+            let is_ready = self.producer.is_some() && !self.rests();
+            let patience = if self.has_to_send() && is_ready {
                 Duration::ZERO
             } else {
                 self.rest()
@@ -172,11 +189,15 @@ impl Shard {
             }
             self.queue.pass(self.passed);
             match self.cluster.delivery {
+                _ if self.holding.is_some() => self.deliver_or_hold()?,
                 Delivery::ExactlyOnce => self.commit()?,
                 Delivery::AtLeastOnce => self.flush()?,
             }
             self.tell();
-            if self.passed.is_none() && self.queue.front().is_none() && self.handed.is_empty() {
+            let is_all_said = self.passed.is_none() && self.queue.front().is_none();
+            // What is held of a cluster that is away waits for the next life.
+            let is_idle = !self.has_to_send() || self.producer.is_none();
+            if is_all_said && is_idle && self.handed.is_empty() {
                 if let Some(producer) = &self.producer {
                     producer.settle();
                 }
@@ -201,6 +222,7 @@ impl Shard {
             Told::Messages(messages) => {
                 self.count(&messages);
                 match self.cluster.delivery {
+                    _ if self.holding.is_some() => self.queue.push(messages),
                     Delivery::AtLeastOnce if !self.progress.has(messages.epoch) => {
                         self.hand_on(&messages)?;
                     }
@@ -228,7 +250,7 @@ impl Shard {
     }
 
     /// Whether an epoch can be sent now.
-    fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         self.queue
             .front()
             .is_some_and(|front| front <= self.durable)
@@ -237,6 +259,7 @@ impl Shard {
     /// Says how far the shard is.
     fn tell(&mut self) {
         let waits = match self.cluster.delivery {
+            _ if self.holding.is_some() => self.queue.front(),
             Delivery::ExactlyOnce => self.queue.front(),
             Delivery::AtLeastOnce => self.handed.keys().next().copied(),
         };
@@ -354,30 +377,64 @@ impl Shard {
     }
 
     /// One transaction: as many messages as it may hold of the epochs at the front, and the progress that counts them.
-    fn transaction(&self, over: &dyn Fn() -> bool) -> Result<Sent, Failed> {
+    pub(super) fn transaction(&self, over: &dyn Fn() -> bool) -> Result<Sent, Failed> {
         let producer = self.producer.as_ref().ok_or(Failed::Over)?;
-        fault::at("begin a transaction");
-        producer.begin()?;
+        Self::begin(producer)?;
         let mut progress = self.progress.clone();
         let parts = self.queue.parts(self.durable, MOST_MESSAGES);
         let topics = self.topics();
-        let mut names = Names::default();
+        let to = |sink: usize| {
+            let (topic, headers) = &topics[&sink];
+            (*topic, &headers[..])
+        };
         for part in &parts {
-            names.begin(part.epoch());
-            fault::at("send messages");
-            for (number, message) in part.messages().enumerate() {
-                if number % STRIDE == 0 {
-                    producer.pace(over)?;
-                }
-                let (topic, headers) = &topics[&message.sink];
-                let headers = names.of(&message, headers);
-                producer.send(out(part.epoch(), topic, &message, headers), over)?;
-            }
-            progress.messages += count(part.len());
-            (progress.epoch, progress.sent) = (part.epoch(), part.sent());
+            Self::send(producer, part, to, &mut progress, over)?;
         }
+        self.end(producer, &progress, over)?;
+        let parts = parts.iter().map(Part::len).collect();
+        Ok(Sent { parts, progress })
+    }
+
+    /// Begins a transaction.
+    pub(super) fn begin(producer: &Producer) -> Result<(), Failed> {
+        fault::at("begin a transaction");
+        producer.begin()
+    }
+
+    /// Sends a part of an epoch, and counts it; `to` gives the topic of a sink's messages and the names of their headers.
+    pub(super) fn send<'a>(
+        producer: &Producer,
+        part: &Part<'_>,
+        to: impl Fn(usize) -> (&'a str, &'a [&'a str]),
+        progress: &mut Progress,
+        over: &dyn Fn() -> bool,
+    ) -> Result<(), Failed> {
+        let mut names = Names::default();
+        names.begin(part.epoch());
+        fault::at("send messages");
+        for (number, message) in part.messages().enumerate() {
+            if number % STRIDE == 0 {
+                producer.pace(over)?;
+            }
+            let (topic, headers) = to(message.sink);
+            let headers = names.of(&message, headers);
+            producer.send(out(part.epoch(), topic, &message, headers), over)?;
+        }
+        progress.messages += count(part.len());
+        (progress.epoch, progress.sent) = (part.epoch(), part.sent());
+        Ok(())
+    }
+
+    /// Sends progress behind the messages that it counts, and commits both.
+    pub(super) fn end(
+        &self,
+        producer: &Producer,
+        progress: &Progress,
+        over: &dyn Fn() -> bool,
+    ) -> Result<(), Failed> {
+        producer.await_taken(over)?;
         fault::at("send progress");
-        let text = serde_json::to_vec(&progress).expect("progress is JSON");
+        let text = serde_json::to_vec(progress).expect("progress is JSON");
         producer.send(
             self.progress_out(&self.cluster.progress_topic(), &text),
             over,
@@ -385,8 +442,7 @@ impl Shard {
         fault::at("commit a transaction");
         producer.commit(self.run.plan.join_timeout, over)?;
         fault::at("go on behind a transaction");
-        let parts = parts.iter().map(Part::len).collect();
-        Ok(Sent { parts, progress })
+        Ok(())
     }
 
     fn progress_out<'a>(&self, topic: &'a str, text: &'a [u8]) -> Out<'a> {
@@ -402,7 +458,7 @@ impl Shard {
     }
 
     /// The topic of each sink of the cluster, and the names of its headers.
-    fn topics(&self) -> BTreeMap<usize, (&str, Vec<&str>)> {
+    pub(super) fn topics(&self) -> BTreeMap<usize, (&str, Vec<&str>)> {
         let topics = self.run.plan.topics_of(self.id.cluster);
         let topics = topics.map(|(number, _, kafka)| {
             let headers = kafka.headers.iter().map(|header| header.name.as_str());
@@ -411,7 +467,7 @@ impl Shard {
         topics.collect()
     }
 
-    fn committed(&mut self, sent: Sent) {
+    pub(super) fn committed(&mut self, sent: Sent) {
         self.queue.committed(&sent.parts);
         self.progress = sent.progress;
         self.failing = None;
@@ -456,7 +512,7 @@ impl Shard {
     }
 
     /// Somebody has fenced this producer, or the broker takes it for gone. Errors: it was a newer life, or another program.
-    fn fenced(&mut self) -> Result<(), RunError> {
+    pub(super) fn fenced(&mut self) -> Result<(), RunError> {
         let newest = self.run.newest_generation()?;
         let generation = self.progress.generation;
         if newest > generation {

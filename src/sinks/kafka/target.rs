@@ -116,35 +116,39 @@ pub fn await_covers(
     (cluster, shard): (usize, usize),
     progress: Option<&Progress>,
     at: (Epoch, Epoch),
+    held: Option<Epoch>,
     over: &dyn Fn() -> bool,
 ) -> Result<(), TopicError> {
     let cluster = &plan.clusters[cluster];
     let since = Instant::now();
-    let mut covered = covers(cluster, shard, progress, at);
+    let mut covered = covers(cluster, shard, progress, at, held);
     if covered.is_err() {
         let reader = Reader::new(cluster)?;
         while covered.is_err() && since.elapsed() < ANSWER && !over() {
             std::thread::sleep(REST);
             let progress = reader.read(shard, plan.join_timeout, over)?;
-            covered = covers(cluster, shard, progress.as_ref(), at);
+            covered = covers(cluster, shard, progress.as_ref(), at, held);
         }
     }
     covered
 }
 
 /// Holds a shard's progress against the state: it can't be before the `last` epoch that a checkpoint says it had messages of, nor behind
-/// the newest one that is `bound`.
+/// the newest one that is `bound`. It may be before it where the outbox has the rest, up to the epoch `held`.
 fn covers(
     cluster: &KafkaCluster,
     shard: usize,
     progress: Option<&Progress>,
     (last, bound): (Epoch, Epoch),
+    held: Option<Epoch>,
 ) -> Result<(), TopicError> {
     let at = progress.map_or(0, |progress| progress.epoch);
+    let is_held = held.is_some_and(|held| held >= last);
     // What is delivered at least once is written down later than it is delivered.
     let is_exact = cluster.delivery == Delivery::ExactlyOnce;
     let (problem, hint) = if is_exact
         && last > 0
+        && !is_held
         && progress.is_none_or(|progress| !progress.has(last))
     {
         (
@@ -162,6 +166,23 @@ fn covers(
         return Ok(());
     };
     Err(TopicError::progress(cluster, shard, problem, hint))
+}
+
+/// Whether a cluster that was away is the one that the state knows.
+pub(super) fn is_same(
+    cluster: &KafkaCluster,
+    known: Option<&str>,
+    found: Option<&str>,
+) -> Result<(), TopicError> {
+    match (known, found) {
+        (Some(known), Some(found)) if known != found => Err(TopicError::Client {
+            owner: owner(cluster),
+            problem: format!(
+                "this is cluster {found}, and the job has written to cluster {known}\n  expected: the same cluster\n  now: the job ends; what is held stays\n  hint: mind `brokers`"
+            ),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Questions about one cluster's topics.

@@ -4,13 +4,14 @@ use std::fmt::Debug;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use caudal::epoch::{History, look_at_journal};
+use caudal::fault;
 use caudal::job::plan::StatePlace;
 use serde_json::Value;
 
@@ -312,9 +313,18 @@ impl<'job> Running<'job> {
 
     /// Starts it.
     pub(crate) fn start_only(job: &'job Job, workers: usize) -> Self {
-        let child = job
-            .folder
-            .caudal("run")
+        Self::start_by(job, workers, job.folder.caudal("run"))
+    }
+
+    /// Starts it with fail points, which leave marks in a folder.
+    pub(crate) fn start_armed(job: &'job Job, points: &str, marks: &Path) -> Self {
+        let mut run = job.folder.caudal("run");
+        run.env(fault::AT, points).env(fault::MARKS, marks);
+        Self::start_by(job, 2, run)
+    }
+
+    fn start_by(job: &'job Job, workers: usize, mut run: Command) -> Self {
+        let child = run
             .args(["-w", &workers.to_string(), "--quiet", "--json"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -343,7 +353,7 @@ impl<'job> Running<'job> {
     }
 
     /// Kills it.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();

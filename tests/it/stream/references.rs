@@ -94,6 +94,42 @@ fn sell_until(broker: &Broker, job: &Job, topic: &str, region: &str, first: i64,
     }
 }
 
+/// O40: the offset decides, and one row is what comes of both.
+#[test]
+fn two_updates_of_a_key_in_one_epoch_are_one_row() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let sales = broker.topic("sales", 1);
+    let regions = broker.topic("regions", 1);
+    broker.send(&regions, [region("S", "South", 1)]);
+    let job = over_topic(
+        broker,
+        &sales,
+        &regions,
+        "json",
+        "duplicates = \"newest\"\norder_by = \"ts\"",
+    );
+    let running = Running::start(&job, 2);
+    sell_until(broker, &job, &sales, "S", 1, "South");
+    let changes = || -> f64 {
+        let changes = job.metric("caudal_lookup_reference_changes_total");
+        changes.iter().sum()
+    };
+    let before = changes();
+    // Both can be seen from one moment on.
+    let both = broker.transaction("caudal-two-updates");
+    both.send(
+        &regions,
+        [region("N", "North", 1), region("N", "Nordic", 1)],
+    );
+    both.commit().unwrap();
+    sell_until(broker, &job, &sales, "N", 100, "Nordic");
+    assert_eq!(changes().to_bits(), (before + 1.0).to_bits());
+    running.stop();
+    assert!(!texts(&job.rows("rows"), "name").contains(&"North".to_owned()));
+}
+
 #[test]
 fn a_compacted_topic_is_a_table() {
     let Some(broker) = Broker::shared() else {

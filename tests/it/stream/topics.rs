@@ -1,7 +1,10 @@
 //! Topics that a job writes: each message once, in the order of its key, whatever becomes of the job's processes.
 
 mod atomic;
+pub(crate) mod held;
+mod large;
 mod lives;
+mod moved;
 mod world;
 
 use serde_json::Value;

@@ -1,8 +1,11 @@
 //! Lives of a job that writes topics: killed, with several processes, with other numbers of shards, and fought by another program.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use caudal::epoch::{Checkpoint, StateFile};
 use rdkafka::producer::{BaseProducer, Producer};
 use serde_json::Value;
 
@@ -50,6 +53,67 @@ fn shards_are_changed_after_a_drain_and_at_no_other_time() {
     running.stop();
     check_rows(&broker.read("out-rows-10", Isolation::Committed), 1200);
     assert_eq!(broker.partitions("out-10-progress"), 5);
+}
+
+/// Else messages of the number before would be sent again by shards that do not know of them.
+#[test]
+fn what_was_sent_by_another_number_of_shards_is_not_read_again() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let topic = broker.topic("shards-broken", 2);
+    let job = Job::with(broker, &topic, |text| {
+        to_topics(&text, broker, 15).replace("create =", "shards = 2, create =")
+    });
+    let mut sent = 0;
+    let running = Running::start(&job, 2);
+    for _ in 0..3 {
+        broker.send(&topic, (sent..sent + 200).map(sale));
+        sent += 200;
+        job.await_positions(&[sent / 2, sent / 2]);
+    }
+    running.stop();
+    // A life that ends when it has written down what the job is.
+    let changes = |from: &str, to: &str| {
+        job.rewrite(|text| text.replace(from, to));
+        let marks = tempfile::tempdir().unwrap();
+        let point = "go on behind the plan";
+        let running = Running::start_armed(&job, &format!("{point}:1"), marks.path());
+        job.await_that("it does not end", super::DEADLINE, |_| {
+            marks.path().join(point).exists()
+        });
+        running.kill();
+        job.history()
+    };
+    // What says nothing of messages may be changed, and what is before it read again.
+    let history = changes("checkpoint = \"100 ms\"", "checkpoint = \"150 ms\"");
+    assert_eq!(history.plan.unwrap().since, 0);
+    let since = history.drained.unwrap().epoch;
+    let history = changes("shards = 2,", "shards = 5,");
+    assert_eq!(history.plan.unwrap().since, since);
+    // Every one from the change on is broken, one before it may be whole.
+    let (behind, before): (Vec<_>, Vec<_>) =
+        (history.checkpoints.iter()).partition(|kept| kept.epoch >= since);
+    assert!(!behind.is_empty() && !before.is_empty());
+    let is_shared = |file: &&StateFile| before.iter().any(|kept| kept.state.contains(file));
+    let files = |kept: &Checkpoint| {
+        let own = kept.state.iter().find(|file| !is_shared(file));
+        own.or(kept.state.first()).unwrap().path.clone()
+    };
+    let broken: BTreeSet<String> = behind.iter().map(|kept| files(kept)).collect();
+    let turn = || broken.iter().for_each(|file| job.break_state(file));
+    turn();
+    let words = format!("no checkpoint from epoch {since} on can be gone on from");
+    Running::start_only(&job, 2).ends_with(3, &[&words, "restore state and output"]);
+    check_rows(&broker.read("out-rows-15", Isolation::Committed), sent);
+    // Mended, it goes on.
+    turn();
+    let running = Running::start(&job, 2);
+    broker.send(&topic, (sent..sent + 200).map(sale));
+    sent += 200;
+    job.await_positions(&[sent / 2, sent / 2]);
+    running.stop();
+    check_rows(&broker.read("out-rows-15", Isolation::Committed), sent);
 }
 
 #[test]
@@ -127,6 +191,41 @@ fn several_processes_send_each_message_once() {
     check_rows(&broker.read("out-rows-12", Isolation::Committed), 1500);
 }
 
+/// O54: a life that stands still within a transaction, and finds another one when it goes on, ends and says why; nothing of its
+/// transaction is seen, and the other goes on behind what was committed.
+#[test]
+fn a_life_that_was_taken_over_from_within_a_transaction_ends() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let topic = broker.topic("fenced", 2);
+    let job = Job::with(broker, &topic, |text| to_topics(&text, broker, 14));
+    broker.send(&topic, (0..200).map(sale));
+    let marks = tempfile::tempdir().unwrap();
+    let point = "commit a transaction";
+    let mut old = Running::start_armed(&job, &format!("{point}:3:hold"), marks.path());
+    let sent = Cell::new(200);
+    job.await_that("it does not stand still", super::DEADLINE, |_| {
+        let from = sent.get();
+        broker.send(&topic, (from..from + 20).map(sale));
+        sent.set(from + 20);
+        marks.path().join(point).exists()
+    });
+    let mut sent = sent.get();
+    let new = Running::start(&job, 2);
+    broker.send(&topic, (sent..sent + 200).map(sale));
+    sent += 200;
+    job.await_positions(&[sent / 2, sent / 2]);
+    old.signal("-CONT");
+    old.ends_with(3, &["generation 2 of the job has taken over"]);
+    broker.send(&topic, (sent..sent + 200).map(sale));
+    sent += 200;
+    job.await_positions(&[sent / 2, sent / 2]);
+    new.stop();
+    check_rows(&broker.read("out-rows-14", Isolation::Committed), sent);
+}
+
+/// O54, where it is no life of the job.
 #[test]
 fn another_program_with_the_id_is_told_and_changes_nothing() {
     let Some(broker) = Broker::shared() else {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::{Job, Running, check_rows, ids, sale, to_topics};
 use crate::kafka::broker::Broker;
@@ -63,6 +64,41 @@ fn progress_that_is_gone_or_not_of_this_state_is_told() {
     check_rows(&broker.read("out-rows-30", Isolation::Committed), 200);
 }
 
+/// Each would be a cluster of its own, with producers and progress of its own.
+#[test]
+fn two_lists_of_one_clusters_brokers_are_told() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let topic = broker.topic("two-lists", 2);
+    let by_name = broker.addresses().replace("127.0.0.1", "localhost");
+    assert_ne!(by_name, broker.addresses());
+    let job = Job::with(broker, &topic, |text| {
+        let text = to_topics(&text, broker, 37);
+        let of = |brokers: &str, id: &str| {
+            format!("brokers = \"{brokers}\", topic = \"out-refused-37\", id = \"{id}\"")
+        };
+        let before = of(broker.addresses(), "out-37");
+        assert!(text.contains(&before));
+        text.replace(&before, &of(&by_name, "other-37"))
+    });
+    broker.send(&topic, (0..20).map(sale));
+    let both = format!(
+        "write one list, such as \"{},{by_name}\"",
+        broker.addresses()
+    );
+    Running::start_only(&job, 1).ends_with(
+        3,
+        &[
+            &format!("sinks at {by_name}: their brokers are of cluster "),
+            &format!(", as those of the sinks at {} are", broker.addresses()),
+            "now: nothing is sent",
+            &both,
+        ],
+    );
+    assert_eq!(broker.read("out-rows-37", Isolation::Committed), []);
+}
+
 #[test]
 fn topics_that_are_not_there_are_told() {
     let Some(broker) = Broker::shared() else {
@@ -98,6 +134,7 @@ fn topics_that_are_not_there_are_told() {
     );
 }
 
+/// O59: what the broker refuses for good is not sent again.
 #[test]
 fn messages_that_the_topic_does_not_take_are_told() {
     let Some(broker) = Broker::shared() else {
@@ -113,12 +150,21 @@ fn messages_that_the_topic_does_not_take_are_told() {
     let value = String::from_utf8(large.value.unwrap()).unwrap();
     large.value = Some(value.replace("\"S\"", &format!("{region:?}")).into_bytes());
     broker.send(&topic, [large]);
-    Running::start_only(&job, 1).ends_with(
+    let since = Instant::now();
+    let mut running = Running::start_only(&job, 1);
+    running.ends_with(
         3,
         &[
             &format!("topic {small}: a message is larger than the broker takes"),
             "lower `max_message`",
         ],
+    );
+    // `join_timeout` is what passes with the world.
+    assert!(since.elapsed() < Duration::from_secs(20), "{since:?}");
+    assert!(
+        !running.told().contains("messages are sent again"),
+        "{}",
+        running.told()
     );
     assert_eq!(broker.read(&small, Isolation::Committed), []);
 }

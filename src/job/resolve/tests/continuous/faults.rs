@@ -331,7 +331,7 @@ const TOPICS: &[(&str, &str)] = &[
     ("brokers = \"kafka-2, kafka-1\"", "brokers = \"kafka-2/\""),
     (
         "topic = \"rechazadas\"",
-        "topic = \"rechazadas\", shards = 8, delivery = \"exactly_once\", id = \"otro\", options = { \"linger.ms\" = \"6\", \"sasl.password\" = \"otro\", \"compression.type\" = \"lz4\" }",
+        "topic = \"rechazadas\", shards = 8, delivery = \"exactly_once\", id = \"otro\", on_failure = \"stop\", outbox = \"1 GiB\", options = { \"linger.ms\" = \"6\", \"sasl.password\" = \"otro\", \"compression.type\" = \"lz4\" }",
     ),
     (
         "key = \"region_id\"",
@@ -348,6 +348,13 @@ const TOPICS: &[(&str, &str)] = &[
     (
         "key = \"region_id\"",
         "create = { partitions = 0, replication = -1, policy = \"x\" }, shards = 0",
+    ),
+    ("id = \"minutos\"", "id = \"caudal-ventas\""),
+    ("id = \"minutos\", ", ""),
+    ("key = \"region_id\"", "outbox = \"1 GiB\""),
+    (
+        "key = \"region_id\"",
+        "on_failure = \"hold\", outbox = \"1 kB\"",
     ),
     (
         "topic = \"rechazadas\"",

@@ -44,7 +44,7 @@ json = {}
 
 [sinks.minutes]
 from = "windows.minute"
-kafka = { brokers = "other", topic = "minutos", key = "window_start", timestamp = "window_end" }
+kafka = { brokers = "other", id = "minutos", topic = "minutos", key = "window_start", timestamp = "window_end" }
 json = {}
 "#;
 
@@ -52,7 +52,7 @@ json = {}
 pub(super) fn changed(from: &str, to: &str) -> String {
     assert_eq!(JOB.matches(from).count(), 1, "{from:?}");
     let said = if to.contains("shards = 8") {
-        "kafka = { shards = 2, delivery = \"at_least_once\", id = \"uno\", brokers = \"kafka-1,"
+        "kafka = { shards = 2, delivery = \"at_least_once\", id = \"uno\", on_failure = \"hold\", outbox = \"2 GiB\", brokers = \"kafka-1,"
     } else if to.contains("partitions = 4") {
         "kafka = { create = { partitions = 8 }, brokers = \"kafka-1,"
     } else {
@@ -83,13 +83,15 @@ fn sinks_with_the_same_brokers_are_one_cluster_and_everything_has_its_default() 
                 delivery: Delivery::ExactlyOnce,
                 shards: 4,
                 id: "caudal-ventas".to_owned(),
+                on_failure: OnFailure::Stop,
             },
             KafkaCluster {
                 brokers: "other:9092".to_owned(),
                 options: BTreeMap::new(),
                 delivery: Delivery::ExactlyOnce,
                 shards: 4,
-                id: "caudal-ventas".to_owned(),
+                id: "minutos".to_owned(),
+                on_failure: OnFailure::Stop,
             },
         ]
     );
@@ -157,7 +159,7 @@ fn all_that_is_said_of_a_cluster_and_a_topic_is_in_the_plan() {
     let text = JOB
         .replace(
             "topic = \"rechazadas\"",
-            "topic = \"rechazadas\", shards = 2, delivery = \"at_least_once\", id = \"uno\", \
+            "topic = \"rechazadas\", shards = 2, delivery = \"at_least_once\", id = \"uno\", on_failure = \"hold\", outbox = \"2 GiB\", \
              options = { \"linger.ms\" = \"5\", \"delivery.timeout.ms\" = \"90000\" }",
         )
         .replace(
@@ -169,6 +171,7 @@ fn all_that_is_said_of_a_cluster_and_a_topic_is_in_the_plan() {
     assert_eq!(cluster.shards, 2);
     assert_eq!(cluster.delivery, Delivery::AtLeastOnce);
     assert_eq!(cluster.id, "uno");
+    assert_eq!(cluster.on_failure, OnFailure::Hold { outbox: 2 << 30 });
     let names: Vec<&String> = cluster.options.keys().collect();
     assert_eq!(names, ["delivery.timeout.ms", "linger.ms", "sasl.password"]);
     let clean = message(&plan, 0);
