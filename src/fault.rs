@@ -43,6 +43,7 @@ pub const POINTS: &[&str] = &[
     "load look-ups",
     "write down the plan",
     "go on behind the plan",
+    "copy rows of a look-up",
     "tell the others to begin",
     "follow",
     "read state",

@@ -12,12 +12,12 @@
 //! its rows visible, so that whatever is visible can be gone on from; and it is used only where the manifest followed. Between the
 //! two a crash costs a replay, and no row.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::behind::{Behind, Committed, KeptCheckpoint};
+use super::behind::{Behind, Committed};
 use super::frame::{Begin, Resumed};
 use super::life::{Life, Looked, Resume, Told, lock};
 use super::outcome::{Outcome, Phase, RunOptions};
@@ -27,8 +27,8 @@ use super::start::{Ended, MARK, Others, execute, staged_files};
 use super::{Delivered, Fate, Run, RunError, ShardId};
 use crate::epoch::state::Unread;
 use crate::epoch::{
-    self, Binding, Checkpoint, Claim, Drained, History, Journal, PlanText, Reading, Record,
-    ReferenceRows, Totals,
+    self, Binding, Checkpoint, Claim, Drained, History, Journal, Keeping, PlanText, Reading,
+    Record, ReferenceRows, Totals,
 };
 use crate::fault;
 use crate::job::change::{self, Change, Fit};
@@ -99,7 +99,7 @@ pub(super) fn lead(
     if chosen.is_none() && is_past_the_beginning(&history) {
         return Err(RunError::NoCheckpoint {
             state: continuous.state.to_string(),
-            checkpoints: history.checkpoints.len(),
+            checkpoints: epoch::usable(&history, chain.committed()).len(),
         });
     }
     let (resume, mut resumed, totals) =
@@ -121,13 +121,7 @@ pub(super) fn lead(
         "the checkpoint and the rows of look-ups were read"
     );
     resumed.identity = identities.get(STATE).cloned().unwrap_or_default();
-    let kept = history.checkpoints.iter().rev();
-    let kept = kept.map(|checkpoint| KeptCheckpoint {
-        epoch: checkpoint.epoch,
-        state: checkpoint.state.clone(),
-        references: checkpoint.references.clone(),
-    });
-    let kept: VecDeque<KeptCheckpoint> = kept.collect();
+    let keeping = Keeping::new(&history, chain.committed(), chosen);
     options.observer.standing().begin(Begun {
         workers: options.processes() * options.workers,
         of_process: options.workers,
@@ -197,7 +191,7 @@ pub(super) fn lead(
         totals,
         hears,
         discoveries,
-        kept,
+        keeping,
         announced.clone(),
     )?;
     for (lookup, follower) in followers.into_iter().enumerate() {
@@ -353,16 +347,13 @@ fn open_journal(plan: &Plan, store: &Arc<dyn epoch::Store>) -> Result<epoch::Ope
     }
 }
 
-/// The newest checkpoint that what is visible covers and whose state is whole; what it holds was read then.
+/// The newest checkpoint that what is visible covers and whose state is kept and whole; what it holds was read then.
 fn choose<'a>(
     reading: &Reading,
     history: &'a History,
     committed: Option<Epoch>,
 ) -> Result<Option<&'a Checkpoint>, RunError> {
-    for checkpoint in &history.checkpoints {
-        if committed.is_none_or(|committed| checkpoint.epoch > committed) {
-            continue;
-        }
+    for checkpoint in epoch::usable(history, committed) {
         match reading.verify(checkpoint.files()) {
             Ok(()) => {
                 reading.keep(checkpoint.files());
@@ -374,7 +365,7 @@ fn choose<'a>(
                 action = "checkpoint-broken",
                 epoch = checkpoint.epoch,
                 problem = format!("{place}: {problem}"),
-                "a checkpoint can't be used; the job goes on from the one before"
+                "a checkpoint can't be used; the job goes on from an older one, or from its beginning while all is kept since"
             ),
         }
     }

@@ -27,6 +27,7 @@ const CHAPTERS: &[&[&str]] = &[
         "write down the plan:1",
         "go on behind the plan:1",
     ],
+    &["copy rows of a look-up:1"],
     &["tell the others to begin:1", "follow:1", "fence a shard:1"],
     &["read progress:1", "open an epoch:1"],
     &[
