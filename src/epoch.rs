@@ -26,8 +26,8 @@ mod verdicts;
 
 pub use bind::{Binder, Holder, micros};
 pub use binding::{
-    Binding, Checkpoint, CheckpointId, FileMark, Moved, Partition, ReferenceChange, ReferenceRows, ShardAt,
-    StateFile,
+    Binding, Checkpoint, CheckpointId, FileMark, Moved, Partition, ReferenceChange, ReferenceRows,
+    ShardAt, StateFile,
 };
 pub use clock::wall_time;
 pub use commit::{Decision, decide};

@@ -176,6 +176,7 @@ fn keep_journal(
                 }
                 Told::Staged { epoch, notes } => staged.push((epoch, notes)),
                 Told::Wanted => is_due = true,
+                Told::Identity(name, value) => lock(journal).identify(name, value)?,
                 Told::End => is_end = true,
             }
         }

@@ -131,6 +131,19 @@ impl Journal {
         self.put(record)
     }
 
+    /// Writes down what a source or target is by its own word, where a plan is written that it belongs to.
+    ///
+    /// Errors: as of [`append`](Self::append).
+    pub fn identify(&mut self, name: String, value: String) -> Result<(), JournalError> {
+        let Some(mut plan) = self.plan.clone() else {
+            return Ok(());
+        };
+        if plan.identities.insert(name, value.clone()) == Some(value) {
+            return Ok(());
+        }
+        self.append(Record::Plan(plan))
+    }
+
     /// Deletes what nothing needs any more, `visible` being the epoch up to which every target has committed: kept are the two
     /// checkpoints written last, the newest that is usable now, those whose state is kept beside it, and all that recovery from them
     /// reads. Says whether the job can still be begun anew.

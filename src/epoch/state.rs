@@ -236,7 +236,9 @@ mod tests {
         std::fs::remove_file(&first).unwrap();
         assert_eq!(read(&*store, &file).unwrap(), bytes);
         // Both are broken: neither is made up, nor touched.
-        let second = root.path().join("copies/regions/000000000000-00000001-0.arrow");
+        let second = root
+            .path()
+            .join("copies/regions/000000000000-00000001-0.arrow");
         for path in [&first, &second] {
             std::fs::write(path, b"no rows").unwrap();
         }

@@ -58,6 +58,7 @@ const FREE: &[&[&str]] = &[
     &["sources", "*", "kafka", "on_data_loss"],
     &["sources", "*", "kafka", "group"],
     &["sources", "*", "kafka", "options"],
+    &["lookups", "*", "kafka", "on_data_loss"],
     &["checks", "*", "completeness", "min_rows"],
     &["checks", "*", "completeness", "warn_below"],
     &["checks", "*", "completeness", "fail_below"],
@@ -72,6 +73,13 @@ const FREE: &[&[&str]] = &[
     &["sinks", "*", "kafka", "options"],
     &["sinks", "*", "kafka", "create"],
     &["sinks", "*", "kafka", "max_message"],
+];
+
+/// Of those what nothing that was read depends on: it may be another while epochs are to be read again, too. It says what happens where they
+/// can't be, and the job could not be stopped in good order before.
+const AT_ONCE: &[&[&str]] = &[
+    &["sources", "*", "kafka", "on_data_loss"],
+    &["lookups", "*", "kafka", "on_data_loss"],
 ];
 
 /// Tables to which names may be added.
@@ -186,11 +194,20 @@ fn brokers(kafka: &Table) -> Vec<String> {
 }
 
 impl Change {
+    /// Whether it may be made while epochs are to be read again.
+    pub fn is_at_once(&self) -> bool {
+        let mut paths = AT_ONCE.iter();
+        paths.any(|pattern| pattern.len() == self.path.len() && self.is_at(pattern))
+    }
+
+    /// Whether its path begins as a pattern says.
+    fn is_at(&self, pattern: &[&str]) -> bool {
+        let mut parts = pattern.iter().zip(&self.path);
+        parts.all(|(pattern, part)| *pattern == "*" || pattern == part)
+    }
+
     fn fits(&self) -> bool {
-        let is_at = |pattern: &[&str]| {
-            let mut parts = pattern.iter().zip(&self.path);
-            parts.all(|(pattern, part)| *pattern == "*" || pattern == part)
-        };
+        let is_at = |pattern: &[&str]| self.is_at(pattern);
         // All that lies below a path is as free as it.
         let is_free = |pattern: &&[&str]| pattern.len() <= self.path.len() && is_at(pattern);
         if FREE.iter().any(is_free) {
@@ -299,6 +316,22 @@ parquet = {}
 kafka = { brokers = "a:1, b", topic = "limpias", key = "id" }
 json = {}
 "#;
+
+    #[test]
+    fn what_happens_where_messages_are_gone_may_be_told_at_any_time() {
+        let added = |what: &str| {
+            let Fit::Compatible(changes) = changed(
+                "topics = [\"ventas\"]",
+                &format!("topics = [\"ventas\"], {what}"),
+            ) else {
+                panic!("{what}");
+            };
+            changes.iter().all(Change::is_at_once)
+        };
+        assert!(added("on_data_loss = \"earliest\""));
+        assert!(!added("start = \"latest\""));
+        assert!(!added("on_data_loss = \"earliest\", start = \"latest\""));
+    }
 
     fn changed(from: &str, to: &str) -> Fit {
         assert!(JOB.contains(from), "{from}");
