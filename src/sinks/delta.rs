@@ -18,18 +18,24 @@
 //! is looked at before the next one; where they ask of writers what this one can't do, or changed the columns, the job ends and says so.
 //! Small files are not merged here: any tool of Delta's does it (`optimize`).
 //!
+//! **Readers read few versions**: of each tenth a checkpoint is written ([`checkpoint`]), on a thread that no commit waits for.
+//!
 //! Versions of the format: reader 1, writer 2. Reference: the Delta transaction log protocol, <https://github.com/delta-io/delta/blob/master/PROTOCOL.md>.
 
 mod actions;
+mod checkpoint;
+mod log;
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
 use self::actions::{add, metadata};
 pub use self::actions::{is_name, type_name};
+use self::log::Unfolded;
 use super::chain::Manifest;
 use super::output::{entries, put_beside, write_beside};
 use super::{SinkError, output_schema};
@@ -61,6 +67,8 @@ pub(super) struct Table {
     newest: Option<u64>,
     /// The last epoch of which the table holds all files.
     pub(super) to: Option<Epoch>,
+    /// What writes a checkpoint.
+    checkpoint: Option<JoinHandle<()>>,
 }
 
 impl Table {
@@ -89,6 +97,7 @@ impl Table {
             partition_by,
             newest: None,
             to: None,
+            checkpoint: None,
         };
         table.look()?;
         Ok(Some(table))
@@ -154,8 +163,54 @@ impl Table {
         if put {
             self.newest = Some(next);
             self.to = Some(to);
+            self.checkpoint(next);
         }
         Ok(put)
+    }
+
+    /// Begins a checkpoint where one is due, and none is on its way: the one that is takes longer than ten commits then.
+    fn checkpoint(&mut self, version: u64) {
+        let is_writing = self
+            .checkpoint
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished());
+        if version == 0 || !version.is_multiple_of(checkpoint::EVERY) || is_writing {
+            return;
+        }
+        self.join();
+        let (sink, folder, tag) = (self.sink.clone(), self.folder.clone(), self.tag.clone());
+        let write = move || {
+            let problem = match checkpoint::write(&folder, version, &tag) {
+                Ok(()) => return,
+                Err(Unfolded::Broken(path, problem)) => format!("{}: {problem}", path.display()),
+                Err(Unfolded::Sink(error)) => chain_of(&error),
+            };
+            tracing::warn!(
+                action = "table-not-checkpointed",
+                sink,
+                version,
+                problem,
+                "a checkpoint of a table's log could not be written; the next one is tried in its time"
+            );
+        };
+        let thread = std::thread::Builder::new().name("delta".to_owned());
+        match thread.spawn(write) {
+            Ok(thread) => self.checkpoint = Some(thread),
+            Err(error) => tracing::warn!(
+                action = "table-not-checkpointed",
+                sink = self.sink,
+                version,
+                problem = error.to_string(),
+                "a checkpoint of a table's log could not be begun; the next one is tried in its time"
+            ),
+        }
+    }
+
+    /// Waits for the checkpoint that is on its way.
+    fn join(&mut self) {
+        if let Some(thread) = self.checkpoint.take() {
+            thread.join().expect("a thread that panicked has said why");
+        }
     }
 
     /// Reads the log from its newest version back to our last one, or to what is known already.
@@ -241,6 +296,25 @@ impl Table {
             hint,
         }
     }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.join();
+        }
+    }
+}
+
+/// An error and what it comes of, in words.
+fn chain_of(error: &SinkError) -> String {
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        words = format!("{words}: {inner}");
+        source = inner.source();
+    }
+    words
 }
 
 fn version_path(folder: &Path, version: u64) -> PathBuf {

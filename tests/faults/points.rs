@@ -85,6 +85,13 @@ const CHAPTERS: &[&[&str]] = &[
         "tidy up state:2",
         "remove old state:1",
     ],
+    // Those of each tenth commit.
+    &["fold a table's log:1", "write a table's checkpoint:1"],
+    &[
+        "put a table's checkpoint:1",
+        "tell of a table's checkpoint:1",
+        "clear a table's log:1",
+    ],
     // Those after the wish for an end.
     &[END],
     &["go on behind the end:1"],

@@ -64,3 +64,50 @@ fn readers_of_the_table_see_no_row_twice_and_none_missing_at_any_moment() {
         "PrimitiveType(\"decimal(12,2)\")"
     );
 }
+
+#[test]
+fn a_long_log_is_read_from_its_newest_checkpoint() {
+    let (Some(broker), Some(python)) = (Broker::shared(), python("readers")) else {
+        return;
+    };
+    let topic = broker.topic("checkpointed", 1);
+    let job = Job::with(broker, &topic, |text| {
+        text.replacen(
+            "files = { path = \"rows\" }\nparquet = {}",
+            "files = { path = \"rows\", partition_by = [\"region\"] }\nparquet = { delta = true }",
+            1,
+        )
+    });
+    let mut sent = 0;
+    for life in 0..2 {
+        let running = Running::start(&job, 1);
+        // A commit each, and version 0 is of none.
+        for _ in 0..13 {
+            broker.send(&topic, [sale(0, sent, &at("12:00:00"), "1.50")]);
+            sent += 1;
+            job.await_positions(&[sent]);
+        }
+        if life == 0 {
+            running.kill();
+        } else {
+            running.stop();
+        }
+    }
+    let output = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/readers/delta_checkpoint.py"))
+        .arg(job.file("out/rows"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let all: Vec<i64> = (0..sent).collect();
+    assert_eq!(found["ids"], json!(all));
+    assert_eq!(found["of_copy"], json!(all));
+    let (checkpoint, version) = (&found["checkpoint"], &found["version"]);
+    assert!(checkpoint.as_u64() >= Some(20), "{found}");
+    assert!(version.as_u64() >= Some(26), "{found}");
+    assert_eq!(found["gone"].as_u64(), checkpoint.as_u64().map(|it| it + 1));
+    assert_eq!(found["files"], sent);
+    assert!(found["transaction"].as_u64() > Some(0), "{found}");
+}

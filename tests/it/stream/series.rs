@@ -118,8 +118,11 @@ fn outputs(job: &Job) -> Vec<Vec<String>> {
     ["rows", "minutes", "refused"]
         .iter()
         .map(|sink| {
-            let mut rows: Vec<String> =
-                job.rows(sink).iter().map(|row| format!("{row:?}")).collect();
+            let mut rows: Vec<String> = job
+                .rows(sink)
+                .iter()
+                .map(|row| format!("{row:?}"))
+                .collect();
             rows.sort();
             rows
         })
@@ -137,7 +140,9 @@ fn whatever_file_of_the_newest_checkpoint_is_damaged_the_job_falls_back() {
             .replacen("parquet = {}", "parquet = { delta = true }", 1)
     };
     let job = Job::with(broker, &topic, of);
-    let regions: Vec<String> = (0..REGIONS).map(|id| format!("r{id:02},name of {id}")).collect();
+    let regions: Vec<String> = (0..REGIONS)
+        .map(|id| format!("r{id:02},name of {id}"))
+        .collect();
     let regions = format!("code,name\n{}\n", regions.join("\n"));
     std::fs::write(job.path("regions.csv"), &regions).unwrap();
     broker.send(&topic, (0..REGIONS).map(|id| sale(id, "12:00:00")));
