@@ -68,6 +68,8 @@ const FREE: &[&[&str]] = &[
     &["checks", "*", "variance", "fail_beyond"],
     &["checks", "*", "variance", "min_history"],
     &["sinks", "*", "parquet", "compression"],
+    &["sinks", "*", "parquet", "merge_files"],
+    &["sinks", "*", "parquet", "keep_merged"],
     // Which shard has what is found out anew: nothing is under way when a text is changed.
     &["sinks", "*", "kafka", "shards"],
     &["sinks", "*", "kafka", "options"],

@@ -44,18 +44,21 @@ const LOG_RETENTION: Duration = Duration::from_hours(30 * 24);
 /// Actions that become rows at a time.
 const ROWS: usize = 4096;
 
-/// Writes the checkpoint of a version, and clears away what nobody needs since. What others did to the table that this build does not know
-/// is left alone: then there is none. `tag` is in the names of files that are being put.
+/// Writes the checkpoint of a version, at which the table is `state`, and clears away what nobody needs since. Files that were removed are
+/// told of for `keep`. `tag` is in the names of files that are being put.
 ///
-/// Cost: the table's state in memory ([`State`]).
-pub(super) fn write(folder: &Path, version: u64, tag: &str) -> Result<(), Unfolded> {
-    fault::at("fold a table's log");
-    let state = State::at(folder, version)?;
-    if !state.is_known() {
+/// Cost: the table's state in memory once more ([`State`]).
+pub(super) fn write(
+    folder: &Path,
+    state: &State,
+    keep: Duration,
+    tag: &str,
+) -> Result<(), Unfolded> {
+    let Some(version) = state.version else {
         return Ok(());
-    }
+    };
     let now = crate::epoch::wall_time() / 1000;
-    let actions = actions(state, now);
+    let actions = actions(state, keep, now);
     let path = checkpoint_path(folder, version);
     let broken = |problem: String| Unfolded::Broken(path.clone(), problem);
     let batches = rows(&actions).map_err(|error| broken(error.to_string()))?;
@@ -135,36 +138,29 @@ fn clear(folder: &Path, newest: u64, now: SystemTime) -> Result<(), SinkError> {
 }
 
 /// What a checkpoint says, an action a row.
-fn actions(state: State, now: i64) -> Vec<Value> {
-    let retention = i64::try_from(FILE_RETENTION.as_millis()).expect("days are few milliseconds");
+fn actions(state: &State, keep: Duration, now: i64) -> Vec<Value> {
+    let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
     let is_told = |remove: &Value| {
         let deleted = remove["deletionTimestamp"].as_i64().unwrap_or(0);
-        deleted > now.saturating_sub(retention)
+        deleted > now.saturating_sub(keep)
     };
-    let one = |kind: &str, value: Value| Value::Object(Map::from_iter([(kind.to_owned(), value)]));
+    let one = |kind: &str, value: &Value| {
+        Value::Object(Map::from_iter([(kind.to_owned(), value.clone())]))
+    };
     // Readers take what is in a checkpoint for no change.
-    let unchanged = |mut action: Value| {
-        action["dataChange"] = json!(false);
+    let unchanged = |kind: &str, value: &Value| {
+        let mut action = one(kind, value);
+        action[kind]["dataChange"] = json!(false);
         action
     };
-    let protocol = state.protocol.map(|value| one("protocol", value));
-    let metadata = state.metadata.map(|value| one("metaData", value));
-    let mut actions: Vec<Value> = protocol.into_iter().chain(metadata).collect();
-    actions.extend(
-        state
-            .transactions
-            .into_values()
-            .map(|value| one("txn", value)),
-    );
-    let removed = state.removed.into_values().filter(is_told);
-    actions.extend(removed.map(|value| one("remove", unchanged(value))));
-    actions.extend(
-        state
-            .added
-            .into_values()
-            .map(|value| one("add", unchanged(value))),
-    );
-    actions
+    let protocol = state.protocol.iter().map(|value| one("protocol", value));
+    let metadata = state.metadata.iter().map(|value| one("metaData", value));
+    let transactions = state.transactions.values().map(|value| one("txn", value));
+    let removed = state.removed.values().filter(|remove| is_told(remove));
+    let removed = removed.map(|value| unchanged("remove", value));
+    let added = state.added.values().map(|value| unchanged("add", value));
+    let before = protocol.chain(metadata).chain(transactions);
+    before.chain(removed).chain(added).collect()
 }
 
 fn rows(actions: &[Value]) -> Result<Vec<arrow_array::RecordBatch>, arrow_schema::ArrowError> {

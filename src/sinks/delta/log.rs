@@ -60,21 +60,38 @@ impl State {
             state.version = Some(newest);
         }
         for next in newest.map_or(0, |newest| newest + 1)..=version {
-            let path = version_path(folder, next);
-            let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-                ErrorKind::NotFound => {
-                    Unfolded::Broken(path.clone(), "this version is not there".to_owned())
-                }
-                _ => Unfolded::Sink(SinkError::io(&path, "reading a file", error)),
-            })?;
-            for line in text.lines().filter(|line| !line.trim().is_empty()) {
-                let action = serde_json::from_str(line)
-                    .map_err(|error| Unfolded::Broken(path.clone(), error.to_string()))?;
-                state.take(action);
+            if !state.read(folder, next)? {
+                let path = version_path(folder, next);
+                return Err(Unfolded::Broken(
+                    path,
+                    "this version is not there".to_owned(),
+                ));
             }
-            state.version = Some(next);
         }
         Ok(state)
+    }
+
+    /// Folds what came since.
+    pub(super) fn advance(&mut self, folder: &Path) -> Result<(), Unfolded> {
+        while self.read(folder, self.version.map_or(0, |version| version + 1))? {}
+        Ok(())
+    }
+
+    /// Folds the next version; false where it is not there.
+    fn read(&mut self, folder: &Path, next: u64) -> Result<bool, Unfolded> {
+        let path = version_path(folder, next);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(SinkError::io(&path, "reading a file", error).into()),
+        };
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let action = serde_json::from_str(line)
+                .map_err(|error| Unfolded::Broken(path.clone(), error.to_string()))?;
+            self.take(action);
+        }
+        self.version = Some(next);
+        Ok(true)
     }
 
     /// Whether this build knows all that the table asks of who writes its checkpoints.
@@ -91,7 +108,7 @@ impl State {
     }
 
     /// Takes an action: what it says counts from here on.
-    fn take(&mut self, mut action: Value) {
+    pub(super) fn take(&mut self, mut action: Value) {
         let Some(members) = action.as_object_mut() else {
             return;
         };

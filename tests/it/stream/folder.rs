@@ -24,11 +24,6 @@ impl Folder {
         Self(folder.to_path_buf())
     }
 
-    /// One that is written.
-    pub(crate) fn at(folder: &Path) -> Self {
-        Self(folder.to_path_buf())
-    }
-
     /// Something in it.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)

@@ -96,7 +96,8 @@ impl Job {
             .arg(place.path())
             .status();
         assert!(copied.unwrap().success());
-        let folder = Folder::at(place.path());
+        let text = fs::read_to_string(place.path().join("job.toml")).unwrap();
+        let folder = Folder::write(place.path(), &text, "BROKERS", "TOPIC");
         Self {
             folder,
             _place: place,
