@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Readers of the table see whole commits, at any moment: a version is there whole or not, and names files that are visible. Readers of the
-//! folder alone see file by file.
+//! folder alone see file by file, and have to leave `_delta_log` out, whose checkpoints are Parquet, too.
 //!
 //! **Each commit is in one version.** A version tells by `txn` up to which epoch it goes (`version` is the `to` of the manifest). Whoever
 //! commits looks for the newest `txn` of the sink, adds what the chain has committed beyond it, and puts the next version where its name

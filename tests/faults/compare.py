@@ -15,7 +15,8 @@ db = duckdb.connect()
 
 
 def table(root, sink):
-    return f"read_parquet('{root}/{sink}/**/*.parquet', hive_partitioning = true, union_by_name = true)"
+    # Checkpoints of a table's log are Parquet, too, and no rows.
+    return f"read_parquet('{root}/{sink}/**/part-*.parquet', hive_partitioning = true, union_by_name = true)"
 
 
 def topic(root, sink):
