@@ -225,7 +225,7 @@ fn schema(text: &DataType) -> SchemaRef {
 
 fn write(batches: &[RecordBatch], compression: Compression, stage: &Path) -> u64 {
     let plan = SinkPlan {
-        delta: false,
+        delta: None,
         name: "enriched".to_owned(),
         from: SinkFrom::Rows,
         to: SinkTo::Files {

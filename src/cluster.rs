@@ -29,6 +29,7 @@ mod link;
 pub mod outcome;
 mod partitions;
 mod references;
+mod renewed;
 mod replay;
 mod run;
 mod start;

@@ -14,6 +14,7 @@ mod coordinate;
 pub(crate) mod durable;
 mod gather;
 mod journal;
+mod keeping;
 mod reading;
 mod references;
 mod saving;
@@ -25,8 +26,8 @@ mod verdicts;
 
 pub use bind::{Binder, Holder, micros};
 pub use binding::{
-    Binding, Checkpoint, FileMark, Moved, Partition, ReferenceChange, ReferenceRows, ShardAt,
-    StateFile,
+    Binding, Checkpoint, CheckpointId, FileMark, Moved, Partition, ReferenceChange, ReferenceRows,
+    ShardAt, StateFile,
 };
 pub use clock::wall_time;
 pub use commit::{Decision, decide};
@@ -37,6 +38,7 @@ pub use journal::{
     Claim, Drained, History, IsOver, Journal, JournalError, Opened, PlanText, Record, Store,
     check_option, look_at_journal, look_at_state, open_state, probe,
 };
+pub use keeping::{Keeping, Kept, usable};
 pub use reading::Reading;
 pub use references::{Given, References};
 pub use saving::{Saving, saved};

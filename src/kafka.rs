@@ -1,6 +1,8 @@
 //! What clients of Kafka have in common, whether they read or write: how they are made, and that what they say of themselves goes to the
 //! log, and the last of it is kept.
 
+mod ids;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +13,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode;
 
+pub(crate) use self::ids::topic_ids;
 use crate::job::secrets::masked;
 
 /// How long one question to a broker may take.

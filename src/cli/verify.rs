@@ -160,14 +160,14 @@ fn of_sink(plan: &Plan, sink: &SinkPlan, wanted: &[Wanted]) -> Verified {
                 good_rows += file.rows;
             }
             Ok(Some(words)) => differences.push(format!("{}: {words}", file.path)),
-            // The tools of a table put small files together and take them away.
-            Err(()) if sink.delta => gone += 1,
+            // Small files of a table are put together and taken away, by its tools or by the job.
+            Err(()) if sink.delta.is_some() => gone += 1,
             Err(()) => differences.push(format!("{}: it is not there", file.path)),
         }
     }
     let notes = (gone > 0).then(|| {
         format!(
-            "{} files were taken away by tools of the table",
+            "{} files were put into larger ones of the table, or taken away by its tools",
             grouped(gone)
         )
     });

@@ -3,7 +3,6 @@
 //! Both take their work from channels, in the order in which it was decided: a commit is handed on by the journal's thread, when every
 //! binding that it needs is in the journal.
 
-use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -16,8 +15,8 @@ use super::run::interval;
 use super::start::staged_files;
 use super::{Run, RunError};
 use crate::epoch::{
-    self, Binding, Checkpoint, Journal, Record, ReferenceRows, ShardAt, StateFile, Store, Totals,
-    state,
+    self, Binding, Checkpoint, CheckpointId, Journal, Keeping, Kept as KeptCheckpoint, Record,
+    ShardAt, StateFile, Store, Totals, state,
 };
 use crate::fault;
 use crate::observe::Step;
@@ -31,9 +30,6 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// After how long bindings that hold nothing are made durable: nothing waits for them.
 const EMPTY_WAIT: Duration = Duration::from_secs(10);
-
-/// Checkpoints whose state is kept: where the newest is broken, the one before is used.
-const KEPT_CHECKPOINTS: usize = 2;
 
 /// The threads behind the dataflow.
 pub(super) struct Behind {
@@ -63,7 +59,7 @@ impl Behind {
         totals: Totals,
         hears: Receiver<Told>,
         discoveries: Vec<Discovery>,
-        kept: VecDeque<KeptCheckpoint>,
+        keeping: Keeping,
         announced: Option<Arc<Announced>>,
     ) -> Result<Self, RunError> {
         let (mut topics, mut folders) = (Vec::new(), Vec::new());
@@ -93,7 +89,7 @@ impl Behind {
             chain,
             totals,
             staged_from: life.resume.epoch,
-            kept,
+            keeping,
             announced,
         };
         let partitions = Partitions::start(run, life, topics)?;
@@ -141,14 +137,6 @@ struct ToCommit {
     notes: Vec<Note>,
 }
 
-/// A checkpoint whose state is kept.
-pub(super) struct KeptCheckpoint {
-    pub(super) epoch: Epoch,
-    /// Its files of state.
-    pub(super) state: Vec<StateFile>,
-    pub(super) references: Vec<ReferenceRows>,
-}
-
 /// Makes bindings durable, in as few records as come together; hands commits on when those they need are.
 fn keep_journal(
     run: &Run,
@@ -160,6 +148,7 @@ fn keep_journal(
 ) -> Result<(), RunError> {
     let mut waiting: Vec<Binding> = Vec::new();
     let mut since: Option<Instant> = None;
+    let mut uncopied: Vec<(StateFile, Vec<u8>)> = Vec::new();
     let replayed = life.resume.replay.last();
     run.observer
         .bound(replayed.map_or(life.resume.epoch, |binding| binding.epoch));
@@ -179,6 +168,7 @@ fn keep_journal(
                     for (file, bytes) in &objects {
                         state::put(store, file, bytes)?;
                     }
+                    uncopied.extend(objects);
                     is_due |= !binding.is_empty();
                     run.observer.bound(binding.epoch);
                     since.get_or_insert_with(Instant::now);
@@ -186,6 +176,7 @@ fn keep_journal(
                 }
                 Told::Staged { epoch, notes } => staged.push((epoch, notes)),
                 Told::Wanted => is_due = true,
+                Told::Identity(name, value) => lock(journal).identify(name, value)?,
                 Told::End => is_end = true,
             }
         }
@@ -199,6 +190,10 @@ fn keep_journal(
             standing.durable(newest);
             run.fate.deliveries().durable(newest);
             since = None;
+            // Nothing waits for the second of each.
+            for (file, bytes) in uncopied.drain(..) {
+                state::copy(store, &file, &bytes)?;
+            }
         }
         for (epoch, notes) in staged {
             run.observer.standing().staged(epoch);
@@ -221,8 +216,8 @@ struct Committer {
     totals: Totals,
     /// The epoch after which the next commit's files were staged.
     staged_from: Epoch,
-    /// The checkpoints whose state is kept, the oldest first.
-    kept: VecDeque<KeptCheckpoint>,
+    /// The checkpoints whose state is kept.
+    keeping: Keeping,
     /// Where this life can be asked to end.
     announced: Option<Arc<Announced>>,
 }
@@ -293,7 +288,10 @@ impl Committer {
         let Some(shards) = self.deliver(to) else {
             return Ok(());
         };
-        let topics = self.run.fate.deliveries().take_counts(to).into_iter();
+        // What is read again behind an older checkpoint is counted by the commits that it is in.
+        let counted = self.chain.committed().unwrap_or(0);
+        let topics = self.run.fate.deliveries().take_counts(counted, to);
+        let topics = topics.into_iter();
         let topics = topics.map(|(sink, counted)| SentMessages {
             sink: plan.sinks[sink].name.clone(),
             messages: counted.messages,
@@ -310,9 +308,14 @@ impl Committer {
         let run = Arc::clone(&self.run);
         let standing = run.observer.standing();
         standing.committing(to, Step::Checkpoint);
-        lock(&self.journal).append(Record::Checkpoint(Checkpoint {
+        let id = CheckpointId {
             epoch: to,
             generation: self.life.generation,
+        };
+        let beside = self.keeping.beside(&state);
+        lock(&self.journal).append(Record::Checkpoint(Checkpoint {
+            epoch: id.epoch,
+            generation: id.generation,
             now: binding.now,
             watermark: binding.watermark,
             partitions,
@@ -321,6 +324,8 @@ impl Committer {
             changed: changed.collect(),
             parked: binding.parked,
             shards,
+            kept: beside.kept.clone(),
+            is_alone: beside.is_alone,
             totals: totals.clone(),
         }))?;
         standing.committing(to, Step::Publish);
@@ -345,35 +350,27 @@ impl Committer {
             "everything up to this epoch is visible"
         );
         fault::at("compact");
-        lock(&self.journal).compact(to)?;
-        self.kept.push_back(KeptCheckpoint {
-            epoch: to,
+        let may_begin_anew = lock(&self.journal).compact(to)?;
+        let newest = KeptCheckpoint {
+            id,
             state,
             references,
-        });
-        let mut named_before = Vec::new();
-        while self.kept.len() > KEPT_CHECKPOINTS {
-            named_before.extend(
-                self.kept
-                    .pop_front()
-                    .into_iter()
-                    .flat_map(|kept| kept.state),
-            );
-        }
+        };
+        let named_before = self.keeping.add(newest, &beside.kept);
         fault::at("tidy up state");
-        let named = self.kept.iter().flat_map(|kept| &kept.state);
+        let named = self.keeping.all().flat_map(|kept| &kept.state);
         epoch::tidy(
             &*self.store,
             self.life.generation,
             &named.map(|file| file.path.as_str()).collect(),
             &named_before,
         )?;
-        if let Some(oldest) = self.kept.front().filter(|_| self.kept.len() > 1) {
-            let rows = self.kept.iter().flat_map(|kept| &kept.references);
+        if let Some(oldest) = self.keeping.oldest().filter(|_| !may_begin_anew) {
+            let rows = self.keeping.all().flat_map(|kept| &kept.references);
             let objects = rows.flat_map(|rows| &rows.objects);
             state::tidy_references(
                 &*self.store,
-                oldest.epoch,
+                oldest,
                 &objects.map(|object| object.path.as_str()).collect(),
             )?;
         }

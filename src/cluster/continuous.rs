@@ -12,23 +12,24 @@
 //! its rows visible, so that whatever is visible can be gone on from; and it is used only where the manifest followed. Between the
 //! two a crash costs a replay, and no row.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::behind::{Behind, Committed, KeptCheckpoint};
+use super::behind::{Behind, Committed};
 use super::frame::{Begin, Resumed, Unseen};
 use super::life::{Life, Looked, Resume, Told, lock};
 use super::outcome::{Outcome, Phase, RunOptions};
 use super::references::{self, References};
+use super::renewed;
 use super::run::Input;
 use super::start::{Ended, MARK, Others, execute, staged_files};
 use super::{Delivered, Fate, Run, RunError, ShardId};
 use crate::epoch::state::Unread;
 use crate::epoch::{
-    self, Binding, Checkpoint, Claim, Drained, History, Journal, PlanText, Reading, Record,
-    ReferenceRows, Totals,
+    self, Binding, Checkpoint, Claim, Drained, History, Journal, Keeping, PlanText, Reading,
+    Record, ReferenceRows, Totals,
 };
 use crate::fault;
 use crate::job::change::{self, Change, Fit};
@@ -39,7 +40,7 @@ use crate::record::{Budget, Epoch};
 use crate::sinks::chain::Chain;
 use crate::sinks::kafka::{HOLD_AFTER, TopicError, outbox, target};
 use crate::sinks::{SinkError, staged_run};
-use crate::sources::{Discovery, Feed};
+use crate::sources::{Discovery, Feed, SourceError, Topics};
 
 /// What the word of a state is called among identities: one that no other state has.
 const STATE: &str = "state";
@@ -99,15 +100,25 @@ pub(super) fn lead(
     if chosen.is_none() && is_past_the_beginning(&history) {
         return Err(RunError::NoCheckpoint {
             state: continuous.state.to_string(),
-            checkpoints: history.checkpoints.len(),
+            checkpoints: epoch::usable(&history, chain.committed()).len(),
         });
     }
     let (resume, mut resumed, totals) =
         resume(plan, &history, chosen, generation, chain.committed());
     fault::at("look for partitions");
     let mut discoveries = discoveries(plan, &resume)?;
-    let (mut resume, found) = look(plan, options, resume, &mut discoveries, fate)?;
-    let mut identities = identities(plan, &history, &discoveries)?;
+    let known = history.plan.as_ref().map(|plan| &plan.identities);
+    let mut identities = known.cloned().unwrap_or_default();
+    let bound = history.newest_epoch().unwrap_or(0);
+    let (mut resume, found) = look(
+        options,
+        resume,
+        &mut discoveries,
+        (&mut identities, bound),
+        fate,
+        plan.join_timeout,
+    )?;
+    identify(plan, &mut identities, &discoveries)?;
     fault::at("look at topics");
     let (shards, unseen) =
         look_at_clusters(plan, &history, chosen, &mut identities, &*store, fate)?;
@@ -123,13 +134,7 @@ pub(super) fn lead(
     );
     resumed.identity = identities.get(STATE).cloned().unwrap_or_default();
     resumed.unseen = unseen;
-    let kept = history.checkpoints.iter().rev();
-    let kept = kept.map(|checkpoint| KeptCheckpoint {
-        epoch: checkpoint.epoch,
-        state: checkpoint.state.clone(),
-        references: checkpoint.references.clone(),
-    });
-    let kept: VecDeque<KeptCheckpoint> = kept.collect();
+    let keeping = Keeping::new(&history, chain.committed(), chosen);
     options.observer.standing().begin(Begun {
         workers: options.processes() * options.workers,
         of_process: options.workers,
@@ -152,7 +157,7 @@ pub(super) fn lead(
         &journal,
         &history,
         &mut resume,
-        identities,
+        identities.clone(),
         &mut references.followers,
     )?;
     let References {
@@ -180,7 +185,8 @@ pub(super) fn lead(
         others.peers.begin(&begin);
     }
     let (told, hears) = channel();
-    let life = Arc::new(Life::new(generation, resume, found, replayed, told));
+    let life = Life::new(generation, resume, found, replayed, identities, told);
+    let life = Arc::new(life);
     let input = Input {
         feed: Feed::new(plan, &budget, None, |_| false)?,
         references: loaded,
@@ -199,7 +205,7 @@ pub(super) fn lead(
         totals,
         hears,
         discoveries,
-        kept,
+        keeping,
         announced.clone(),
     )?;
     for (lookup, follower) in followers.into_iter().enumerate() {
@@ -289,7 +295,10 @@ fn fits(
             });
         }
         Fit::Same => String::new(),
-        Fit::Compatible(changes) => told(&changes),
+        Fit::Compatible(mut changes) => {
+            changes.retain(|change| !change.is_at_once());
+            told(&changes)
+        }
     };
     // Builds with another number may read the same messages otherwise.
     if known.replay != epoch::REPLAY {
@@ -355,8 +364,8 @@ fn open_journal(plan: &Plan, store: &Arc<dyn epoch::Store>) -> Result<epoch::Ope
     }
 }
 
-/// The newest checkpoint that what is visible covers and whose state is whole; what it holds was read then. Errors: what is behind it was
-/// read by another text of the job.
+/// The newest checkpoint that what is visible covers and whose state is kept and whole; what it holds was read then. Errors: what is
+/// behind it was read by another text of the job.
 fn choose<'a>(
     plan: &Plan,
     reading: &Reading,
@@ -364,12 +373,8 @@ fn choose<'a>(
     committed: Option<Epoch>,
 ) -> Result<Option<&'a Checkpoint>, RunError> {
     let since = history.plan.as_ref().map_or(0, |plan| plan.since);
-    for checkpoint in &history.checkpoints {
-        if checkpoint.epoch < since
-            || committed.is_none_or(|committed| checkpoint.epoch > committed)
-        {
-            continue;
-        }
+    let usable = epoch::usable(history, committed).into_iter();
+    for checkpoint in usable.filter(|checkpoint| checkpoint.epoch >= since) {
         match reading.verify(checkpoint.files()) {
             Ok(()) => {
                 reading.keep(checkpoint.files());
@@ -381,7 +386,7 @@ fn choose<'a>(
                 action = "checkpoint-broken",
                 epoch = checkpoint.epoch,
                 problem = format!("{place}: {problem}"),
-                "a checkpoint can't be used; the job goes on from the one before"
+                "a checkpoint can't be used; the job goes on from an older one, or from its beginning while all is kept since"
             ),
         }
     }
@@ -480,16 +485,17 @@ fn discoveries(plan: &Plan, resume: &Resume) -> Result<Vec<Discovery>, RunError>
     Ok(found?.into_iter().flatten().collect())
 }
 
-/// Finds new partitions, and holds the known ones against what is there.
+/// Finds new partitions, and holds the known ones against what is there; topics against the `identities` that they had when epochs up to
+/// `bound` were read.
 fn look(
-    plan: &Plan,
     options: &RunOptions,
     mut resume: Resume,
     discoveries: &mut [Discovery],
+    (identities, bound): (&mut BTreeMap<String, String>, Epoch),
     fate: &Fate,
+    patience: Duration,
 ) -> Result<(Resume, Looked), RunError> {
     let over = || fate.is_over();
-    let patience = plan.join_timeout;
     let is_first = resume.epoch == 0 && resume.replay.is_empty();
     let mut looked = Looked::default();
     for discovery in discoveries.iter_mut() {
@@ -497,6 +503,11 @@ fn look(
         options.observer.lost(discovery.name(), changes.lost);
         looked.found.extend(changes.found);
         looked.places.extend(discovery.places());
+        if let Some(topics) = discovery.topics() {
+            let lost = hold_topics(topics, &mut resume, identities, bound, patience, &over)?;
+            options.observer.lost(discovery.name(), lost);
+        }
+        let mut lifted = Vec::new();
         for known in &mut resume.partitions {
             if known.partition.source != discovery.name() {
                 continue;
@@ -512,21 +523,65 @@ fn look(
                     "messages that were not read are gone; reading goes on with the first there is"
                 );
                 known.to = at;
+                lifted.push((known.partition.clone(), at));
             }
+        }
+        for (partition, at) in lifted {
+            renewed::lift(&mut resume, &partition, at);
         }
     }
     fate.check()?;
     Ok((resume, looked))
 }
 
-/// What the sources are by their own word. Errors: one is another than the journal knows, where its positions mean nothing.
-fn identities(
+/// Holds the topics of a source against the ids that they had. One that was made anew ends the job, or is begun anew where the job takes
+/// that; then it is written down, too, up to which epoch the one before was read. Gives how many messages are gone that were to be
+/// read again.
+fn hold_topics(
+    topics: &Topics,
+    resume: &mut Resume,
+    identities: &mut BTreeMap<String, String>,
+    bound: Epoch,
+    patience: Duration,
+    over: &dyn Fn() -> bool,
+) -> Result<i64, RunError> {
+    let mut gone = 0;
+    for (topic, found) in topics.ids(patience, over).map_err(SourceError::from)? {
+        let id = renewed::id_of(topics.owner(), &topic);
+        let last = renewed::last_of(topics.owner(), &topic);
+        let known = identities.insert(id, found.clone());
+        if let Some(known) = known.filter(|known| *known != found) {
+            if !topics.takes_loss() {
+                return Err(SourceError::from(topics.renewed(&topic, &known, &found)).into());
+            }
+            tracing::warn!(
+                action = "topic-renewed",
+                source = topics.name(),
+                topic,
+                known,
+                found,
+                "a topic is another one than before; it is read from its first message on"
+            );
+            identities.insert(last.clone(), bound.to_string());
+        }
+        let last = identities.get(&last).and_then(|last| last.parse().ok());
+        if let Some(last) = last {
+            let source = topics.name();
+            gone += renewed::begin(resume, (source, topic.as_str()), last, |partition| {
+                topics.first(partition, patience, over)
+            })
+            .map_err(SourceError::from)?;
+        }
+    }
+    Ok(gone)
+}
+
+/// Adds what the sources are by their own word. Errors: one is another than the journal knows, where its positions mean nothing.
+fn identify(
     plan: &Plan,
-    history: &History,
+    identities: &mut BTreeMap<String, String>,
     discoveries: &[Discovery],
-) -> Result<BTreeMap<String, String>, RunError> {
-    let known = history.plan.as_ref().map(|plan| &plan.identities);
-    let mut identities = known.cloned().unwrap_or_default();
+) -> Result<(), RunError> {
     for discovery in discoveries {
         let Some(found) = discovery.cluster() else {
             continue;
@@ -544,7 +599,7 @@ fn identities(
             _ => {}
         }
     }
-    Ok(identities)
+    Ok(())
 }
 
 /// Looks at the clusters that sinks write to, before anything is read: their topics are there, and hold what the state says. Gives from
@@ -708,5 +763,6 @@ fn begin_journal(
 
 /// Whether what identifies sources and targets is written down already.
 fn holds(known: &BTreeMap<String, String>, identities: &BTreeMap<String, String>) -> bool {
-    identities.keys().all(|name| known.contains_key(name))
+    let mut identities = identities.iter();
+    identities.all(|(name, value)| known.get(name) == Some(value))
 }

@@ -236,13 +236,15 @@ impl Deliveries {
         Some(state.delivered.clone())
     }
 
-    /// Process 0: the messages of each sink in the epochs up to this one that were not asked for before.
-    pub(super) fn take_counts(&self, upto: Epoch) -> BTreeMap<usize, Counted> {
+    /// Process 0: the messages of each sink in the epochs after one and up to another that were not asked for before.
+    pub(super) fn take_counts(&self, after: Epoch, upto: Epoch) -> BTreeMap<usize, Counted> {
         let mut state = self.lock();
         let later = state.counts.split_off(&(upto + 1, 0));
         let mut of_sinks: BTreeMap<usize, Counted> = BTreeMap::new();
-        for ((_, sink), more) in std::mem::replace(&mut state.counts, later) {
-            of_sinks.entry(sink).or_default().add(more);
+        for ((epoch, sink), more) in std::mem::replace(&mut state.counts, later) {
+            if epoch > after {
+                of_sinks.entry(sink).or_default().add(more);
+            }
         }
         of_sinks
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 
+use super::renewed;
 use crate::epoch::{Binding, FilePlace, Found, Moved, Partition, ReferenceRows, StateFile};
 use crate::lookup::{Change, Offer};
 use crate::record::{Epoch, Note};
@@ -76,6 +77,8 @@ pub enum Told {
     },
     /// Messages wait for bindings that nothing else hurries.
     Wanted,
+    /// What something is by its own word: its name and that.
+    Identity(String, String),
     /// No more comes.
     End,
 }
@@ -106,6 +109,8 @@ pub struct Life {
     stands: Mutex<Stands>,
     /// Followed files that are elsewhere than they were; not yet in an epoch.
     renamed: Mutex<Vec<(Partition, FilePlace)>>,
+    /// What sources and targets are by their own word.
+    identities: Mutex<BTreeMap<String, String>>,
 }
 
 impl Life {
@@ -115,9 +120,11 @@ impl Life {
         resume: Resume,
         found: Looked,
         replayed: Replayed,
+        identities: BTreeMap<String, String>,
         told: Sender<Told>,
     ) -> Self {
         Self {
+            identities: Mutex::new(identities),
             generation,
             resume,
             found: Mutex::new(found.found),
@@ -132,6 +139,25 @@ impl Life {
             stands: Mutex::default(),
             renamed: Mutex::default(),
         }
+    }
+
+    /// Says what a topic of `owner` is by its own word, which is written down where it is news. Gives what it was where that is another.
+    pub fn identify(&self, owner: &str, topic: &str, found: &str) -> Option<String> {
+        let name = renewed::id_of(owner, topic);
+        let mut identities = lock(&self.identities);
+        if let Some(known) = identities.get(&name) {
+            return (known != found).then(|| known.clone());
+        }
+        identities.insert(name.clone(), found.to_owned());
+        self.tell(Told::Identity(name, found.to_owned()));
+        None
+    }
+
+    /// The topic of a look-up is another one now.
+    pub fn renew(&self, owner: &str, topic: &str, found: &str) {
+        let name = renewed::id_of(owner, topic);
+        lock(&self.identities).insert(name.clone(), found.to_owned());
+        self.tell(Told::Identity(name, found.to_owned()));
     }
 
     /// Asks for the end: the open epoch is closed, and one more commits everything.

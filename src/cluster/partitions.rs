@@ -89,6 +89,10 @@ fn ask(run: &Run, life: &Life, mut topics: Vec<Topics>, hears: &Receiver<Vec<Mov
         ends = Some(Instant::now());
         if looked.elapsed() >= LOOK_FOR_PARTITIONS {
             look_for_partitions(life, &mut topics);
+            if let Err(error) = hold_topics(life, &topics) {
+                run.fail(error.into());
+                return;
+            }
             looked = Instant::now();
         }
     }
@@ -109,6 +113,21 @@ fn look_for_partitions(life: &Life, topics: &mut [Topics]) {
             }
         }
     }
+}
+
+/// Holds topics against the ids that they had; what can't be known now is asked again later.
+///
+/// Errors: one was made anew, where positions mean nothing.
+fn hold_topics(life: &Life, topics: &[Topics]) -> Result<(), SourceError> {
+    for of_source in topics {
+        let ids = of_source.ids(Duration::ZERO, &|| true).unwrap_or_default();
+        for (topic, found) in ids {
+            if let Some(known) = life.identify(of_source.owner(), &topic, &found) {
+                return Err(of_source.renewed(&topic, &known, &found).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Starts the thread that looks at the folders of followed files, where there are any.

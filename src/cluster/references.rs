@@ -38,7 +38,15 @@ pub(super) fn take_up(
             place: (reading.store()).place(&state::folder_of_references(&of.name)),
             problem: format!("the rows of look-up {}: {error}", of.name),
         };
-        let read = |file: &StateFile| reading.take(file, 1);
+        let copied = state::copied(reading.store(), &of.name)?;
+        let read = |file: &StateFile| -> Result<_, RunError> {
+            let bytes = reading.take(file, 1)?;
+            // The life that wrote it did not come to that, or was one of a former build.
+            if !copied.contains(&file.path) {
+                state::copy(reading.store(), file, &bytes)?;
+            }
+            Ok(bytes)
+        };
         let rows = known.iter().find(|rows| rows.lookup == of.name);
         let mut follower = if let Some(rows) = rows {
             let objects = rows.objects.iter().map(read);
@@ -90,6 +98,7 @@ pub(super) fn bind_first(
         })?;
         let file = state::reference(&of.name, (0, generation), number, &object);
         state::put(store, &file, &object)?;
+        state::copy(store, &file, &object)?;
         changes.push(ReferenceChange {
             lookup: of.name.clone(),
             whole: true,

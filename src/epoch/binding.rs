@@ -156,8 +156,24 @@ pub struct Checkpoint {
     /// How far each shard of each cluster is that sinks write to.
     #[serde(default)]
     pub shards: Vec<ShardAt>,
+    /// Older checkpoints whose state is kept beside its own, the oldest first; the first shares no file of state with it, unless it is
+    /// `is_alone`.
+    #[serde(default)]
+    pub kept: Vec<CheckpointId>,
+    /// Whether none of them is apart from it: what is fallen back to is the beginning of the job, and the journal is kept from there.
+    #[serde(default)]
+    pub is_alone: bool,
     /// What was counted since the job first began, as its summary says it.
     pub totals: serde_json::Value,
+}
+
+/// What tells a checkpoint from all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointId {
+    /// Its last epoch.
+    pub epoch: Epoch,
+    /// The life of the cluster that wrote it.
+    pub generation: u64,
 }
 
 /// What a shard had delivered at a checkpoint: its progress can't be before that.
@@ -172,6 +188,14 @@ pub struct ShardAt {
 }
 
 impl Checkpoint {
+    /// What tells it from all others.
+    pub fn id(&self) -> CheckpointId {
+        CheckpointId {
+            epoch: self.epoch,
+            generation: self.generation,
+        }
+    }
+
     /// All files that it needs: state of operators, and rows of look-ups.
     pub fn files(&self) -> impl Iterator<Item = &StateFile> {
         let references = self.references.iter();

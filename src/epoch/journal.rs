@@ -131,15 +131,28 @@ impl Journal {
         self.put(record)
     }
 
+    /// Writes down what a source or target is by its own word, where a plan is written that it belongs to.
+    ///
+    /// Errors: as of [`append`](Self::append).
+    pub fn identify(&mut self, name: String, value: String) -> Result<(), JournalError> {
+        let Some(mut plan) = self.plan.clone() else {
+            return Ok(());
+        };
+        if plan.identities.insert(name, value.clone()) == Some(value) {
+            return Ok(());
+        }
+        self.append(Record::Plan(plan))
+    }
+
     /// Deletes what nothing needs any more, `visible` being the epoch up to which every target has committed: kept are the two
-    /// checkpoints written last, the newest that is usable now, and all that recovery from them reads. Says where the journal begins
-    /// now.
+    /// checkpoints written last, the newest that is usable now, those whose state is kept beside it, and all that recovery from them
+    /// reads. Says whether the job can still be begun anew.
     ///
     /// Cost: one listing and a call a record that goes. Errors: as of [`append`](Self::append).
-    pub fn compact(&mut self, visible: Epoch) -> Result<u64, JournalError> {
+    pub fn compact(&mut self, visible: Epoch) -> Result<bool, JournalError> {
         let base = self.index.base;
         let Some(needed) = self.index.needed(visible).filter(|needed| *needed > base) else {
-            return Ok(base);
+            return Ok(base == History::default().index.base);
         };
         if self.index.plan.is_some_and(|number| number < needed) {
             let plan = self.plan.clone().expect("its number is known");
@@ -149,7 +162,7 @@ impl Journal {
             self.append(Record::Claim(self.claim.clone()))?;
         }
         self.raise_base(needed)?;
-        Ok(needed)
+        Ok(false)
     }
 
     /// The base first, then older bases, then records: at no time is a record needed that is not there.

@@ -10,7 +10,8 @@
 //!
 //! So a worker makes bytes of what changed, and of nothing else; all the rest is done beside it, from the files. A checkpoint names all files
 //! of its series with size and hash, and is whole with them alone: a fold is a file that was not there before, named by the checkpoints that
-//! come to use it. Where nothing changed, that is written, too: each checkpoint has bytes of its own, without which the one before is whole. What a fold is made of is held against those hashes; where it is not what was written, the next checkpoint writes whole state.
+//! come to use it. Where nothing changed, that is written, too: each checkpoint has bytes of its own, without which the one before is whole; and whatever
+//! breaks, an older one is kept of which nothing is in the newest ([`super::keeping`]). What a fold is made of is held against those hashes; where it is not what was written, the next checkpoint writes whole state.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};

@@ -1,4 +1,4 @@
-//! Removing state that no kept checkpoint names.
+//! Removing state that no kept checkpoint names; which are kept, [`super::keeping`] says.
 //!
 //! Nobody of an older generation may write any more, so whatever of theirs is not named goes. Of the own generation some files are on their way
 //! to a checkpoint that is not there yet, and a fold of state may be long on its way; so of those only what was named and is not any more.

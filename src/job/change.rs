@@ -58,6 +58,7 @@ const FREE: &[&[&str]] = &[
     &["sources", "*", "kafka", "on_data_loss"],
     &["sources", "*", "kafka", "group"],
     &["sources", "*", "kafka", "options"],
+    &["lookups", "*", "kafka", "on_data_loss"],
     &["checks", "*", "completeness", "min_rows"],
     &["checks", "*", "completeness", "warn_below"],
     &["checks", "*", "completeness", "fail_below"],
@@ -67,6 +68,8 @@ const FREE: &[&[&str]] = &[
     &["checks", "*", "variance", "fail_beyond"],
     &["checks", "*", "variance", "min_history"],
     &["sinks", "*", "parquet", "compression"],
+    &["sinks", "*", "parquet", "merge_files"],
+    &["sinks", "*", "parquet", "keep_merged"],
     // Which shard has what is found out anew: nothing is under way when a text is changed.
     &["sinks", "*", "kafka", "shards"],
     &["sinks", "*", "kafka", "on_failure"],
@@ -92,6 +95,17 @@ const ALIKE: &[&[&str]] = &[
     &["sinks", "*", "kafka", "outbox"],
     &["sinks", "*", "kafka", "options"],
     &["sinks", "*", "kafka", "create"],
+    &["sources", "*", "kafka", "on_data_loss"],
+    &["lookups", "*", "kafka", "on_data_loss"],
+    &["sinks", "*", "parquet", "merge_files"],
+    &["sinks", "*", "parquet", "keep_merged"],
+];
+
+/// Of those what nothing that was read depends on: it may be another while epochs are to be read again, too. It says what happens where they
+/// can't be, and the job could not be stopped in good order before.
+const AT_ONCE: &[&[&str]] = &[
+    &["sources", "*", "kafka", "on_data_loss"],
+    &["lookups", "*", "kafka", "on_data_loss"],
 ];
 
 /// Tables to which names may be added.
@@ -211,12 +225,18 @@ impl Change {
         self.is_below(ALIKE)
     }
 
+    /// Whether it may be made while epochs are to be read again.
+    pub fn is_at_once(&self) -> bool {
+        self.is_below(AT_ONCE)
+    }
+
     /// Whether it is at one of these paths, or below.
     fn is_below(&self, patterns: &[&[&str]]) -> bool {
         let is_below = |pattern: &&[&str]| pattern.len() <= self.path.len() && self.is_at(pattern);
         patterns.iter().any(is_below)
     }
 
+    /// Whether its path begins as a pattern says.
     fn is_at(&self, pattern: &[&str]) -> bool {
         let mut parts = pattern.iter().zip(&self.path);
         parts.all(|(pattern, part)| *pattern == "*" || pattern == part)
@@ -329,6 +349,22 @@ parquet = {}
 kafka = { brokers = "a:1, b", topic = "limpias", key = "id" }
 json = {}
 "#;
+
+    #[test]
+    fn what_happens_where_messages_are_gone_may_be_told_at_any_time() {
+        let added = |what: &str| {
+            let Fit::Compatible(changes) = changed(
+                "topics = [\"ventas\"]",
+                &format!("topics = [\"ventas\"], {what}"),
+            ) else {
+                panic!("{what}");
+            };
+            changes.iter().all(Change::is_at_once)
+        };
+        assert!(added("on_data_loss = \"earliest\""));
+        assert!(!added("start = \"latest\""));
+        assert!(!added("on_data_loss = \"earliest\", start = \"latest\""));
+    }
 
     fn changed(from: &str, to: &str) -> Fit {
         assert!(JOB.contains(from), "{from}");

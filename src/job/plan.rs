@@ -28,7 +28,8 @@ pub use notation::{
     LocalTimes, Notation, NumberNotation, Range, Repeated, Rounding, Skipped, Words,
 };
 pub use sinks::{
-    AvroOptions, Compression, Decimals, OutputColumn, SinkFormat, SinkFrom, SinkPlan, SinkTo,
+    AvroOptions, Compression, Decimals, DeltaMerge, DeltaPlan, OutputColumn, SinkFormat, SinkFrom,
+    SinkPlan, SinkTo,
 };
 
 /// A job, resolved.

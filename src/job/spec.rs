@@ -281,7 +281,9 @@ pub struct KafkaSpec {
     /// those that are not named begin at their first message. Partitions added while the job runs are begun at their first message.
     /// Default: `"earliest"`. Example: `{ "ventas/0" = 17 }`.
     pub start: Option<KafkaStart>,
-    /// What happens where messages that the job has not read are gone. Default: `"stop"`.
+    /// What happens where messages that the job has not read are gone, or a topic was deleted and made anew, which its id tells: the
+    /// job ends, or it goes on with the first message there is and counts those that are gone. Look-ups: where the topic was made anew;
+    /// with `earliest` the table is what the one there is holds. Default: `"stop"`.
     pub on_data_loss: Option<OnDataLoss>,
     /// Consumer group that positions are told to after each commit, so that tools see how far the job is; they are never read back.
     /// Default: none. Example: `"caudal-ventas"`.

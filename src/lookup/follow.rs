@@ -22,7 +22,7 @@ use super::rows::{Change, Difference, Rows};
 use super::topic::{Applied, Topic};
 use crate::cluster::{Life, Run};
 use crate::job::plan::{LookupPlan, Plan, Transport};
-use crate::sources::expand;
+use crate::sources::{KafkaError, SourceError, expand};
 
 /// How often followed files are looked at; files that are being written are read when they have not changed for so long.
 const LOOK: Duration = Duration::from_secs(1);
@@ -312,6 +312,11 @@ impl Follower {
         };
         let over = || run.is_over() || life.is_to_stop();
         let mut heard = Instant::now();
+        if let Some(topic) = &self.topic
+            && !holds(topic, of, run, life)
+        {
+            return Ok(());
+        }
         while !over() {
             let ended = if let Some(topic) = &mut self.topic {
                 topic.next(of, &mut self.rows)
@@ -319,6 +324,9 @@ impl Follower {
                 match Topic::whole(of, kafka, plan.join_timeout, &over) {
                     Ok(None) => return Ok(()),
                     Ok(Some((topic, rows, applied))) => {
+                        if !holds(&topic, of, run, life) {
+                            return Ok(());
+                        }
                         let difference = self.rows.difference(&rows);
                         self.topic = Some(topic);
                         self.rows = rows;
@@ -339,6 +347,10 @@ impl Follower {
                     tell(of, &applied.warnings(of));
                     self.offer(of, &applied.difference, None, run, life)?;
                 }
+                Err(error) if !self.takes(&error) => {
+                    run.fail(error.into());
+                    return Ok(());
+                }
                 Err(error) => {
                     // Read whole again: what was applied in part is not known.
                     self.topic = None;
@@ -355,6 +367,16 @@ impl Follower {
             run.observer.reference_age(self.lookup, heard.elapsed());
         }
         Ok(())
+    }
+
+    /// Whether the look-up's rows stay as they are behind an error, until its topic can be read.
+    fn takes(&self, error: &LookupError) -> bool {
+        let is_renewed = matches!(
+            error,
+            LookupError::Source(SourceError::Kafka(KafkaError::Renewed { .. }))
+        );
+        let takes_loss = |topic: &Topic| topic.reader().takes_loss();
+        !is_renewed || self.topic.as_ref().is_some_and(takes_loss)
     }
 
     /// Offers a change to the next epoch, and waits until it was taken. `later` are the rows where they are others than those that
@@ -410,6 +432,32 @@ impl Follower {
             change: difference.change(plan)?,
         }))
     }
+}
+
+/// Holds a topic against the id that it had. False: it is another one, and the run is over.
+fn holds(topic: &Topic, of: &LookupPlan, run: &Run, life: &Life) -> bool {
+    let reader = topic.reader();
+    let Some((name, found)) = reader.id() else {
+        return true;
+    };
+    let owner = format!("lookups.{}", of.name);
+    let Some(known) = life.identify(&owner, name, found) else {
+        return true;
+    };
+    if !reader.takes_loss() {
+        run.fail(LookupError::from(SourceError::from(reader.renewed(&known, found))).into());
+        return false;
+    }
+    tracing::warn!(
+        action = "topic-renewed",
+        lookup = of.name,
+        topic = name,
+        known,
+        found,
+        "a topic is another one than before; the look-up's rows are what it holds"
+    );
+    life.renew(&owner, name, found);
+    true
 }
 
 /// By what it is seen that files are others than before: names, sizes, times and inodes.

@@ -95,6 +95,11 @@ impl Topic {
         Ok(read.map(|(rows, applied)| (topic, rows, applied)))
     }
 
+    /// Who reads it.
+    pub(super) fn reader(&self) -> &ReferenceReader {
+        &self.reader
+    }
+
     fn read_to_end(
         &mut self,
         plan: &LookupPlan,

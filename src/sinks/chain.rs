@@ -139,7 +139,7 @@ fn staged_name(generation: u64, interval: u64) -> String {
 }
 
 /// By what files are known that `generation` writes beside others.
-fn tag(generation: u64) -> String {
+pub(super) fn tag(generation: u64) -> String {
     format!("gen-{generation:08}")
 }
 
@@ -393,9 +393,8 @@ impl Chain {
         }
         show::tidy(&self.root, self.generation, &mut self.steps)?; // 3
         for plan in sinks {
-            let tag = tag(self.generation);
-            self.tables
-                .extend(Table::open(&self.root, &self.job, plan, &tag)?);
+            let table = Table::open(&self.root, &self.job, plan, self.generation)?;
+            self.tables.extend(table);
         }
         self.complete_tables()?;
         let stage = self.stage(OF_TAKE_OVER);

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Readers of the table see whole commits, at any moment: a version is there whole or not, and names files that are visible. Readers of the
-//! folder alone see file by file.
+//! folder alone see file by file, and have to leave `_delta_log` out, whose checkpoints are Parquet, too.
 //!
 //! **Each commit is in one version.** A version tells by `txn` up to which epoch it goes (`version` is the `to` of the manifest). Whoever
 //! commits looks for the newest `txn` of the sink, adds what the chain has committed beyond it, and puts the next version where its name
@@ -16,24 +16,36 @@
 //!
 //! **Others may write to the table**, while the job runs: compact small files, vacuum, set properties. What they did since our last version
 //! is looked at before the next one; where they ask of writers what this one can't do, or changed the columns, the job ends and says so.
-//! Small files are not merged here: any tool of Delta's does it (`optimize`).
+//!
+//! **Readers read few versions and few files**: of each tenth version a checkpoint is written ([`checkpoint`]), and small files are put
+//! together ([`merge`]), on a thread that no commit waits for.
 //!
 //! Versions of the format: reader 1, writer 2. Reference: the Delta transaction log protocol, <https://github.com/delta-io/delta/blob/master/PROTOCOL.md>.
 
 mod actions;
+mod checkpoint;
+mod log;
+mod merge;
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
+use parquet::basic::{Compression as Codec, ZstdLevel};
 use serde_json::{Value, json};
 
 use self::actions::{add, metadata};
 pub use self::actions::{is_name, type_name};
+use self::log::{State, Unfolded};
+use self::merge::Merger;
 use super::chain::Manifest;
 use super::output::{entries, put_beside, write_beside};
 use super::{SinkError, output_schema};
-use crate::job::plan::{SinkPlan, SinkTo};
+use crate::fault;
+use crate::job::plan::{Compression, DeltaMerge, SinkFormat, SinkPlan, SinkTo};
 use crate::record::Epoch;
 
 /// The table's folder of versions.
@@ -61,19 +73,28 @@ pub(super) struct Table {
     newest: Option<u64>,
     /// The last epoch of which the table holds all files.
     pub(super) to: Option<Epoch>,
+    merges: Option<DeltaMerge>,
+    generation: u64,
+    codec: Codec,
+    /// The tenth version at which the table was looked after last.
+    cared: Option<u64>,
+    /// What looks after the table beside commits.
+    care: Option<JoinHandle<()>>,
+    /// Whether that is to end.
+    is_over: Arc<AtomicBool>,
 }
 
 impl Table {
-    /// That of a sink of `job`, where it has one. `tag` is in the names of files that are being put.
+    /// That of a sink of `job`, where it has one.
     ///
     /// Errors: what others wrote can't be read, or can't be written to.
     pub(super) fn open(
         root: &Path,
         job: &str,
         plan: &SinkPlan,
-        tag: &str,
+        generation: u64,
     ) -> Result<Option<Self>, SinkError> {
-        let (SinkTo::Files { path, partition_by }, true) = (&plan.to, plan.delta) else {
+        let (SinkTo::Files { path, partition_by }, Some(delta)) = (&plan.to, &plan.delta) else {
             return Ok(None);
         };
         let partition_by: Vec<String> = partition_by
@@ -84,11 +105,21 @@ impl Table {
             sink: plan.name.clone(),
             folder: root.join(path),
             app: format!("caudal/{job}/{}", plan.name),
-            tag: tag.to_owned(),
+            tag: super::chain::tag(generation),
             metadata: metadata(job, plan, &output_schema(plan), &partition_by),
             partition_by,
             newest: None,
             to: None,
+            merges: delta.merges,
+            generation,
+            codec: match plan.format {
+                SinkFormat::Parquet(Compression::Snappy) => Codec::SNAPPY,
+                SinkFormat::Parquet(Compression::None) => Codec::UNCOMPRESSED,
+                _ => Codec::ZSTD(ZstdLevel::default()),
+            },
+            cared: None,
+            care: None,
+            is_over: Arc::default(),
         };
         table.look()?;
         Ok(Some(table))
@@ -123,12 +154,12 @@ impl Table {
     /// Puts the next version; false where it is there.
     fn put(&mut self, to: Epoch, adds: Vec<Value>) -> Result<bool, SinkError> {
         let now = crate::epoch::wall_time() / 1000;
-        let mut actions = vec![json!({ "commitInfo": {
-            "timestamp": now,
-            "operation": if self.newest.is_some() { "WRITE" } else { "CREATE TABLE" },
-            "operationParameters": { "mode": "Append" },
-            "engineInfo": concat!("caudal/", env!("CARGO_PKG_VERSION")),
-        } })];
+        let operation = if self.newest.is_some() {
+            "WRITE"
+        } else {
+            "CREATE TABLE"
+        };
+        let mut actions = vec![commit_info(operation)];
         if self.newest.is_none() {
             actions.push(
                 json!({ "protocol": { "minReaderVersion": READER, "minWriterVersion": WRITER } }),
@@ -143,19 +174,77 @@ impl Table {
         let folder = self.folder.join(LOG);
         fs::create_dir_all(&folder)
             .map_err(|error| SinkError::io(&folder, "creating a folder", error))?;
-        let path = version_path(&self.folder, next);
-        let write = |file: &mut io::BufWriter<fs::File>| {
-            actions
-                .iter()
-                .try_for_each(|action| writeln!(file, "{action}"))
-        };
-        let temporary = write_beside(&path, &self.tag, write)?;
-        let put = put_beside(&temporary, &path)?;
+        let put = put_version(&self.folder, next, &actions, &self.tag)?;
         if put {
             self.newest = Some(next);
             self.to = Some(to);
+            self.care_for(next);
         }
         Ok(put)
+    }
+
+    /// Begins to look after the table at each tenth version, where nobody does still: what takes longer than ten commits is begun with the
+    /// next tenth. What merges put into the log between is passed over by no tenth of ours for long.
+    fn care_for(&mut self, version: u64) {
+        let is_due = self
+            .cared
+            .is_none_or(|cared| version >= cared + checkpoint::EVERY);
+        let is_at_it = self
+            .care
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished());
+        if version < checkpoint::EVERY || !is_due || is_at_it {
+            return;
+        }
+        self.join();
+        self.cared = Some(version - version % checkpoint::EVERY);
+        let sink = self.sink.clone();
+        let is_over = Arc::clone(&self.is_over);
+        // Its files are not those that a commit writes at the same time.
+        let tag = format!("{}-care", self.tag);
+        let merger = Merger {
+            folder: self.folder.clone(),
+            app: self.app.clone(),
+            generation: self.generation,
+            tag,
+            keep: self
+                .merges
+                .map_or(checkpoint::FILE_RETENTION, |merges| merges.keep),
+            codec: self.codec,
+        };
+        let merges = self.merges.is_some();
+        let work = move || {
+            let problem = match care(&merger, version, merges, &is_over) {
+                Ok(()) => return,
+                Err(Unfolded::Broken(path, problem)) => format!("{}: {problem}", path.display()),
+                Err(Unfolded::Sink(error)) => in_words(&error),
+            };
+            tracing::warn!(
+                action = "table-not-cared-for",
+                sink,
+                version,
+                problem,
+                "a table's log could not be checkpointed, or its small files not be merged; it is tried again ten versions later"
+            );
+        };
+        let thread = std::thread::Builder::new().name("delta".to_owned());
+        match thread.spawn(work) {
+            Ok(thread) => self.care = Some(thread),
+            Err(error) => tracing::warn!(
+                action = "table-not-cared-for",
+                sink = self.sink,
+                version,
+                problem = error.to_string(),
+                "no thread could be had for a table's checkpoint; it is tried again ten versions later"
+            ),
+        }
+    }
+
+    /// Waits for what looks after the table.
+    fn join(&mut self) {
+        if let Some(thread) = self.care.take() {
+            thread.join().expect("a thread that panicked has said why");
+        }
     }
 
     /// Reads the log from its newest version back to our last one, or to what is known already.
@@ -241,6 +330,72 @@ impl Table {
             hint,
         }
     }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Release);
+        if !std::thread::panicking() {
+            self.join();
+        }
+    }
+}
+
+/// Looks after a table: a checkpoint of a version, then small files. What others did to the table that this build does not know is left
+/// alone.
+fn care(merger: &Merger, version: u64, merges: bool, is_over: &AtomicBool) -> Result<(), Unfolded> {
+    fault::at("fold a table's log");
+    let state = State::at(&merger.folder, version)?;
+    if !state.is_known() {
+        return Ok(());
+    }
+    if merges {
+        // Before the checkpoint, which tells of them no more.
+        merger.clear(&state)?;
+    }
+    checkpoint::write(&merger.folder, &state, merger.keep, &merger.tag)?;
+    if merges {
+        merger.merge(state, is_over)?;
+    }
+    Ok(())
+}
+
+/// What a version says of itself.
+fn commit_info(operation: &str) -> Value {
+    json!({ "commitInfo": {
+        "timestamp": crate::epoch::wall_time() / 1000,
+        "operation": operation,
+        "operationParameters": { "mode": "Append" },
+        "engineInfo": concat!("caudal/", env!("CARGO_PKG_VERSION")),
+    } })
+}
+
+/// Puts a version where its name is free; false where it is not.
+fn put_version(
+    folder: &Path,
+    version: u64,
+    actions: &[Value],
+    tag: &str,
+) -> Result<bool, SinkError> {
+    let path = version_path(folder, version);
+    let write = |file: &mut io::BufWriter<fs::File>| {
+        actions
+            .iter()
+            .try_for_each(|action| writeln!(file, "{action}"))
+    };
+    let temporary = write_beside(&path, tag, write)?;
+    put_beside(&temporary, &path)
+}
+
+/// An error and what it comes of, in words.
+fn in_words(error: &SinkError) -> String {
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        words = format!("{words}: {inner}");
+        source = inner.source();
+    }
+    words
 }
 
 fn version_path(folder: &Path, version: u64) -> PathBuf {

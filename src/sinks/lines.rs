@@ -352,7 +352,7 @@ mod tests {
         )
         .unwrap();
         let plan = SinkPlan {
-            delta: false,
+            delta: None,
             name: "out".to_owned(),
             from: SinkFrom::Rows,
             to: SinkTo::Stdout,

@@ -548,7 +548,7 @@ pub(super) mod tests {
 
     pub(in super::super) fn sink(name: &str, path: &str) -> SinkPlan {
         SinkPlan {
-            delta: false,
+            delta: None,
             name: name.to_owned(),
             from: SinkFrom::Rows,
             to: SinkTo::Files {

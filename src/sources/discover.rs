@@ -81,6 +81,14 @@ impl Discovery {
         }
     }
 
+    /// Those of topics.
+    pub fn topics(&self) -> Option<&Topics> {
+        match self {
+            Self::Kafka(topics) => Some(topics),
+            Self::Files(_) => None,
+        }
+    }
+
     /// What the source is by its own word, where positions mean nothing elsewhere: the id of a cluster.
     pub fn cluster(&self) -> Option<String> {
         match self {

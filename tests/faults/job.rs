@@ -67,6 +67,12 @@ files = { path = "rows", partition_by = ["zone"] }
 parquet = { delta = true }
 [sinks.rows.columns]
 COLUMNS
+# The same, whose small files are put together: people read it by its log.
+[sinks.merged]
+files = { path = "merged" }
+parquet = { delta = true, merge_files = true }
+[sinks.merged.columns]
+COLUMNS
 [sinks.refused]
 from = "refused"
 files = { path = "refused" }

@@ -26,8 +26,8 @@ const CHAPTERS: &[&[&str]] = &[
         "look at topics:1",
         "load look-ups:1",
         "write down the plan:1",
-        "go on behind the plan:1",
     ],
+    &["go on behind the plan:1", "copy rows of a look-up:1"],
     &["tell the others to begin:1", "follow:1", "fence a shard:1"],
     &["read progress:1", "open an epoch:1"],
     &[
@@ -87,6 +87,16 @@ const CHAPTERS: &[&[&str]] = &[
     ],
     // Those of a cluster that is away.
     &["hold an epoch:2", HELD],
+    // Those of each tenth commit.
+    &["fold a table's log:1", "write a table's checkpoint:1"],
+    &[
+        "put a table's checkpoint:1",
+        "tell of a table's checkpoint:1",
+        "clear a table's log:1",
+    ],
+    // Those of each tenth with fifty small files.
+    &["fence merges of a table:1", "merge small files:1"],
+    &["put a merge:1", "go on behind a merge:1"],
     // Those after the wish for an end.
     &[END],
     &["go on behind the end:1"],
@@ -97,7 +107,7 @@ const CHAPTERS: &[&[&str]] = &[
 ];
 
 /// Chapters before whose end no job may be there whole.
-const FIRST: usize = 2;
+const FIRST: usize = 3;
 
 const END: &str = "write down the end:1";
 

@@ -7,6 +7,7 @@ pub(crate) mod folder;
 pub(crate) mod job;
 pub(crate) mod references;
 mod refused;
+mod renewed;
 mod series;
 mod standing;
 pub(crate) mod topics;

@@ -16,7 +16,7 @@ pub struct History {
     /// The newest plan.
     pub plan: Option<PlanText>,
     /// Where the job can begin again, the last written first. At least two once two were written. One is usable where every target
-    /// has made visible what it holds, which the targets know.
+    /// has made visible what it holds, which the targets know. The state of those is kept that the newest usable one names.
     pub checkpoints: Vec<Checkpoint>,
     /// The bindings behind the oldest of `checkpoints`, and all where nothing was deleted yet: one an epoch, in order, none missing.
     pub bindings: VecDeque<Binding>,
@@ -98,8 +98,21 @@ pub(super) struct Index {
     drained: Option<u64>,
     /// Records of bindings: number, first and last epoch.
     spans: VecDeque<(u64, Epoch, Epoch)>,
-    /// Checkpoints: number and epoch, in the order in which they were written.
-    pub(super) checkpoints: VecDeque<(u64, Epoch)>,
+    /// Checkpoints, in the order in which they were written.
+    pub(super) checkpoints: VecDeque<Indexed>,
+}
+
+/// Where a checkpoint stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Indexed {
+    /// Number of its record.
+    number: u64,
+    /// Its epoch.
+    epoch: Epoch,
+    /// The epoch of the oldest checkpoint that is kept beside it; its own where none is.
+    falls_to: Epoch,
+    /// Whether what is fallen back to is the beginning.
+    is_alone: bool,
 }
 
 impl Default for Index {
@@ -143,7 +156,13 @@ impl Index {
                 self.drained = None;
             }
             Record::Checkpoint(checkpoint) => {
-                self.checkpoints.push_back((number, checkpoint.epoch));
+                let kept = checkpoint.kept.iter().map(|kept| kept.epoch).min();
+                self.checkpoints.push_back(Indexed {
+                    number,
+                    epoch: checkpoint.epoch,
+                    falls_to: kept.map_or(checkpoint.epoch, |kept| kept.min(checkpoint.epoch)),
+                    is_alone: checkpoint.is_alone,
+                });
                 self.newest = self.newest.max(Some(checkpoint.epoch));
             }
         }
@@ -221,19 +240,28 @@ impl Index {
     }
 
     /// The first record that is needed when everything up to `visible` is committed by every target: what the two checkpoints written
-    /// last, and the newest one that is usable now, begin with. `None` while there are no such, or no plan.
+    /// last, the newest one that is usable now, and those that are kept beside that, begin with. `None` while there are no such, or no
+    /// plan; and while the beginning is what the usable one falls back to.
+    ///
+    /// It never falls: a checkpoint keeps others only of those that the one before kept, and that one.
     pub(super) fn needed(&self, visible: Epoch) -> Option<u64> {
         self.plan?;
         let last = self.checkpoints.len().checked_sub(2)?;
         let usable = self
             .checkpoints
             .iter()
-            .filter(|(_, epoch)| *epoch <= visible)
-            .max_by_key(|(number, epoch)| (*epoch, *number))?;
-        let kept = self.checkpoints.range(last..).chain([usable]);
-        let begins = |(number, epoch): &(u64, Epoch)| {
-            let mut behind = self.spans.iter().filter(|(_, _, last)| last > epoch);
-            behind.next().map_or(*number, |span| span.0.min(*number))
+            .filter(|checkpoint| checkpoint.epoch <= visible)
+            .max_by_key(|checkpoint| (checkpoint.epoch, checkpoint.number))?;
+        if usable.is_alone && self.base == FIRST {
+            return None;
+        }
+        let beside = usable.falls_to..usable.epoch;
+        let beside = (self.checkpoints.iter()).filter(|other| beside.contains(&other.epoch));
+        let kept = self.checkpoints.range(last..).chain([usable]).chain(beside);
+        let begins = |checkpoint: &Indexed| {
+            let (number, epoch) = (checkpoint.number, checkpoint.epoch);
+            let mut behind = self.spans.iter().filter(|(_, _, last)| *last > epoch);
+            behind.next().map_or(number, |span| span.0.min(number))
         };
         kept.map(begins).chain(self.drained).min()
     }
@@ -242,13 +270,13 @@ impl Index {
     pub(super) fn raise(&mut self, base: u64) {
         self.base = base;
         self.spans.retain(|(number, ..)| *number >= base);
-        self.checkpoints.retain(|(number, _)| *number >= base);
+        self.checkpoints.retain(|known| known.number >= base);
         self.trim();
     }
 
     fn trim(&mut self) {
         let mut checkpoints = std::mem::take(&mut self.checkpoints);
-        checkpoints.retain(|(_, epoch)| self.reaches(*epoch));
+        checkpoints.retain(|known| self.reaches(known.epoch));
         self.checkpoints = checkpoints;
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::*;
-use crate::epoch::{Binding, Checkpoint, Moved, Partition};
+use crate::epoch::{Binding, Checkpoint, CheckpointId, Moved, Partition};
 
 pub(super) fn claim(nonce: &str) -> Claim {
     Claim {
@@ -73,6 +73,8 @@ pub(super) fn checkpoint(epoch: Epoch, generation: u64) -> Record {
         changed: vec![],
         parked: 0,
         shards: Vec::new(),
+        kept: Vec::new(),
+        is_alone: false,
         totals: serde_json::json!({"rows_in": 10 * epoch}),
     })
 }
@@ -145,6 +147,58 @@ fn a_folder_stays_small_and_gives_all_back_that_recovery_needs() {
     let expected: VecDeque<Binding> = (151..=171).map(|epoch| bound(epoch, 3)).collect();
     assert_eq!(history.bindings, expected);
     assert!(!history.is_new());
+}
+
+/// A checkpoint beside which the ones of these epochs are kept.
+fn beside(epoch: Epoch, kept: &[Epoch], is_alone: bool) -> Record {
+    let Record::Checkpoint(mut checkpoint) = checkpoint(epoch, 1) else {
+        unreachable!("it is one");
+    };
+    let id = |epoch: &Epoch| CheckpointId {
+        epoch: *epoch,
+        generation: 1,
+    };
+    checkpoint.kept = kept.iter().map(id).collect();
+    checkpoint.is_alone = is_alone;
+    Record::Checkpoint(checkpoint)
+}
+
+#[test]
+fn what_a_checkpoint_falls_back_to_is_kept_with_the_bindings_behind_it() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut journal, _) = claimed(root.path(), "a");
+    journal.append(Record::Plan(plan())).unwrap();
+    let steps: [(&[Epoch], bool, Epoch); 7] = [
+        // All bindings are there as long as the beginning is fallen back to.
+        (&[], true, 1),
+        (&[1], true, 1),
+        (&[1, 2], true, 1),
+        (&[1, 3], false, 2),
+        (&[1, 3, 4], false, 2),
+        (&[4, 5], false, 5),
+        (&[5, 6], false, 6),
+    ];
+    for (epoch, (kept, is_alone, first)) in (1..).zip(steps) {
+        let bindings = vec![bound(epoch, 1)];
+        journal.append(Record::Bindings(bindings)).unwrap();
+        journal.append(beside(epoch, kept, is_alone)).unwrap();
+        let may_begin_anew = journal.compact(epoch).unwrap();
+        assert_eq!(may_begin_anew, is_alone, "{epoch}");
+        let history = Journal::open(local(root.path())).unwrap().history;
+        let epochs = history.bindings.iter().map(|it| it.epoch);
+        assert!(epochs.eq(first..=epoch), "{epoch}: {:?}", history.bindings);
+        for kept in kept {
+            let found = history.checkpoints.iter().any(|it| it.epoch == *kept);
+            assert!(found, "{epoch}: {kept} is not there");
+        }
+    }
+    // Not before all targets have what the newest holds.
+    let bindings = vec![bound(8, 1)];
+    journal.append(Record::Bindings(bindings)).unwrap();
+    journal.append(beside(8, &[7], false)).unwrap();
+    journal.compact(7).unwrap();
+    let history = Journal::open(local(root.path())).unwrap().history;
+    assert_eq!(history.bindings.front().map(|it| it.epoch), Some(6));
 }
 
 #[test]

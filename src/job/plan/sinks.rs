@@ -1,6 +1,7 @@
 //! What a job writes: which table goes where, as what, and with which columns.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::KafkaSink;
 use crate::transform::Expression;
@@ -16,11 +17,25 @@ pub struct SinkPlan {
     pub to: SinkTo,
     /// How.
     pub format: SinkFormat,
-    /// Whether its folder is a Delta table, too.
-    pub delta: bool,
+    /// How its folder is a Delta table, too, where it is one.
+    pub delta: Option<DeltaPlan>,
     /// Its columns, in order, those of `partition_by` included; expressions are over the table `from` (for rows: over
     /// `plan.columns`; else over the table's own columns by position, see [`SinkFrom`]).
     pub columns: Vec<OutputColumn>,
+}
+
+/// A folder that is a Delta table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DeltaPlan {
+    /// How small files are put together, where they are.
+    pub merges: Option<DeltaMerge>,
+}
+
+/// How small files of a Delta table are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeltaMerge {
+    /// How long files stay for readers that are in the table no more.
+    pub keep: Duration,
 }
 
 impl SinkPlan {

@@ -484,7 +484,6 @@ fn check_topic(report: &mut Report<'_>, name: &str, spec: &LookupSpec, kafka: &K
     let whole = "it is read whole at each start";
     for (option, given) in [
         ("start", kafka.start.is_some()),
-        ("on_data_loss", kafka.on_data_loss.is_some()),
         ("group", kafka.group.is_some()),
     ] {
         if given {

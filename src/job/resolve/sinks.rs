@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use arrow_schema::DataType;
 use chrono_tz::Tz;
@@ -11,18 +12,27 @@ use super::kafka::check_registry;
 use super::report::{Report, Wrong};
 use super::scope::{Scope, sql_name};
 use super::topics::read_topic;
+use super::units::read_duration_in;
 use super::windows::Window;
 use super::words::{check_column_name, check_name, read_byte};
 use crate::job::plan::{
-    AvroOptions, CheckPlan, Column, Compression, Decimals, KafkaCluster, KafkaSink, KafkaSource,
-    OutputColumn, SinkFormat, SinkFrom, SinkPlan, SinkTo,
+    AvroOptions, CheckPlan, Column, Compression, Decimals, DeltaMerge, DeltaPlan, KafkaCluster,
+    KafkaSink, KafkaSource, OutputColumn, SinkFormat, SinkFrom, SinkPlan, SinkTo,
 };
 use crate::job::problems::{nearest, quoted};
-use crate::job::spec::{self, AvroSinkSpec, CheckSpec, FilesSinkSpec, Named, SinkSpec, WindowSpec};
+use crate::job::spec::{
+    self, AvroSinkSpec, CheckSpec, FilesSinkSpec, Named, ParquetSinkSpec, SinkSpec, WindowSpec,
+};
 use crate::job::tables::{
     ROWS, duplicate_columns, refused_columns_of, verdict_columns, window_columns,
 };
 use crate::sinks::{avro, delta};
+
+/// How long small files of a Delta table stay that were put together: Delta's default.
+const KEEP_MERGED: Duration = Duration::from_hours(7 * 24);
+
+/// Longest time that they may stay.
+const MOST_KEPT: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// The tables that sinks may take.
 #[derive(Debug, Clone, Copy)]
@@ -133,8 +143,8 @@ pub(super) fn resolve_sinks(
         if spec.avro.is_some() {
             check_avro(report, name, to.as_ref(), columns.as_deref());
         }
-        let delta = spec.parquet.as_ref().and_then(|parquet| parquet.delta) == Some(true);
-        if delta {
+        let delta = read_delta(report, name, spec.parquet.as_ref());
+        if delta.is_some() {
             check_delta(
                 report,
                 name,
@@ -265,6 +275,55 @@ fn read_from(
         report.add(&["sinks", name, "from"], wrong);
     }
     window.map(SinkFrom::Windows)
+}
+
+/// How a sink is a Delta table, where it is one.
+fn read_delta(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: Option<&ParquetSinkSpec>,
+) -> Option<DeltaPlan> {
+    let spec = spec?;
+    let path = |option: &'static str| ["sinks", name, "parquet", option];
+    let is_table = spec.delta == Some(true);
+    let merges = spec.merge_files == Some(true);
+    let mut keep = KEEP_MERGED;
+    if let Some(text) = &spec.keep_merged
+        && let Some(read) = report.take(
+            &path("keep_merged"),
+            read_duration_in(text, Duration::ZERO, MOST_KEPT),
+        )
+    {
+        keep = read;
+    }
+    for (option, is_given, is_used, needs) in [
+        (
+            "merge_files",
+            spec.merge_files.is_some(),
+            is_table,
+            "`delta = true`",
+        ),
+        (
+            "keep_merged",
+            spec.keep_merged.is_some(),
+            is_table && merges,
+            "`delta = true` and `merge_files = true`",
+        ),
+    ] {
+        if is_given && !is_used {
+            report.add(
+                &path(option),
+                Wrong::new(
+                    "files are put together in Delta tables alone, and where that is wanted",
+                )
+                .expected(needs)
+                .hint(format!("leave out `{option}`")),
+            );
+        }
+    }
+    is_table.then_some(DeltaPlan {
+        merges: merges.then_some(DeltaMerge { keep }),
+    })
 }
 
 /// What a Delta table can't be.

@@ -178,6 +178,11 @@ pub struct ParquetSinkSpec {
     pub compression: Option<Compression>,
     /// In a continuous job: whether the folder is a Delta table, too, whose readers see each commit whole. Default: false.
     pub delta: Option<bool>,
+    /// Of a Delta table: whether small files of a partition are put together when there are fifty of them, beside the commits, which changes
+    /// no row for readers of the table. Who reads the folder without the table's log sees the rows of both. Default: false.
+    pub merge_files: Option<bool>,
+    /// Of a Delta table whose files are put together: how long the small ones stay for who reads an older version. Default: `"7 days"`.
+    pub keep_merged: Option<String>,
 }
 
 /// Compression of Parquet pages.

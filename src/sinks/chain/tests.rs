@@ -27,7 +27,7 @@ fn sink(name: &str, path: &str, format: SinkFormat, partition_by: Vec<usize>) ->
         expression: Compiler::new(&[], Tz::UTC).compile(text).unwrap(),
     };
     SinkPlan {
-        delta: false,
+        delta: None,
         name: name.to_owned(),
         from: SinkFrom::Rows,
         to: SinkTo::Files {
@@ -504,7 +504,7 @@ fn parquet_readers_find_columns_at_once_and_rows_with_each_commit() {
 
     // A sink that comes later shows its columns, too, and refused rows are kept beside it.
     plans.push(SinkPlan {
-        delta: false,
+        delta: None,
         from: SinkFrom::Refused,
         ..sink("refused", "refused", zstd, Vec::new())
     });

@@ -100,7 +100,7 @@ pub(super) fn add(file: &ManifestFile, partition_by: &[String]) -> Value {
 }
 
 /// A path as the log has it: all but the plainest bytes in hexadecimal digits (RFC 2396).
-fn uri(path: &str) -> String {
+pub(super) fn uri(path: &str) -> String {
     let mut uri = String::new();
     for byte in path.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~/=".contains(&byte) {

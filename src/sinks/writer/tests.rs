@@ -14,7 +14,7 @@ use crate::job::plan::{Compression, SinkFrom, timestamp_type};
 
 fn plan(format: SinkFormat, partition_by: Vec<usize>) -> SinkPlan {
     SinkPlan {
-        delta: false,
+        delta: None,
         name: "enriched".to_owned(),
         from: SinkFrom::Rows,
         to: SinkTo::Files {

@@ -63,6 +63,20 @@ pub enum KafkaError {
         /// What that means.
         lost: String,
     },
+    /// A topic was deleted, and another one of its name made.
+    #[error(
+        "{owner}: topic {topic} is another one than before: its id is {found}, and what was read is of {known}\n  expected: the topic that was read before\n  now: the job ends; what was read is committed\n  hint: with on_data_loss = \"earliest\" in `kafka` it goes on with the first message of the one there is when it is started again; else give the job another state and output"
+    )]
+    Renewed {
+        /// The source or look-up.
+        owner: String,
+        /// The topic.
+        topic: String,
+        /// Its id when it was read.
+        known: String,
+        /// Its id now.
+        found: String,
+    },
     /// The schema registry can't be asked.
     #[error(
         "{owner}: messages can't be read without their schema\n  now: the job ends; what was read is committed, and it goes on there when it is started again"

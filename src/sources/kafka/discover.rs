@@ -3,7 +3,7 @@
 //! Asked at the start and again while the job runs, on process 0 only. What is found is bound with an epoch, with the offset to
 //! begin at: from then on the broker is not asked again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use super::super::discover::found as found_at;
 use super::client::{KafkaError, consumer, failed, refusal};
 use crate::epoch::{Found, Partition};
 use crate::job::plan::{self, KafkaSource, KafkaStart, OnDataLoss};
-use crate::kafka::{ANSWER, Context, Heard};
+use crate::kafka::{ANSWER, Context, Heard, topic_ids};
 
 /// How long to wait between questions that were not answered.
 const REST: Duration = Duration::from_millis(200);
@@ -140,6 +140,63 @@ impl Topics {
             high,
             lost,
         })
+    }
+
+    /// The id of each topic that is known and there, as far as brokers give them. Waits for brokers up to `patience`; nothing is told
+    /// where `over` says that nobody does any more.
+    pub fn ids(
+        &self,
+        patience: Duration,
+        over: &dyn Fn() -> bool,
+    ) -> Result<BTreeMap<String, String>, KafkaError> {
+        let topics: BTreeSet<&str> = self
+            .known
+            .iter()
+            .map(|known| known.topic.as_str())
+            .collect();
+        let topics: Vec<&str> = topics.into_iter().collect();
+        let since = Instant::now();
+        loop {
+            match topic_ids(self.consumer.client(), &topics, ANSWER) {
+                Ok(ids) => return Ok(ids),
+                Err(problem) => {
+                    self.wait(since, patience, &problem, over)?;
+                    if over() {
+                        return Ok(BTreeMap::new());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the job goes on where what it has not read is gone.
+    pub fn takes_loss(&self) -> bool {
+        self.kafka.on_data_loss == OnDataLoss::Earliest
+    }
+
+    /// For what `owner` stands that topics are told of: `sources.sales`.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// The first offset of a partition of a topic that was made anew.
+    pub fn first(
+        &self,
+        partition: &Partition,
+        patience: Duration,
+        over: &dyn Fn() -> bool,
+    ) -> Result<i64, KafkaError> {
+        Ok(self.watermarks(partition, patience, over)?.0)
+    }
+
+    /// That a topic is another one than it was.
+    pub fn renewed(&self, topic: &str, known: &str, found: &str) -> KafkaError {
+        KafkaError::Renewed {
+            owner: self.owner.clone(),
+            topic: topic.to_owned(),
+            known: known.to_owned(),
+            found: found.to_owned(),
+        }
     }
 
     /// The id of the cluster that the brokers belong to; `None` where they do not say.

@@ -36,6 +36,8 @@ pub(crate) struct ReferenceReader {
     consumer: BaseConsumer<Context>,
     parts: Vec<Part>,
     looked: Instant,
+    /// The topic's id, where brokers give one.
+    id: Option<String>,
 }
 
 /// One partition.
@@ -93,8 +95,10 @@ impl ReferenceReader {
             consumer,
             parts: Vec::new(),
             looked: Instant::now(),
+            id: None,
         };
         reader.find(patience, true, over)?;
+        reader.id = reader.discovery.ids(patience, over)?.into_values().next();
         Ok((!over()).then_some(reader))
     }
 
@@ -107,6 +111,7 @@ impl ReferenceReader {
     pub(crate) fn next(&mut self, bytes: usize) -> Result<Updates, KafkaError> {
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
+            self.hold()?;
             // What can't be known now is asked again later.
             if let Err(error) = self.find(Duration::ZERO, false, &|| true) {
                 tracing::warn!(action = "kafka-discovery", error = %error, "new partitions could not be looked for");
@@ -160,6 +165,33 @@ impl ReferenceReader {
             }
         }
         Ok(updates)
+    }
+
+    /// The topic and its id, where brokers give one.
+    pub(crate) fn id(&self) -> Option<(&str, &str)> {
+        Some((self.topic.as_str(), self.id.as_deref()?))
+    }
+
+    /// Whether another topic of this name is taken for the table.
+    pub(crate) fn takes_loss(&self) -> bool {
+        self.discovery.takes_loss()
+    }
+
+    /// That the topic is another one than it was.
+    pub(crate) fn renewed(&self, known: &str, found: &str) -> KafkaError {
+        self.discovery.renewed(&self.topic, known, found)
+    }
+
+    /// Holds the topic against the id that it had; what can't be known now is asked again later.
+    fn hold(&self) -> Result<(), KafkaError> {
+        let ids = self
+            .discovery
+            .ids(Duration::ZERO, &|| true)
+            .unwrap_or_default();
+        match (&self.id, ids.into_values().next()) {
+            (Some(known), Some(found)) if *known != found => Err(self.renewed(known, &found)),
+            _ => Ok(()),
+        }
     }
 
     /// Begins partitions that are new at their first message.

@@ -159,6 +159,23 @@ impl Broker {
         }
     }
 
+    /// Removes a topic, and makes another one of its name.
+    pub(crate) fn renew(&self, topic: &str, partitions: i32) {
+        self.remove(topic);
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+        let deadline = Instant::now() + PATIENCE;
+        // Brokers take the old one away when they come to it.
+        while block_on(self.admin().create_topics([&new], &patient()))
+            .unwrap()
+            .iter()
+            .any(Result::is_err)
+        {
+            assert!(Instant::now() < deadline, "{topic} is still there");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.await_partitions(topic, partitions);
+    }
+
     /// Removes the messages of a partition before `offset`, as retention does.
     pub(crate) fn lose(&self, topic: &str, partition: i32, offset: i64) {
         let mut before = TopicPartitionList::new();

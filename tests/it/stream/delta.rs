@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::job::{Job, Running};
+use super::job::{DEADLINE, Job, Running};
 use super::{at, sale};
 use crate::kafka::broker::Broker;
 use crate::readers::python;
@@ -63,4 +63,108 @@ fn readers_of_the_table_see_no_row_twice_and_none_missing_at_any_moment() {
         found["schema"]["amount"],
         "PrimitiveType(\"decimal(12,2)\")"
     );
+}
+
+#[test]
+fn a_long_log_is_read_from_its_newest_checkpoint() {
+    let (Some(broker), Some(python)) = (Broker::shared(), python("readers")) else {
+        return;
+    };
+    let topic = broker.topic("checkpointed", 1);
+    let job = Job::with(broker, &topic, |text| {
+        text.replacen(
+            "files = { path = \"rows\" }\nparquet = {}",
+            "files = { path = \"rows\", partition_by = [\"region\"] }\nparquet = { delta = true }",
+            1,
+        )
+    });
+    let mut sent = 0;
+    for life in 0..2 {
+        let running = Running::start(&job, 1);
+        // A commit each, and version 0 is of none.
+        for _ in 0..13 {
+            broker.send(&topic, [sale(0, sent, &at("12:00:00"), "1.50")]);
+            sent += 1;
+            job.await_positions(&[sent]);
+        }
+        if life == 0 {
+            running.kill();
+        } else {
+            running.stop();
+        }
+    }
+    let output = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/readers/delta_checkpoint.py"))
+        .arg(job.file("out/rows"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let all: Vec<i64> = (0..sent).collect();
+    assert_eq!(found["ids"], json!(all));
+    assert_eq!(found["of_copy"], json!(all));
+    let (checkpoint, version) = (&found["checkpoint"], &found["version"]);
+    assert!(checkpoint.as_u64() >= Some(20), "{found}");
+    assert!(version.as_u64() >= Some(26), "{found}");
+    assert_eq!(found["gone"].as_u64(), checkpoint.as_u64().map(|it| it + 1));
+    assert_eq!(found["files"], sent);
+    assert!(found["transaction"].as_u64() > Some(0), "{found}");
+}
+
+#[test]
+fn small_files_are_put_together_and_readers_see_no_row_twice_and_none_missing() {
+    let (Some(broker), Some(python)) = (Broker::shared(), python("readers")) else {
+        return;
+    };
+    let topic = broker.topic("merged", 1);
+    let job = Job::with(broker, &topic, |text| {
+        text.replacen(
+            "parquet = {}",
+            "parquet = { delta = true, merge_files = true }",
+            1,
+        )
+    });
+    let rows = 75;
+    let reader = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/readers/delta_merged.py"))
+        .args([job.file("out/rows").as_os_str(), rows.to_string().as_ref()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Killed about when fifty files are there.
+    let mut sent = 0;
+    for upto in [51, rows] {
+        let running = Running::start(&job, 1);
+        while sent < upto {
+            broker.send(&topic, [sale(0, sent, &at("12:00:00"), "1.50")]);
+            sent += 1;
+            job.await_positions(&[sent]);
+        }
+        if upto < rows {
+            running.kill();
+        } else {
+            let is_merged = |job: &Job| {
+                let mut names = std::fs::read_dir(job.file("out/rows")).unwrap();
+                names.any(|entry| {
+                    let name = entry.unwrap().file_name();
+                    name.to_string_lossy().starts_with("merged-")
+                })
+            };
+            job.await_that("nothing is merged", DEADLINE, is_merged);
+            running.stop();
+        }
+    }
+    let output = reader.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["rows"], rows, "{found}");
+    assert!(found["files"].as_i64() < Some(rows / 2), "{found}");
+    assert!(found["merges"].as_u64() >= Some(1), "{found}");
+    // What the job says of its files is right: those of commits are there still, or their rows in others.
+    let verify = job.caudal("verify").arg("--json").output().unwrap();
+    let said: Value = serde_json::from_slice(&verify.stdout).unwrap();
+    assert_eq!(said["is_good"], true, "{said}");
 }

@@ -88,6 +88,23 @@ impl Job {
         job
     }
 
+    /// Another one with everything that it has.
+    pub(super) fn copy(&self) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(self.path("."))
+            .arg(place.path())
+            .status();
+        assert!(copied.unwrap().success());
+        let text = fs::read_to_string(place.path().join("job.toml")).unwrap();
+        let folder = Folder::write(place.path(), &text, "BROKERS", "TOPIC");
+        Self {
+            folder,
+            _place: place,
+        }
+    }
+
     /// Writes its file anew.
     pub(crate) fn rewrite(&self, change: impl Fn(String) -> String) {
         let file = self.folder.path("job.toml");
@@ -339,7 +356,12 @@ impl<'job> Running<'job> {
     }
 
     /// Asks the job to commit what it has and end; gives its summary.
-    pub(crate) fn stop(mut self) -> Value {
+    pub(crate) fn stop(self) -> Value {
+        self.stop_and_tell().0
+    }
+
+    /// The same, with what it told.
+    pub(crate) fn stop_and_tell(mut self) -> (Value, String) {
         let stop = self.job.folder.caudal("stop").output().unwrap();
         assert!(
             stop.status.success(),
@@ -349,7 +371,9 @@ impl<'job> Running<'job> {
         let output = self.child.take().unwrap().wait_with_output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {told}", output.status);
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"))
+        let summary = serde_json::from_slice(&output.stdout);
+        let summary = summary.unwrap_or_else(|error| panic!("{error}: {told}"));
+        (summary, told.into_owned())
     }
 
     /// Kills it.

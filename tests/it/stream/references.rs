@@ -72,7 +72,14 @@ fn names(job: &Job) -> Vec<(i64, String)> {
 }
 
 /// Sends sales of a region until one meets this name; ids from `first` on.
-fn sell_until(broker: &Broker, job: &Job, topic: &str, region: &str, first: i64, name: &str) {
+pub(super) fn sell_until(
+    broker: &Broker,
+    job: &Job,
+    topic: &str,
+    region: &str,
+    first: i64,
+    name: &str,
+) {
     let ts = at("12:00:00");
     let mut id = first;
     loop {

@@ -173,6 +173,41 @@ fn rows_refused_ones_windows_and_verdicts_are_messages() {
 }
 
 #[test]
+fn a_job_that_falls_back_behind_what_it_has_sent_sends_nothing_twice() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let topic = broker.topic("fallen-to-topics", 2);
+    let job = Job::with(broker, &topic, |text| to_topics(&text, broker, 3));
+    let mut sent = 0;
+    let mut send = |job: &Job| {
+        broker.send(&topic, (sent..sent + 100).map(sale));
+        sent += 100;
+        job.await_positions(&[sent / 2, sent / 2]);
+        sent
+    };
+    let running = Running::start(&job, 2);
+    for _ in 0..4 {
+        send(&job);
+    }
+    running.kill();
+    // What the newest says is in the topics, and in commits that count it.
+    let newest = job.history().checkpoints[0].clone();
+    assert!(!newest.is_alone && !newest.state.is_empty(), "{newest:?}");
+    for file in &newest.state {
+        job.break_state(&file.path);
+    }
+    let running = Running::start(&job, 2);
+    let upto = send(&job);
+    let (summary, told) = running.stop_and_tell();
+    assert!(told.contains("a checkpoint can't be used"), "{told}");
+    assert_eq!(summary["rows"]["in"], upto);
+    check_rows(&broker.read("out-rows-3", Isolation::Committed), upto);
+    let said = output(job.caudal("verify").arg("--json"), 0);
+    assert_eq!(said["is_good"], true, "{said}");
+}
+
+#[test]
 fn a_job_that_is_killed_sends_each_message_once() {
     let Some(broker) = Broker::shared() else {
         return;

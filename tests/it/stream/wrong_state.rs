@@ -2,9 +2,12 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use super::job::{DEADLINE, Job, Running};
 use super::{at, numbers, sale};
 use crate::kafka::broker::Broker;
+use crate::kafka::messages::Sent;
 
 /// A job that has committed a few times, and was stopped; `None` where there is no Kafka.
 fn stopped(name: &str) -> Option<Job> {
@@ -62,6 +65,37 @@ fn checkpoints_that_are_all_broken_are_no_place_to_go_on_from() {
     ];
     Running::start_only(&job, 1).ends_with(3, &words);
     assert_eq!(numbers(&job.rows("rows"), "id"), [0, 1, 2]);
+}
+
+#[test]
+fn a_job_that_has_no_checkpoint_apart_yet_begins_anew_where_all_are_broken() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let topic = broker.topic("first-broken", 1);
+    let job = Job::new(broker, &topic);
+    let of_region = |id: i64| {
+        let region = format!("r{}", id % 60);
+        let value = json!({ "id": id, "ts": at("12:00:00"), "region": region, "amount": "1.00" });
+        Sent::value(0, value.to_string())
+    };
+    broker.send(&topic, (0..60).map(of_region));
+    let running = Running::start(&job, 1);
+    // What is whole is written once, and two changes behind it.
+    for id in 60..63 {
+        job.await_positions(&[id]);
+        broker.send(&topic, [of_region(id)]);
+    }
+    job.await_positions(&[63]);
+    running.stop();
+    assert!(job.history().checkpoints[0].is_alone);
+    job.break_all_state();
+    let running = Running::start(&job, 1);
+    broker.send(&topic, [of_region(63)]);
+    job.await_positions(&[64]);
+    assert_eq!(running.stop()["rows"]["in"], 64);
+    let all: Vec<i64> = (0..64).collect();
+    assert_eq!(numbers(&job.rows("rows"), "id"), all);
 }
 
 #[test]

@@ -224,6 +224,18 @@ const CONTINUOUS: &[(&str, &str)] = &[
         "stdout = {}\nparquet = { delta = true }",
     ),
     (
+        "stdout = {}\njson = {}",
+        "files = { path = \"refused\" }\nparquet = { delta = true, merge_files = true, keep_merged = \"7 apples\" }",
+    ),
+    (
+        "stdout = {}\njson = {}",
+        "files = { path = \"refused\" }\nparquet = { merge_files = true, keep_merged = \"7 days\" }",
+    ),
+    (
+        "stdout = {}\njson = {}",
+        "files = { path = \"refused\" }\nparquet = { delta = true, keep_merged = \"100 years\" }",
+    ),
+    (
         "kafka = { brokers = \"kafka-1\", topics = [\"ventas\", \"devoluciones\"] }\njson = {}",
         "files = { paths = [\"in/*.csv\"], follow = true, per_process = true, complete_after = \"1 ms\", on_data_loss = \"latest\", copies = \"keep\" }\ncsv = { skip_last = 1 }",
     ),
