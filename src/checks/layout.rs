@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use arrow_schema::DataType;
 
-use crate::job::plan::{AggregateFunction, Measure, Plan};
+use crate::job::plan::{AggregateFunction, Corrections, Measure, Plan};
 use crate::transform::expr::words::type_name;
 
 use super::completeness::Completeness;
@@ -29,6 +29,12 @@ pub struct Layout {
     pub event_time: usize,
     /// How time is cut.
     pub windows: Windows,
+    /// For how long, in microseconds of event time behind their end, closed windows are corrected; none: they are final as they close.
+    pub(crate) correct_within: Option<i64>,
+    /// Whether a window of the job is corrected: rows may then come that are too late for this one alone.
+    pub(crate) may_miss: bool,
+    /// Whether the table of windows has each change, with `final` and `sign`; else the windows that are final.
+    pub(crate) tells_changes: bool,
     /// What the accumulators read, each once.
     pub(crate) inputs: Vec<Input>,
     /// The names of columns among the inputs, by id: what state is known by, since ids change as columns are added.
@@ -132,6 +138,9 @@ impl Layout {
             segment,
             event_time,
             windows,
+            correct_within: None,
+            may_miss: false,
+            tells_changes: false,
             inputs: Vec::new(),
             names: BTreeMap::new(),
             accumulators: Vec::new(),
@@ -168,6 +177,10 @@ impl Layout {
             Windows::new(window.length, plan.time_zone),
             &statistics,
         );
+        layout.correct_within = plan.correct_within(window);
+        let mut others = plan.windows.iter();
+        layout.may_miss = others.any(|other| plan.correct_within(other).is_some());
+        layout.tells_changes = window.corrections == Corrections::Changes;
         for check in &plan.checks {
             let measure = match &check.measure {
                 Measure::Completeness {

@@ -281,6 +281,10 @@ impl Watched {
         }
     }
 
+    fn tell_late(&self, missed: u64, corrected: u64) {
+        self.observer.late_rows(&self.name, missed, corrected);
+    }
+
     fn tell(&self, worker: usize, tally: &Tally) {
         let (segments, windows) = tally.open();
         self.observer.windows(&self.name, worker, segments, windows);

@@ -99,6 +99,12 @@ impl Plan {
         keeps_quarantine(&self.sinks)
     }
 
+    /// For how long, in microseconds of event time, windows that are closed are corrected; a job with an end closes them with all rows.
+    pub fn correct_within(&self, window: &WindowPlan) -> Option<i64> {
+        let within = window.correct_within;
+        within.filter(|within| *within > 0 && self.continuous.is_some())
+    }
+
     /// Whether clean rows carry where they come from, since a topic takes them.
     pub fn carries_positions(&self) -> bool {
         let mut sinks = self.sinks.iter();
@@ -737,8 +743,21 @@ pub struct WindowPlan {
     pub event_time: usize,
     /// Length of the tumbling windows.
     pub length: WindowLength,
+    /// For how long, in microseconds of event time behind their end, closed windows take late rows; none: not at all.
+    pub correct_within: Option<i64>,
+    /// What its table holds of corrections.
+    pub corrections: Corrections,
     /// The statistics, in file order.
     pub statistics: Vec<Statistic>,
+}
+
+/// What the table of a window holds where windows are corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Corrections {
+    /// Windows that are final.
+    Final,
+    /// What is said of each, and taken back: with the columns `final` and `sign`.
+    Changes,
 }
 
 /// Length of tumbling windows.

@@ -14,7 +14,7 @@ use super::*;
 use crate::cluster::outcome::RunOptions;
 use crate::epoch;
 use crate::job::plan::{
-    CheckPlan, Column, OnBadFile, PartialsCodec, Rerun, Statistic, WindowLength, WindowPlan,
+    CheckPlan, Column, Corrections, OnBadFile, PartialsCodec, Rerun, Statistic, WindowLength, WindowPlan,
     timestamp_type,
 };
 use crate::record::Budget;
@@ -95,6 +95,8 @@ fn plan(partials: PartialsCodec) -> Plan {
             name: "minute".into(),
             per: vec![1],
             event_time: 2,
+            correct_within: None,
+            corrections: Corrections::Final,
             length: WindowLength::Fixed(MINUTE),
             statistics,
         }],

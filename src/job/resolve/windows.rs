@@ -1,6 +1,7 @@
 //! Windows: statistics per segment and event-time window.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use arrow_schema::DataType;
 
@@ -8,12 +9,16 @@ use super::continuous::refuse_now;
 use super::report::{Report, Wrong};
 use super::scope::Scope;
 use super::sources::EventTime;
-use super::units::read_window_length;
+use super::units::{read_duration_in, read_window_length};
 use super::words::{check_column_name, check_name};
-use crate::job::plan::{Statistic, WindowPlan};
+use crate::epoch::micros;
+use crate::job::plan::{Corrections, Statistic, WindowPlan};
 use crate::job::problems::quoted;
-use crate::job::spec::{Named, WindowSpec};
-use crate::job::tables::{WINDOW_END, WINDOW_START};
+use crate::job::spec::{CorrectionsSpec, Named, WindowSpec};
+use crate::job::tables::{FINAL, SIGN, WINDOW_END, WINDOW_START};
+
+/// For how long windows are corrected at most: a longer time is a slip, as all windows of it are kept.
+const MOST_CORRECTED: Duration = Duration::from_hours(400 * 24);
 
 /// A window as resolved so far.
 #[derive(Debug)]
@@ -53,6 +58,14 @@ fn resolve_window(
         &["windows", name, "length"],
         read_window_length(&spec.length),
     );
+    let correct_within = spec.correct_within.as_deref().and_then(|text| {
+        let path = ["windows", name, "correct_within"];
+        report.take(&path, read_duration_in(text, Duration::ZERO, MOST_CORRECTED))
+    });
+    let corrections = match spec.corrections {
+        Some(CorrectionsSpec::Changes) => Corrections::Changes,
+        Some(CorrectionsSpec::Final) | None => Corrections::Final,
+    };
     let per = spec.per.as_deref().unwrap_or_default();
     let per = read_segment(report, &["windows", name, "per"], per, scope);
 
@@ -61,6 +74,9 @@ fn resolve_window(
         .map(|id| scope.columns()[*id].name.as_str())
         .collect();
     taken.extend([WINDOW_START, WINDOW_END]);
+    if corrections == Corrections::Changes {
+        taken.extend([FINAL, SIGN]);
+    }
     check_segment_names(report, &path, &taken);
     let mut statistics = Vec::with_capacity(spec.statistics.len());
     let mut faulty = HashSet::new();
@@ -101,6 +117,8 @@ fn resolve_window(
             per,
             event_time,
             length,
+            correct_within: correct_within.map(micros),
+            corrections,
             statistics,
         });
     Window { plan, faulty }

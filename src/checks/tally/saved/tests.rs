@@ -1,5 +1,7 @@
 //! State goes on where it was saved, with any number of workers, and no bytes do harm.
 
+mod corrected;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
