@@ -147,7 +147,7 @@ impl Tally {
                 start >= self.final_until,
                 "epoch {epoch} has rows of {} for its window from {start} to {} µs, which is closed: all up to {} µs are",
                 self.layout.name,
-                self.layout.windows.end(start),
+                self.layout.end(start),
                 self.closed_until
             );
             if self.corrected.is_none() {
@@ -170,11 +170,25 @@ impl Tally {
         }
     }
 
-    /// Start of the first window that takes rows of an epoch which sees this watermark: those before it are final then, whether they were
-    /// settled already or are at the end of the epoch.
+    /// Adds a difference to all windows that have the pane of `segment` which starts at `pane`.
+    ///
+    /// Cost: that of [`apply`](Self::apply) for each.
+    pub fn apply_pane(&mut self, segment: Segment, pane: i64, partial: Partial, epoch: Epoch) {
+        if self.layout.panes > 1 {
+            let layout = Arc::clone(&self.layout);
+            for start in layout.windows_of(pane).filter(|start| *start != pane) {
+                self.apply(segment.clone(), start, partial.clone(), epoch);
+            }
+        }
+        self.apply(segment, pane, partial, epoch);
+    }
+
+    /// Start of the first pane whose rows of an epoch which sees this watermark are taken: windows with earlier ones are final then, whether
+    /// they were settled already or are at the end of the epoch.
     pub fn takes_from(&self, watermark: i64) -> i64 {
-        self.final_until
-            .max(final_until(&self.layout, watermark.max(self.closed_until)))
+        let watermark = watermark.max(self.closed_until);
+        let windows = self.layout.windows;
+        windows.start(windows.number(final_mark(&self.layout, watermark)))
     }
 
     /// Closes all windows that have rows, for good; the tally is then empty.
@@ -298,7 +312,7 @@ impl Tally {
     fn pass(&mut self, watermark: i64) {
         if watermark > self.closed_until {
             self.closed_until = watermark;
-            self.open_from = open_from(self.layout.windows, watermark);
+            self.open_from = self.layout.open_from(watermark);
             self.final_until = final_until(&self.layout, watermark);
         }
     }
@@ -336,23 +350,18 @@ impl Tally {
     }
 }
 
-/// Start of the first window that does not end at `watermark` or before: that which holds it, as each time is in one window.
-fn open_from(windows: Windows, watermark: i64) -> i64 {
-    // No window is left at the end of time, where windows of days can't be looked for.
-    if watermark == i64::MAX {
-        return i64::MAX;
-    }
-    windows.start(windows.number(watermark))
-}
-
 /// Start of the first window that is not final at this watermark.
 fn final_until(layout: &Layout, watermark: i64) -> i64 {
-    let corrected_until = match layout.correct_within {
+    layout.open_from(final_mark(layout, watermark))
+}
+
+/// Windows that end by this time are final at a watermark.
+fn final_mark(layout: &Layout, watermark: i64) -> i64 {
+    match layout.correct_within {
         // At the end of time nothing is corrected any more.
         Some(within) if watermark < i64::MAX => watermark.saturating_sub(within),
         _ => watermark,
-    };
-    open_from(layout.windows, corrected_until)
+    }
 }
 
 /// What a verdict is about: a check, or behind all checks a statistic, whose number overflowed.

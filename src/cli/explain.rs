@@ -324,9 +324,17 @@ fn window_of(plan: &Plan, window: &WindowPlan) -> Value {
         .iter()
         .map(|id| plan.columns[*id].name.as_str())
         .collect();
-    let length = match window.length {
+    let length = |length| match length {
         WindowLength::Fixed(micros) => format!("{} s", micros / 1_000_000),
         WindowLength::Days(days) => format!("{days} business days"),
+        WindowLength::Weeks(weeks, first) => format!("{weeks} weeks from {first}"),
+        WindowLength::Months(months) => format!("{months} months"),
+    };
+    let length = if window.panes == 1 {
+        length(window.length)
+    } else {
+        let (long, short) = (length(window.length), length(window.every));
+        format!("{long}, one every {short}: each row is in {}", window.panes)
     };
     let statistics = window
         .statistics

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::DataType;
+use chrono::Weekday;
 use chrono_tz::Tz;
 
 use super::secrets::JobText;
@@ -741,8 +742,12 @@ pub struct WindowPlan {
     pub per: Vec<usize>,
     /// Id of the event-time column.
     pub event_time: usize,
-    /// Length of the tumbling windows.
+    /// Length of the windows.
     pub length: WindowLength,
+    /// How far apart they start, a part of their length; the length itself where they follow each other without gaps.
+    pub every: WindowLength,
+    /// Of how many such parts each is made.
+    pub panes: u32,
     /// For how long, in microseconds of event time behind their end, closed windows take late rows; none: not at all.
     pub correct_within: Option<i64>,
     /// What its table holds of corrections.
@@ -760,13 +765,17 @@ pub enum Corrections {
     Changes,
 }
 
-/// Length of tumbling windows.
+/// A length of windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowLength {
     /// A fixed length in microseconds, aligned to 1970-01-01T00:00Z.
     Fixed(i64),
     /// Calendar days in the business time zone.
     Days(u32),
+    /// Calendar weeks, which begin with this day.
+    Weeks(u32, Weekday),
+    /// Calendar months.
+    Months(u32),
 }
 
 /// A named aggregate.

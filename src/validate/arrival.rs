@@ -140,7 +140,8 @@ impl Judge {
         };
         let windows = plan.windows.iter().map(|window| {
             let within = plan.correct_within(window);
-            (Windows::new(window.length, plan.time_zone), within)
+            // Of windows that hop the first that has a row is the first that is closed for it: it ends with the row's pane.
+            (Windows::new(window.every, plan.time_zone), within)
         });
         let windows: Vec<_> = windows.collect();
         Self {

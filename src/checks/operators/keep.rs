@@ -114,15 +114,16 @@ pub(super) fn keep<'scope>(
                     .any(|frontier| frontier.less_equal(entry.key()))
             {
                 let (epoch, (opening, held)) = entry.remove_entry();
-                let takes_from = tally.takes_from(opening.watermark.unwrap_or(i64::MIN));
+                let watermark = opening.watermark.filter(|_| may_miss);
+                let takes_from = watermark.map(|watermark| tally.takes_from(watermark));
                 let mut late = 0;
                 for ((segment, start), partial) in waiting.remove(&epoch).unwrap_or_default() {
                     // Where no other window takes late rows they were refused, and one that comes is a bug.
-                    if may_miss && start < takes_from {
+                    if takes_from.is_some_and(|takes_from| start < takes_from) {
                         late += u64::try_from(partial.rows).unwrap_or(0);
                         continue;
                     }
-                    tally.apply(segment, start, partial, epoch);
+                    tally.apply_pane(segment, start, partial, epoch);
                 }
                 let corrected = tally.take_corrected();
                 if late + corrected > 0 {

@@ -98,6 +98,8 @@ fn plan(partials: PartialsCodec) -> Plan {
             correct_within: None,
             corrections: Corrections::Final,
             length: WindowLength::Fixed(MINUTE),
+            every: WindowLength::Fixed(MINUTE),
+            panes: 1,
             statistics,
         }],
         checks: vec![

@@ -31,7 +31,7 @@ use differential_dataflow::difference::IsZero;
 use super::correct::{Corrected, Said};
 use super::open::Window;
 use super::segments::SegmentId;
-use super::{Tally, final_until, no_baselines, open_from, text, variances};
+use super::{Tally, final_until, no_baselines, text, variances};
 use crate::checks::layout::{AccumulatorPlan, CheckLayout, Kind, Layout, WindowMeasure};
 use crate::checks::stats::{Accumulator, Moments, Partial, Sum};
 use crate::checks::value::{Segment, Value};
@@ -332,7 +332,7 @@ struct Begins {
 impl Begins {
     fn new(layout: &Layout, closed_until: i64) -> Self {
         Self {
-            open: open_from(layout.windows, closed_until),
+            open: layout.open_from(closed_until),
             provisional: final_until(layout, closed_until),
         }
     }
@@ -726,6 +726,10 @@ fn shape(layout: &Layout) -> String {
     let windows = match layout.windows {
         Windows::Fixed(micros) => format!("{micros} µs"),
         Windows::Days(days, time_zone) => format!("{days} days of {time_zone}"),
+        Windows::Weeks(weeks, first, time_zone) => {
+            format!("{weeks} weeks from day {first} of {time_zone}")
+        }
+        Windows::Months(months, time_zone) => format!("{months} months of {time_zone}"),
         Windows::Whole => "all times".to_owned(),
     };
     let per: Vec<String> = per.collect();
@@ -734,6 +738,9 @@ fn shape(layout: &Layout) -> String {
         layout.name,
         per.join(", ")
     );
+    if layout.panes > 1 {
+        write!(shape, ", {} for each", layout.panes).expect("a String takes everything");
+    }
     if let Some(within) = layout.correct_within {
         write!(shape, " corrected within {within} µs").expect("a String takes everything");
     }

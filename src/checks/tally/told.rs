@@ -71,7 +71,7 @@ pub(super) struct OfSegment<'a> {
 impl OfSegment<'_> {
     /// Of its window that starts at `start`: whether it is final, and whether it is said (1) or taken back (-1).
     pub(super) fn of(&mut self, start: i64, is_final: bool, sign: i32) -> OfWindow<'_> {
-        let times = (start, self.told.layout.windows.end(start));
+        let times = (start, self.told.layout.end(start));
         let layout = &self.told.layout;
         let (verdicts, table) = self
             .told

@@ -118,8 +118,12 @@ proptest! {
         within in 1..6 * MINUTE,
         tells_changes in any::<bool>(),
         checks in prop::sample::select(vec![&["known", "usual", "steady"][..], &["usual"], &["known"], &[]]),
+        panes in 1..4_u32,
     ) {
-        let layout = corrected(checks, within, tells_changes, false);
+        let mut layout = Layout::clone(&corrected(checks, within, tells_changes, false));
+        layout.panes = panes;
+        let layout = Arc::new(layout);
+        let hop = i64::from(panes - 1) * MINUTE;
         let mut quiet = Workers::new(&layout, 1);
         let mut cut = Workers::new(&layout, 2);
         let mut watermark = 1_774_738_800_000_000;
@@ -134,18 +138,20 @@ proptest! {
                 if start < takes_from {
                     continue;
                 }
-                let row = (segment(*region, *channel), start, partial(&layout, *amount), epoch);
-                quiet.apply(row.0.clone(), start, row.2.clone(), epoch);
-                cut.apply(row.0.clone(), start, row.2.clone(), epoch);
-                rows.push(row);
+                let (of, part) = (segment(*region, *channel), partial(&layout, *amount));
+                quiet.apply(of.clone(), start, part.clone(), epoch);
+                cut.apply(of.clone(), start, part.clone(), epoch);
+                // Each window that has the row begins with its pane or one before.
+                let starts = (0..i64::from(panes)).map(|before| start - before * MINUTE);
+                rows.extend(starts.map(|start| (of.clone(), start, part.clone(), epoch)));
             }
             let closed = quiet.0[0].close_until(watermark);
             prop_assert_eq!(cut.close_until(watermark), sorted(all_lines(&closed)));
             verdicts.take(&closed.verdicts);
             closed.windows.iter().for_each(|table| windows.take(table));
             let now = at_once(&layout, &rows, watermark);
-            prop_assert_eq!(&verdicts, &expected([&now.verdicts], takes_from));
-            let mut table = expected(&now.windows, takes_from);
+            prop_assert_eq!(&verdicts, &expected([&now.verdicts], takes_from - hop));
+            let mut table = expected(&now.windows, takes_from - hop);
             if !tells_changes {
                 table.0.retain(|(_, is_final), _| *is_final);
             }
