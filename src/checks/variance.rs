@@ -39,12 +39,7 @@ impl Variance {
     ///
     /// `None` is a statistic without a number; it is `no_data` (or, where it overflowed, what the caller makes of it) and
     /// leaves the baseline as it is.
-    pub fn judge(
-        &self,
-        statistic: Option<f64>,
-        _start: i64,
-        baseline: &mut Baseline,
-    ) -> Judged {
+    pub fn judge(&self, statistic: Option<f64>, _start: i64, baseline: &mut Baseline) -> Judged {
         let value = statistic.and_then(|statistic| baseline.z(statistic));
         let mean = baseline.mean();
         let beyond = |limit: Option<f64>| Some(value?.abs() > limit?);

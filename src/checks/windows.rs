@@ -56,9 +56,9 @@ impl Windows {
     pub fn start(self, number: i64) -> i64 {
         match self {
             Self::Fixed(length) => number.saturating_mul(length),
-            Self::Days(_, time_zone) | Self::Weeks(_, _, time_zone) | Self::Months(_, time_zone) => {
-                start_of_day(self.first_day(number), time_zone)
-            }
+            Self::Days(_, time_zone)
+            | Self::Weeks(_, _, time_zone)
+            | Self::Months(_, time_zone) => start_of_day(self.first_day(number), time_zone),
             Self::Whole => 0,
         }
     }
@@ -100,7 +100,9 @@ impl Windows {
     pub fn number(self, time: i64) -> i64 {
         match self {
             Self::Fixed(length) => time.div_euclid(length),
-            Self::Days(_, time_zone) | Self::Weeks(_, _, time_zone) | Self::Months(_, time_zone) => {
+            Self::Days(_, time_zone)
+            | Self::Weeks(_, _, time_zone)
+            | Self::Months(_, time_zone) => {
                 let mut number = self.number_of_day(local_day(time, time_zone));
                 // The local date can step back over midnight where clocks are put back; the starts decide.
                 while self.start(number) > time {

@@ -12,8 +12,9 @@ use super::numbers::data_type;
 use super::stop::{FINE, Stop};
 use super::{load, print};
 use crate::job::plan::{
-    Corrections, Decimals, Format, Keep, LookupPlan, Measure, Missing, Placement, Plan, Records, SinkFormat,
-    SinkFrom, SinkPlan, SinkTo, SourceColumn, Then, Transport, WindowLength, WindowPlan,
+    Corrections, Decimals, Format, Keep, LookupPlan, Measure, Missing, Placement, Plan, Records,
+    SinkFormat, SinkFrom, SinkPlan, SinkTo, SourceColumn, Then, Transport, WindowLength,
+    WindowPlan,
 };
 use crate::job::resolve::{duration_text, type_text};
 

@@ -14,8 +14,8 @@ use super::*;
 use crate::cluster::outcome::RunOptions;
 use crate::epoch;
 use crate::job::plan::{
-    CheckPlan, Column, Corrections, OnBadFile, PartialsCodec, Rerun, Statistic, WindowLength, WindowPlan,
-    timestamp_type,
+    CheckPlan, Column, Corrections, OnBadFile, PartialsCodec, Rerun, Statistic, WindowLength,
+    WindowPlan, timestamp_type,
 };
 use crate::record::Budget;
 use crate::sources::Feed;

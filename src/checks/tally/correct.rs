@@ -127,7 +127,9 @@ impl Corrected {
 
     /// What was said of the windows of a segment.
     pub(super) fn said(&self, id: SegmentId) -> &[(i64, Said)] {
-        self.segments.get(at(id)).map_or(&[], |of| of.said.as_slice())
+        self.segments
+            .get(at(id))
+            .map_or(&[], |of| of.said.as_slice())
     }
 
     /// Takes up what was said of a segment that was read.
@@ -308,7 +310,9 @@ impl Tally {
                     said.extend(was.map(|was| (start, was)));
                     continue;
                 }
-                judged.as_mut().expect("it is known where nothing is judged again")
+                judged
+                    .as_mut()
+                    .expect("it is known where nothing is judged again")
             };
             let now = window.map(|window| {
                 let mut verdicts = Vec::new();

@@ -186,7 +186,14 @@ impl Tally {
                 continue;
             }
             let status = self.ages.as_ref().and_then(|ages| ages.status(id));
-            out.segment(layout, &kept.segment, &windows, &kept.baselines, said, status);
+            out.segment(
+                layout,
+                &kept.segment,
+                &windows,
+                &kept.baselines,
+                said,
+                status,
+            );
             out.flush_blocks()?;
         }
         out.byte(END);

@@ -61,7 +61,10 @@ fn resolve_window(
     let lengths = read_lengths(report, name, spec);
     let correct_within = spec.correct_within.as_deref().and_then(|text| {
         let path = ["windows", name, "correct_within"];
-        report.take(&path, read_duration_in(text, Duration::ZERO, MOST_CORRECTED))
+        report.take(
+            &path,
+            read_duration_in(text, Duration::ZERO, MOST_CORRECTED),
+        )
     });
     let corrections = match spec.corrections {
         Some(CorrectionsSpec::Changes) => Corrections::Changes,

@@ -89,15 +89,28 @@ fn late_rows_correct_what_was_said_and_all_of_it_is_final_at_last() {
         format!("{text}[windows.quick]{others}")
     });
     let mut next = 0;
-    for (time, rows) in [("12:00:10", 1), ("12:01:10", 2), ("12:02:10", 3), ("12:03:10", 1), ("12:04:30", 1)] {
+    for (time, rows) in [
+        ("12:00:10", 1),
+        ("12:01:10", 2),
+        ("12:02:10", 3),
+        ("12:03:10", 1),
+        ("12:04:30", 1),
+    ] {
         broker.send(&topic, sales(&mut next, time, rows));
     }
     let running = Running::start(&job, 2);
     job.await_positions(&[next]);
-    let provisional = [(0, (1, false)), (1, (2, false)), (2, (3, false)), (3, (1, false))];
+    let provisional = [
+        (0, (1, false)),
+        (1, (2, false)),
+        (2, (3, false)),
+        (3, (1, false)),
+    ];
     let stands = |wanted: &[(i64, (i64, bool))]| {
         let wanted: BTreeMap<_, _> = wanted.iter().copied().collect();
-        job.await_that("windows are other ones", DEADLINE, |job| counts(job) == wanted);
+        job.await_that("windows are other ones", DEADLINE, |job| {
+            counts(job) == wanted
+        });
     };
     stands(&provisional);
     let baseline = |minute: i64| {
@@ -111,7 +124,12 @@ fn late_rows_correct_what_was_said_and_all_of_it_is_final_at_last() {
     let running = Running::start(&job, 3);
     broker.send(&topic, sales(&mut next, "12:00:20", 2));
     job.await_positions(&[next]);
-    stands(&[(0, (3, false)), (1, (2, false)), (2, (3, false)), (3, (1, false))]);
+    stands(&[
+        (0, (3, false)),
+        (1, (2, false)),
+        (2, (3, false)),
+        (3, (1, false)),
+    ]);
     // The window of 12:03 is compared with 3, 2 and 3 now.
     assert_eq!(baseline(3), Some(8.0 / 3.0));
     running.kill();
@@ -120,7 +138,13 @@ fn late_rows_correct_what_was_said_and_all_of_it_is_final_at_last() {
     let running = Running::start(&job, 1);
     broker.send(&topic, sales(&mut next, "12:20:00", 1));
     job.await_positions(&[next]);
-    let settled = [(0, (3, true)), (1, (2, true)), (2, (3, true)), (3, (1, true)), (4, (1, true))];
+    let settled = [
+        (0, (3, true)),
+        (1, (2, true)),
+        (2, (3, true)),
+        (3, (1, true)),
+        (4, (1, true)),
+    ];
     stands(&settled);
     assert_eq!(baseline(3), Some(8.0 / 3.0));
     // One comes too late for all, and one for the other window alone.

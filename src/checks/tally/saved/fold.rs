@@ -127,9 +127,8 @@ pub fn fold(layout: &Layout, series: &[&[u8]]) -> Result<Vec<u8>, Broken> {
         let said = &saved.said[saved
             .said
             .partition_point(|(start, _)| *start < provisional)..];
-        let is_nothing = open.is_empty()
-            && said.is_empty()
-            && saved.baselines.iter().all(Baseline::is_empty);
+        let is_nothing =
+            open.is_empty() && said.is_empty() && saved.baselines.iter().all(Baseline::is_empty);
         if is_nothing {
             continue;
         }

@@ -115,7 +115,9 @@ impl Reader<'_> {
                     let name = usize::try_from(place).ok();
                     let name = name.and_then(|place| names.get(place)).copied();
                     let Some(name) = name else {
-                        return Err(self.wrong(format!("a verdict is about {place}, which has no name")));
+                        return Err(
+                            self.wrong(format!("a verdict is about {place}, which has no name"))
+                        );
                     };
                     Ok((name, self.judged()?))
                 })

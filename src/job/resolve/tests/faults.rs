@@ -179,8 +179,14 @@ const CASES: &[(&str, &str)] = &[
         "length = \"1 minute\"",
         "length = \"30 days\"\nevery = \"1 hour\"\ncorrect_within = \"401 days\"\nweek_starts = \"funday\"",
     ),
-    ("length = \"1 minute\"", "length = \"2 days\"\nevery = \"1 day\"\ncorrect_within = \"1 minut\""),
-    ("length = \"1 minute\"", "length = \"30 hours\"\nevery = \"1 min\""),
+    (
+        "length = \"1 minute\"",
+        "length = \"2 days\"\nevery = \"1 day\"\ncorrect_within = \"1 minut\"",
+    ),
+    (
+        "length = \"1 minute\"",
+        "length = \"30 hours\"\nevery = \"1 min\"",
+    ),
     ("rows = \"count(*)\"", "region_id = \"count(*)\""),
     (
         "sum_amount = \"sum(amount)\"",

@@ -44,8 +44,12 @@ impl Standing {
         let names: Vec<&str> = names
             .filter(|name| !["final", "sign"].contains(name))
             .collect();
-        let finals = batch.column_by_name("final").map(|column| column.as_boolean());
-        let signs = batch.column_by_name("sign").map(|column| column.as_primitive::<Int32Type>());
+        let finals = batch
+            .column_by_name("final")
+            .map(|column| column.as_boolean());
+        let signs = batch
+            .column_by_name("sign")
+            .map(|column| column.as_primitive::<Int32Type>());
         for (row, line) in lines(batch, &names).into_iter().enumerate() {
             let is_final = finals.is_none_or(|finals| finals.value(row));
             let count = self.0.entry((line, is_final)).or_default();
@@ -84,7 +88,9 @@ fn expected<'a>(batches: impl IntoIterator<Item = &'a RecordBatch>, provisional:
             .filter(|name| !["final", "sign"].contains(name))
             .collect();
         for (row, line) in lines(batch, &names).into_iter().enumerate() {
-            standing.0.insert((line, starts.value(row) < provisional), 1);
+            standing
+                .0
+                .insert((line, starts.value(row) < provisional), 1);
         }
     }
     standing
