@@ -137,7 +137,6 @@ impl Tally {
     pub fn apply(&mut self, segment: Segment, start: i64, partial: Partial, epoch: Epoch) {
         let id = self.segments.id(segment);
         self.changed.note(id);
-        let rows = partial.rows;
         let open = &mut self.segments.get_mut(id).open;
         if let Some(window) = open.get_mut(start) {
             window.partial.plus_equals(&partial);
@@ -163,7 +162,7 @@ impl Tally {
             self.windows += 1;
         }
         if let Some(corrected) = &mut self.corrected {
-            corrected.came(id, (start, rows), self.open_from);
+            corrected.came(id, start, self.open_from);
         }
         if let Some(ages) = &mut self.ages {
             ages.touch(id);
@@ -174,6 +173,12 @@ impl Tally {
     ///
     /// Cost: that of [`apply`](Self::apply) for each.
     pub fn apply_pane(&mut self, segment: Segment, pane: i64, partial: Partial, epoch: Epoch) {
+        if let Some(corrected) = &mut self.corrected
+            && let Some(first) = self.layout.windows_of(pane).next()
+            && first < self.open_from
+        {
+            corrected.count(partial.rows);
+        }
         if self.layout.panes > 1 {
             let layout = Arc::clone(&self.layout);
             for start in layout.windows_of(pane).filter(|start| *start != pane) {

@@ -109,11 +109,15 @@ impl Corrected {
         })
     }
 
+    /// Counts rows of which a window was closed.
+    pub(super) fn count(&mut self, rows: i64) {
+        self.rows += u64::try_from(rows).unwrap_or(0);
+    }
+
     /// Rows came for the window of a segment.
-    pub(super) fn came(&mut self, id: SegmentId, (start, rows): (i64, i64), open_from: i64) {
+    pub(super) fn came(&mut self, id: SegmentId, start: i64, open_from: i64) {
         let of = of(&mut self.segments, id);
         if start < open_from {
-            self.rows += u64::try_from(rows).unwrap_or(0);
             if !std::mem::replace(&mut of.is_late, true) {
                 self.late.push(id);
             }

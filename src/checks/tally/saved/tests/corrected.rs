@@ -139,6 +139,7 @@ proptest! {
             watermark += moved;
             let takes_from = quiet.0[0].takes_from(watermark);
             prop_assert_eq!(takes_from, layout.windows.start(layout.windows.number(watermark - within)));
+            let (open_from, mut late) = (quiet.0[0].open_from, 0);
             for (region, channel, ahead, amount) in &came {
                 let start = layout.windows.start(layout.windows.number(watermark) + ahead);
                 if start < takes_from {
@@ -147,10 +148,13 @@ proptest! {
                 let (of, part) = (segment(*region, *channel), partial(&layout, *amount));
                 quiet.apply(of.clone(), start, part.clone(), epoch);
                 cut.apply(of.clone(), start, part.clone(), epoch);
+                // A row is late once, in however many windows.
+                late += u64::from(start - hop < open_from);
                 // Each window that has the row begins with its pane or one before.
                 let starts = (0..i64::from(panes)).map(|before| start - before * MINUTE);
                 rows.extend(starts.map(|start| (of.clone(), start, part.clone(), epoch)));
             }
+            prop_assert_eq!(quiet.0[0].take_corrected(), late);
             let closed = quiet.0[0].close_until(watermark);
             prop_assert_eq!(cut.close_until(watermark), sorted(all_lines(&closed)));
             verdicts.take(&closed.verdicts);
