@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use arrow_schema::DataType;
 
-use crate::job::plan::{AggregateFunction, Measure, Plan};
+use crate::job::plan::{AggregateFunction, Corrections, Measure, Plan};
 use crate::transform::expr::words::type_name;
 
 use super::completeness::Completeness;
@@ -27,8 +27,16 @@ pub struct Layout {
     pub segment: Vec<SegmentColumn>,
     /// Id of the event-time column.
     pub event_time: usize,
-    /// How time is cut.
+    /// How time is cut: into windows, or into the panes that they are made of.
     pub windows: Windows,
+    /// Of how many panes, one after the other, a window is made; one begins with each pane.
+    pub panes: u32,
+    /// For how long, in microseconds of event time behind their end, closed windows are corrected; none: they are final as they close.
+    pub(crate) correct_within: Option<i64>,
+    /// Whether a window of the job is corrected: rows may then come that are too late for this one alone.
+    pub(crate) may_miss: bool,
+    /// Whether the table of windows has each change, with `final` and `sign`; else the windows that are final.
+    pub(crate) tells_changes: bool,
     /// What the accumulators read, each once.
     pub(crate) inputs: Vec<Input>,
     /// The names of columns among the inputs, by id: what state is known by, since ids change as columns are added.
@@ -132,6 +140,10 @@ impl Layout {
             segment,
             event_time,
             windows,
+            panes: 1,
+            correct_within: None,
+            may_miss: false,
+            tells_changes: false,
             inputs: Vec::new(),
             names: BTreeMap::new(),
             accumulators: Vec::new(),
@@ -165,9 +177,14 @@ impl Layout {
             window.name.clone(),
             segment_columns(plan, &window.per),
             window.event_time,
-            Windows::new(window.length, plan.time_zone),
+            Windows::new(window.every, plan.time_zone),
             &statistics,
         );
+        layout.panes = window.panes;
+        layout.correct_within = plan.correct_within(window);
+        let mut others = plan.windows.iter();
+        layout.may_miss = others.any(|other| plan.correct_within(other).is_some());
+        layout.tells_changes = window.corrections == Corrections::Changes;
         for check in &plan.checks {
             let measure = match &check.measure {
                 Measure::Completeness {
@@ -265,6 +282,35 @@ impl Layout {
                 self.names.insert(*id, name);
             }
         }
+    }
+
+    /// Where the window that starts at `start` ends.
+    pub(crate) fn end(&self, start: i64) -> i64 {
+        if self.panes == 1 {
+            return self.windows.end(start);
+        }
+        let number = self.windows.number(start);
+        self.windows.start(number.saturating_add(self.panes.into()))
+    }
+
+    /// Start of the first window that does not end at `watermark` or before: the one whose last pane holds it.
+    pub(crate) fn open_from(&self, watermark: i64) -> i64 {
+        // No window is left at the end of time, where windows of days can't be looked for.
+        if watermark == i64::MAX {
+            return i64::MAX;
+        }
+        let last = self.windows.number(watermark);
+        self.windows
+            .start(last.saturating_sub(i64::from(self.panes) - 1))
+    }
+
+    /// Starts of the windows that have the pane which starts at `pane`.
+    pub(crate) fn windows_of(&self, pane: i64) -> impl Iterator<Item = i64> + '_ {
+        let number = self.windows.number(pane);
+        let before = (1..i64::from(self.panes)).rev();
+        before
+            .map(move |before| self.windows.start(number.saturating_sub(before)))
+            .chain([pane])
     }
 
     /// Ids of the columns that a batch must have.

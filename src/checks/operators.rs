@@ -9,6 +9,8 @@
 //! what is exchanged is one difference for each worker, segment and window, never rows. `tally` keeps one capability, moved
 //! along with its input, and spends it when the input has ended: a bounded run closes its windows in the last epoch.
 //! A continuous job keeps state instead (`keep`): windows close as time passes them, epoch by epoch.
+//! Where windows hop, `reduce` keeps the panes that they are made of, and `tally` adds each to all windows that have it: what is exchanged does not
+//! grow, and what is kept does.
 //! A freshness check needs the newest event of *all* segments, so one worker keeps all of its segments; they are few.
 
 mod keep;
@@ -281,6 +283,10 @@ impl Watched {
         }
     }
 
+    fn tell_late(&self, missed: u64, corrected: u64) {
+        self.observer.late_rows(&self.name, missed, corrected);
+    }
+
     fn tell(&self, worker: usize, tally: &Tally) {
         let (segments, windows) = tally.open();
         self.observer.windows(&self.name, worker, segments, windows);
@@ -311,7 +317,7 @@ fn at_the_end(
             input.for_each(|_, updates| {
                 for ((segment, start), epoch, partial) in updates.drain(..) {
                     newest = newest.max(epoch);
-                    tally.apply(segment, start, partial, epoch);
+                    tally.apply_pane(segment, start, partial, epoch);
                 }
             });
             let Some(capabilities) = &mut held else {

@@ -4,12 +4,15 @@
 //!  apply ──> segments ─ open windows ── close_until(watermark) ──> windows.NAME, verdicts    by segment, then by time
 //!  (partial)    │   └── baselines  <──────────┘ outlive their windows
 //!               ├── due: the first open window of each segment, in order of time
+//!               │   └── corrected: what was said of closed windows that late rows may change
 //!               └── ages: last statuses and deadlines ── judge_freshness(now) ──> verdicts   where a status changed
 //! ```
 //!
 //! - A window closes once, when the watermark has passed its end, and is forgotten. Windows of a segment close in order of
 //!   time, so a baseline is always the windows before, whether they close one by one or all at the end of a bounded run
 //!   (`saved::tests`).
+//! - With `correct_within` a window is settled that much later: until then it takes late rows, and what they change is taken back and said
+//!   anew ([`correct`]).
 //! - A segment is owned by one worker (its hash says which), so nothing is judged twice.
 //! - What is due is found without walking what is open: a segment's windows close in order, so its first one says when it is
 //!   asked next.
@@ -17,11 +20,13 @@
 
 mod ages;
 mod changed;
+mod correct;
 mod judge;
 mod open;
 mod saved;
 mod segments;
 mod table;
+mod told;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -42,22 +47,21 @@ use super::verdict::{self, Judged, Verdict, VerdictBuilder};
 use super::windows::Windows;
 use ages::Ages;
 use changed::Changed;
-use judge::{Number, judge, number, overflowed};
+use correct::Corrected;
+use judge::judge_window;
 use open::Window;
 use segments::{SegmentId, Segments};
-use table::WindowTable;
+use told::Told;
 
 pub use saved::{Broken, fold};
 pub use table::window_schema;
-
-/// Rows of a batch of windows: large enough that a batch costs nothing, small enough to pass on in pieces.
-const BATCH_ROWS: usize = 1 << 16;
 
 /// The windows of the segments that this worker owns.
 ///
 /// Cost: for each open window a [`Partial`] and some 40 bytes; for each segment some 100 bytes, its values, and for each
 /// variance check its last windows, 8 bytes each, for good. A million windows with SPEC's `minute` statistics (three accumulators,
-/// no checks) are 300 MiB, and 400 where each is of another segment (`benches/statistics.rs`).
+/// no checks) are 300 MiB, and 400 where each is of another segment (`benches/statistics.rs`). With corrections closed windows stay for
+/// `correct_within`, each with what was said of it: some 130 bytes a verdict; and each segment has two baselines a check.
 #[derive(Debug)]
 pub struct Tally {
     layout: Arc<Layout>,
@@ -71,6 +75,10 @@ pub struct Tally {
     closed_until: i64,
     /// Start of the first window that is not closed.
     open_from: i64,
+    /// Start of the first window that is not final; without corrections windows are final as they close.
+    final_until: i64,
+    /// Of a layout whose windows are corrected.
+    corrected: Option<Corrected>,
     /// Of a layout of the newest event.
     ages: Option<Ages>,
     /// For each check the start up to which windows are not judged by it: rows of them came before it was there, and were not counted.
@@ -95,12 +103,14 @@ impl Tally {
         Self {
             schema: window_schema(&layout),
             held_back: vec![i64::MIN; layout.checks.len()].into(),
-            layout,
             segments: Segments::default(),
             windows: 0,
             due: BTreeSet::new(),
             closed_until: i64::MIN,
             open_from: i64::MIN,
+            final_until: i64::MIN,
+            corrected: layout.correct_within.map(|_| Corrected::new(&layout)),
+            layout,
             ages,
             changed: Changed::default(),
         }
@@ -118,11 +128,12 @@ impl Tally {
 
     /// Adds a difference to the window of `segment` that starts at `start`.
     ///
-    /// A window whose rows were all taken back stays until it closes, and gives nothing then.
+    /// A window whose rows were all taken back stays until it closes, and gives nothing then. One that is closed and not final yet is judged
+    /// anew by the next [`close_until`](Self::close_until).
     ///
     /// # Panics
     ///
-    /// Where the window is closed: its row is written, so its rows had to be refused as too late.
+    /// Where the window is final: its row is written, so its rows had to be refused as too late, or left out.
     pub fn apply(&mut self, segment: Segment, start: i64, partial: Partial, epoch: Epoch) {
         let id = self.segments.id(segment);
         self.changed.note(id);
@@ -132,116 +143,102 @@ impl Tally {
             window.epoch = window.epoch.max(epoch);
         } else {
             assert!(
-                start >= self.open_from,
+                start >= self.final_until,
                 "epoch {epoch} has rows of {} for its window from {start} to {} µs, which is closed: all up to {} µs are",
                 self.layout.name,
-                self.layout.windows.end(start),
+                self.layout.end(start),
                 self.closed_until
             );
-            let first = open.first().map(|(first, _)| first);
-            if first.is_none_or(|first| start < first) {
-                if let Some(first) = first {
-                    self.due.remove(&(first, id));
+            if self.corrected.is_none() {
+                let first = open.first().map(|(first, _)| first);
+                if first.is_none_or(|first| start < first) {
+                    if let Some(first) = first {
+                        self.due.remove(&(first, id));
+                    }
+                    self.due.insert((start, id));
                 }
-                self.due.insert((start, id));
             }
             open.insert(start, Window { partial, epoch });
             self.windows += 1;
+        }
+        if let Some(corrected) = &mut self.corrected {
+            corrected.came(id, start, self.open_from);
         }
         if let Some(ages) = &mut self.ages {
             ages.touch(id);
         }
     }
 
-    /// Closes all windows that have rows; the tally is then empty.
+    /// Adds a difference to all windows that have the pane of `segment` which starts at `pane`.
+    ///
+    /// Cost: that of [`apply`](Self::apply) for each.
+    pub fn apply_pane(&mut self, segment: Segment, pane: i64, partial: Partial, epoch: Epoch) {
+        if let Some(corrected) = &mut self.corrected
+            && let Some(first) = self.layout.windows_of(pane).next()
+            && first < self.open_from
+        {
+            corrected.count(partial.rows);
+        }
+        if self.layout.panes > 1 {
+            let layout = Arc::clone(&self.layout);
+            for start in layout.windows_of(pane).filter(|start| *start != pane) {
+                self.apply(segment.clone(), start, partial.clone(), epoch);
+            }
+        }
+        self.apply(segment, pane, partial, epoch);
+    }
+
+    /// Start of the first pane whose rows of an epoch which sees this watermark are taken: windows with earlier ones are final then, whether
+    /// they were settled already or are at the end of the epoch.
+    pub fn takes_from(&self, watermark: i64) -> i64 {
+        let watermark = watermark.max(self.closed_until);
+        let windows = self.layout.windows;
+        windows.start(windows.number(final_mark(&self.layout, watermark)))
+    }
+
+    /// Closes all windows that have rows, for good; the tally is then empty.
     pub fn close(&mut self) -> Closed {
         let closed = self.close_until(i64::MAX);
         self.segments = Segments::default();
+        if let Some(corrected) = &mut self.corrected {
+            corrected.clear();
+        }
         closed
     }
 
-    /// Closes the windows that end at `watermark` (in microseconds) or before, and forgets them. Segments stay for the sake of
-    /// their baselines only.
+    /// Closes the windows that end at `watermark` (in microseconds) or before, and forgets those that are final. Segments stay for the
+    /// sake of their baselines only.
     ///
     /// A watermark before an earlier one closes nothing.
     ///
-    /// Cost: that of the windows it closes; nothing for those that stay open.
+    /// Cost: that of the windows it closes; nothing for those that stay open. With corrections each window is judged again when it becomes
+    /// final, and a late row costs all closed windows of its segment.
     pub fn close_until(&mut self, watermark: i64) -> Closed {
+        if self.corrected.is_some() {
+            return self.revise_until(watermark);
+        }
         self.pass(watermark);
         let due = self.take_due();
-        if due.is_empty() {
-            return Closed {
-                windows: Vec::new(),
-                verdicts: RecordBatch::new_empty(verdict::schema()),
-            };
-        }
-        let mut verdicts = VerdictBuilder::default();
-        let mut table = WindowTable::new(&self.layout);
-        let mut windows = Vec::new();
+        let mut told = Told::new(&self.layout, &self.schema);
         for id in due {
             let kept = self.segments.get_mut(id);
-            let text = text(&self.layout, &kept.segment);
             if kept.baselines.is_empty() {
                 kept.baselines = no_baselines(&self.layout);
             }
             let closing = kept.open.take_before(self.open_from);
             self.windows -= closing.len();
             let closing = closing.into_iter();
+            let mut of_segment = told.of(&kept.segment);
             for (start, window) in closing.filter(|(_, window)| window.partial.rows > 0) {
-                let times = (start, self.layout.windows.end(start));
-                let numbers: Vec<Number> = self
-                    .layout
-                    .statistics
-                    .iter()
-                    .map(|statistic| number(statistic, &window.partial))
-                    .collect();
-                let mut emit = |check: Cow<'_, str>, judged: Judged| {
-                    verdicts.push(Verdict {
-                        check,
-                        segment: &text,
-                        window: Some(times),
-                        judged,
-                        epoch: window.epoch,
-                        is_final: true,
-                        sign: 1,
-                    });
-                };
-                for (statistic, number) in self.layout.statistics.iter().zip(&numbers) {
-                    if let Number::Overflow(wide) = number {
-                        emit(
-                            Cow::Owned(format!("{}.{}", self.layout.name, statistic.name)),
-                            overflowed(Some(*wide)),
-                        );
-                    }
-                }
-                let mut values = Vec::new();
-                let mut baselines = kept.baselines.iter_mut();
-                for (check, held_back) in self.layout.checks.iter().zip(&self.held_back) {
-                    if start <= *held_back {
-                        if check.value.is_some() {
-                            values.push(None);
-                        }
-                        continue;
-                    }
-                    let judged = judge(
-                        check,
-                        &self.layout,
-                        &window.partial,
-                        &numbers,
-                        &mut baselines,
-                    );
-                    if check.value.is_some() {
-                        values.push(judged.value);
-                    }
-                    emit(Cow::Borrowed(&check.name), judged);
-                }
-                table.push(&kept.segment, times, numbers, &values);
-                if table.rows() == BATCH_ROWS {
-                    windows.push(
-                        std::mem::replace(&mut table, WindowTable::new(&self.layout))
-                            .finish(&self.schema, &self.layout),
-                    );
-                }
+                let mut of_window = of_segment.of(start, true, 1);
+                let row = judge_window(
+                    &self.layout,
+                    &self.held_back,
+                    (start, &window.partial),
+                    &mut kept.baselines,
+                    |of, judged| of_window.verdict(name_of(&self.layout, of), window.epoch, judged),
+                );
+                of_window.row(row);
             }
             let is_compared = !kept.baselines.iter().all(Baseline::is_empty);
             if is_compared {
@@ -253,13 +250,7 @@ impl Tally {
                 self.segments.forget(id);
             }
         }
-        if table.rows() > 0 {
-            windows.push(table.finish(&self.schema, &self.layout));
-        }
-        Closed {
-            windows,
-            verdicts: verdicts.finish(),
-        }
+        told.finish()
     }
 
     /// Closes a tally of [`Layout::newest_event`]: one verdict a segment. The reference is `as_of`, or the newest event of all
@@ -326,7 +317,8 @@ impl Tally {
     fn pass(&mut self, watermark: i64) {
         if watermark > self.closed_until {
             self.closed_until = watermark;
-            self.open_from = open_from(self.layout.windows, watermark);
+            self.open_from = self.layout.open_from(watermark);
+            self.final_until = final_until(&self.layout, watermark);
         }
     }
 
@@ -363,13 +355,29 @@ impl Tally {
     }
 }
 
-/// Start of the first window that does not end at `watermark` or before: that which holds it, as each time is in one window.
-fn open_from(windows: Windows, watermark: i64) -> i64 {
-    // No window is left at the end of time, where windows of days can't be looked for.
-    if watermark == i64::MAX {
-        return i64::MAX;
+/// Start of the first window that is not final at this watermark.
+fn final_until(layout: &Layout, watermark: i64) -> i64 {
+    layout.open_from(final_mark(layout, watermark))
+}
+
+/// Windows that end by this time are final at a watermark.
+fn final_mark(layout: &Layout, watermark: i64) -> i64 {
+    match layout.correct_within {
+        // At the end of time nothing is corrected any more.
+        Some(within) if watermark < i64::MAX => watermark.saturating_sub(within),
+        _ => watermark,
     }
-    windows.start(windows.number(watermark))
+}
+
+/// What a verdict is about: a check, or behind all checks a statistic, whose number overflowed.
+fn name_of(layout: &Layout, index: usize) -> Cow<'_, str> {
+    match layout.checks.get(index) {
+        Some(check) => Cow::Borrowed(&check.name),
+        None => {
+            let statistic = &layout.statistics[index - layout.checks.len()];
+            Cow::Owned(format!("{}.{}", layout.name, statistic.name))
+        }
+    }
 }
 
 /// A segment for people.

@@ -1,4 +1,5 @@
-//! Tumbling windows: which one a time falls into, and where it starts and ends.
+//! Windows: which one a time falls into, and where it starts and ends. These follow each other without gaps; windows that hop are made of
+//! several of them, their panes ([`super::layout::Layout::panes`]).
 //!
 //! Windows have numbers, so that grouping works on small integers; a start is worked out once a window. Times are
 //! microseconds UTC, windows are [start, end).
@@ -7,6 +8,8 @@
 //! - Days are calendar days of the business time zone, n of them aligned to 1970-01-01. A day starts at the first instant
 //!   that its date's midnight is reached: where clocks skip midnight that is the moment after the gap, where they show it
 //!   twice the first time. Days are 23, 24 or 25 hours long, and each instant is in one window.
+//! - Weeks and months are made of those days: n weeks begin at the stated day of the week, aligned to the first such day of 1970; n months
+//!   at the first of a month, aligned to January 1970, so that three of them are quarters.
 
 use chrono::{DateTime, Datelike, Days, MappedLocalTime, NaiveDate, TimeDelta, TimeZone};
 use chrono_tz::Tz;
@@ -20,6 +23,10 @@ pub enum Windows {
     Fixed(i64),
     /// Windows of this many calendar days, at least one.
     Days(u32, Tz),
+    /// Windows of this many calendar weeks, at least one, that begin with the day which is so many days after 1970-01-01.
+    Weeks(u32, i64, Tz),
+    /// Windows of this many calendar months, at least one.
+    Months(u32, Tz),
     /// One window that holds all times; its number and start are 0.
     Whole,
 }
@@ -36,6 +43,12 @@ impl Windows {
         match length {
             WindowLength::Fixed(micros) => Self::Fixed(micros.max(1)),
             WindowLength::Days(days) => Self::Days(days.max(1), time_zone),
+            WindowLength::Weeks(weeks, first) => {
+                // 1970-01-01 was a Thursday.
+                let first = i64::from((first.num_days_from_monday() + 4) % 7);
+                Self::Weeks(weeks.max(1), first, time_zone)
+            }
+            WindowLength::Months(months) => Self::Months(months.max(1), time_zone),
         }
     }
 
@@ -43,10 +56,32 @@ impl Windows {
     pub fn start(self, number: i64) -> i64 {
         match self {
             Self::Fixed(length) => number.saturating_mul(length),
-            Self::Days(days, time_zone) => {
-                start_of_day(number.saturating_mul(i64::from(days)), time_zone)
-            }
+            Self::Days(_, time_zone)
+            | Self::Weeks(_, _, time_zone)
+            | Self::Months(_, time_zone) => start_of_day(self.first_day(number), time_zone),
             Self::Whole => 0,
+        }
+    }
+
+    /// The first day of a window of days, weeks or months, in days after 1970-01-01.
+    fn first_day(self, number: i64) -> i64 {
+        match self {
+            Self::Weeks(weeks, first, _) => number
+                .saturating_mul(7 * i64::from(weeks))
+                .saturating_add(first),
+            Self::Months(months, _) => first_of_month(number.saturating_mul(i64::from(months))),
+            Self::Days(days, _) => number.saturating_mul(i64::from(days)),
+            Self::Fixed(_) | Self::Whole => number,
+        }
+    }
+
+    /// The window of days, weeks or months that has a day.
+    fn number_of_day(self, day: i64) -> i64 {
+        match self {
+            Self::Weeks(weeks, first, _) => (day - first).div_euclid(7 * i64::from(weeks)),
+            Self::Months(months, _) => month_of(day).div_euclid(i64::from(months)),
+            Self::Days(days, _) => day.div_euclid(i64::from(days)),
+            Self::Fixed(_) | Self::Whole => day,
         }
     }
 
@@ -54,7 +89,9 @@ impl Windows {
     pub fn end(self, start: i64) -> i64 {
         match self {
             Self::Fixed(length) => start.saturating_add(length),
-            Self::Days(..) => self.start(self.number(start) + 1),
+            Self::Days(..) | Self::Weeks(..) | Self::Months(..) => {
+                self.start(self.number(start) + 1)
+            }
             Self::Whole => i64::MAX,
         }
     }
@@ -63,8 +100,10 @@ impl Windows {
     pub fn number(self, time: i64) -> i64 {
         match self {
             Self::Fixed(length) => time.div_euclid(length),
-            Self::Days(days, time_zone) => {
-                let mut number = local_day(time, time_zone).div_euclid(i64::from(days));
+            Self::Days(_, time_zone)
+            | Self::Weeks(_, _, time_zone)
+            | Self::Months(_, time_zone) => {
+                let mut number = self.number_of_day(local_day(time, time_zone));
                 // The local date can step back over midnight where clocks are put back; the starts decide.
                 while self.start(number) > time {
                     number -= 1;
@@ -88,7 +127,7 @@ impl Windows {
         match self {
             Self::Whole => numbers.resize(times.len(), 0),
             Self::Fixed(length) => fixed_numbers(length, least, greatest, times, numbers),
-            Self::Days(..) => {
+            Self::Days(..) | Self::Weeks(..) | Self::Months(..) => {
                 let (mut start, mut end, mut number) = (0, 0, 0);
                 numbers.extend(times.iter().map(|&time| {
                     if time < start || time >= end {
@@ -131,6 +170,34 @@ fn fixed_numbers(length: i64, least: i64, greatest: i64, times: &[i64], numbers:
 )]
 fn high_word(product: u128) -> i64 {
     ((product >> 64) as u64).cast_signed()
+}
+
+/// Days of 400 years of the calendar, and of the 719,468 from 0000-03-01 to 1970-01-01.
+const ERA_DAYS: i64 = 146_097;
+const DAYS_FROM_MARCH: i64 = 719_468;
+
+/// The month that has a day (in days after 1970-01-01), in months after January 1970: by years that begin in March, so that the
+/// leap day is their last (H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`).
+fn month_of(day: i64) -> i64 {
+    let day = day.saturating_add(DAYS_FROM_MARCH);
+    let era = day.div_euclid(ERA_DAYS);
+    let of_era = day.rem_euclid(ERA_DAYS);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    (era * 400 + year - 1_970) * 12 + from_march + 2
+}
+
+/// The first day of a month, in days after 1970-01-01 (ibid., `days_from_civil`).
+fn first_of_month(month: i64) -> i64 {
+    // Far beyond every time that has 64 bits of microseconds.
+    let month = month.clamp(-12_000_000, 12_000_000);
+    let from_march = (month - 2).rem_euclid(12);
+    let year = (month - 2).div_euclid(12) + 1_970;
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * from_march + 2) / 5;
+    let day_of_era = of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+    year.div_euclid(400) * ERA_DAYS + day_of_era - DAYS_FROM_MARCH
 }
 
 /// Days since 1970-01-01 of the local date at `time`.
@@ -182,6 +249,7 @@ fn start_of_day(day: i64, time_zone: Tz) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use chrono::Weekday;
     use proptest::prelude::*;
 
     use super::*;
@@ -232,6 +300,55 @@ mod tests {
     }
 
     #[test]
+    fn weeks_begin_at_their_day_and_months_at_their_first() {
+        let of = |length| Windows::new(length, Tz::Europe__Madrid);
+        let monday = of(WindowLength::Weeks(1, Weekday::Mon));
+        // A Sunday, and the Monday behind it, by the clocks of Madrid; clocks went forward on the 29th.
+        assert_eq!(
+            window(monday, "2026-03-29T21:59:59Z"),
+            ("2026-03-22T23:00:00+00:00".into(), 167)
+        );
+        assert_eq!(
+            window(monday, "2026-03-29T22:00:00Z"),
+            ("2026-03-29T22:00:00+00:00".into(), 168)
+        );
+        let sunday = of(WindowLength::Weeks(1, Weekday::Sun));
+        assert_eq!(
+            window(sunday, "2026-03-29T21:59:59Z"),
+            ("2026-03-28T23:00:00+00:00".into(), 167)
+        );
+        let month = of(WindowLength::Months(1));
+        assert_eq!(
+            window(month, "2024-02-29T23:30:00Z"),
+            ("2024-02-29T23:00:00+00:00".into(), 31 * 24 - 1)
+        );
+        assert_eq!(
+            window(month, "2024-02-29T22:30:00Z"),
+            ("2024-01-31T23:00:00+00:00".into(), 29 * 24)
+        );
+        let quarter = of(WindowLength::Months(3));
+        assert_eq!(
+            window(quarter, "1969-12-31T22:00:00Z"),
+            ("1969-09-30T23:00:00+00:00".into(), 92 * 24)
+        );
+        assert_eq!(
+            window(quarter, "2026-12-31T22:59:59Z").0,
+            "2026-09-30T22:00:00+00:00"
+        );
+    }
+
+    #[test]
+    fn months_are_those_of_the_calendar() {
+        for day in (-800_000..800_000).step_by(13) {
+            let date = NaiveDate::from_num_days_from_ce_opt(day + DAYS_BEFORE_1970).unwrap();
+            let month = (date.year() - 1_970) * 12 + i32::try_from(date.month0()).unwrap();
+            assert_eq!(month_of(i64::from(day)), i64::from(month), "{date}");
+            let first = date.with_day(1).unwrap().num_days_from_ce() - DAYS_BEFORE_1970;
+            assert_eq!(first_of_month(i64::from(month)), i64::from(first));
+        }
+    }
+
+    #[test]
     fn a_day_without_midnight_starts_after_the_gap() {
         // Brazil put its clocks from 00:00 to 01:00 on 2018-11-04.
         let brazil = Windows::Days(1, Tz::America__Sao_Paulo);
@@ -275,6 +392,8 @@ mod tests {
             Windows::Fixed(60_000_000),
             Windows::Fixed(1),
             Windows::Days(1, Tz::Europe__Madrid),
+            Windows::Weeks(2, 4, Tz::Europe__Madrid),
+            Windows::Months(1, Tz::Europe__Madrid),
             Windows::Whole,
         ] {
             let mut numbers = Vec::new();
@@ -294,7 +413,7 @@ mod tests {
             days in 1_u32..40,
         ) {
             let times: Vec<i64> = offsets.iter().map(|offset| base + offset * spread / 1_000_000).collect();
-            for windows in [Windows::Fixed(length), Windows::Days(days, Tz::America__Sao_Paulo), Windows::Days(days, Tz::Europe__Madrid)] {
+            for windows in [Windows::Fixed(length), Windows::Days(days, Tz::America__Sao_Paulo), Windows::Days(days, Tz::Europe__Madrid), Windows::Weeks(days, 3, Tz::Europe__Madrid), Windows::Months(days, Tz::America__Sao_Paulo)] {
                 let mut numbers = Vec::new();
                 let (least, greatest) = windows.numbers(&times, &mut numbers).unwrap();
                 for (&time, &number) in times.iter().zip(&numbers) {

@@ -4,6 +4,7 @@ pub(super) mod continuous;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -11,11 +12,11 @@ use super::numbers::data_type;
 use super::stop::{FINE, Stop};
 use super::{load, print};
 use crate::job::plan::{
-    Decimals, Format, Keep, LookupPlan, Measure, Missing, Placement, Plan, Records, SinkFormat,
-    SinkFrom, SinkPlan, SinkTo, SourceColumn, Then, Transport, WindowLength, WindowPlan,
+    Corrections, Decimals, Format, Keep, LookupPlan, Measure, Missing, Placement, Plan, Records,
+    SinkFormat, SinkFrom, SinkPlan, SinkTo, SourceColumn, Then, Transport, WindowLength,
+    WindowPlan,
 };
-use crate::job::resolve::duration_text;
-use crate::job::resolve::type_text;
+use crate::job::resolve::{duration_text, type_text};
 
 /// How the plan is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -324,18 +325,38 @@ fn window_of(plan: &Plan, window: &WindowPlan) -> Value {
         .iter()
         .map(|id| plan.columns[*id].name.as_str())
         .collect();
-    let length = match window.length {
+    let length = |length| match length {
         WindowLength::Fixed(micros) => format!("{} s", micros / 1_000_000),
         WindowLength::Days(days) => format!("{days} business days"),
+        WindowLength::Weeks(weeks, first) => format!("{weeks} weeks from {first}"),
+        WindowLength::Months(months) => format!("{months} months"),
+    };
+    let length = if window.panes == 1 {
+        length(window.length)
+    } else {
+        let (long, short) = (length(window.length), length(window.every));
+        format!("{long}, one every {short}: each row is in {}", window.panes)
     };
     let statistics = window
         .statistics
         .iter()
         .map(|statistic| format!("{} {}", statistic.name, data_type(&statistic.data_type)));
-    json!({
+    let within = plan.correct_within(window).map(|micros| {
+        let within = duration_text(Duration::from_micros(micros.unsigned_abs()));
+        let changes = match window.corrections {
+            Corrections::Final => "the table has what is final",
+            Corrections::Changes => "the table has each change",
+        };
+        format!("{within}; {changes}")
+    });
+    let mut shown = json!({
         "per": per.join(", "), "length": length, "event_time": plan.columns[window.event_time].name,
         "statistics": statistics.collect::<Vec<_>>(),
-    })
+    });
+    if let Some(within) = within {
+        shown["corrected_within"] = within.into();
+    }
+    shown
 }
 
 fn measure(plan: &Plan, measure: &Measure) -> String {

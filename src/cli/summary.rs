@@ -91,7 +91,10 @@ pub(super) fn for_people(plan: &Plan, outcome: &Outcome) -> String {
     for (check, statuses) in &outcome.verdicts {
         let statuses: Vec<String> = statuses
             .iter()
-            .map(|(status, count)| format!("{} {status}", numbers::grouped(*count)))
+            .map(|(status, count)| {
+                let count = u64::try_from(*count).unwrap_or(0);
+                format!("{} {status}", numbers::grouped(count))
+            })
             .collect();
         line(format!("  check    {check}: {}", statuses.join(", ")));
     }

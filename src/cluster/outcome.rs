@@ -256,8 +256,8 @@ pub struct Outcome {
     pub dropped_by_rule: BTreeMap<String, u64>,
     /// What each `[duplicates]` found, in the order of the job file.
     pub duplicates: Vec<DuplicatesSummary>,
-    /// Verdicts by check and status.
-    pub verdicts: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Verdicts by check and status; what was taken back is subtracted, also of what an earlier commit said.
+    pub verdicts: BTreeMap<String, BTreeMap<String, i64>>,
     /// What rules that stop the run have found, in words; part of `failures`, too.
     pub stopped: Vec<String>,
     /// Why the run counts as failed, in words, the worst of each check; none: it is good.

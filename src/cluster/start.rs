@@ -544,7 +544,11 @@ pub(super) fn staged_files(
                 outcome.outputs[sink].rows += rows;
                 outcome.outputs[sink].bytes += bytes;
             }
-            Note::Rows(_) | Note::Duplicates { .. } | Note::Verdicts { .. } | Note::State(_) => {}
+            Note::Rows(_)
+            | Note::Duplicates { .. }
+            | Note::Late { .. }
+            | Note::Verdicts { .. }
+            | Note::State(_) => {}
         }
     }
     staged

@@ -8,6 +8,12 @@ use crate::cluster::outcome::{DuplicatesSummary, Outcome};
 use crate::job::plan::{Keep, Plan};
 use crate::record::{DuplicateCounts, Failure, Note, RowCounts};
 
+/// Rows that were too late for a window and not for another, among the warnings.
+const LATE_FOR_WINDOW: &str = "late_for_window";
+
+/// Rows that came late for a closed window and corrected it.
+const LATE_CORRECTED: &str = "late_corrected";
+
 /// What happens to the staged outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -27,6 +33,7 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
     let mut rows = RowCounts::default();
     let mut repeated = vec![DuplicateCounts::default(); plan.duplicates.len()];
     let mut failed: BTreeMap<&str, Vec<Failure>> = BTreeMap::new();
+    let mut late: BTreeMap<&str, u64> = BTreeMap::new();
     for note in notes {
         match note {
             Note::Rows(counts) => rows.add(counts),
@@ -42,6 +49,15 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
                 if !failures.is_empty() {
                     let of_check = failed.entry(check).or_default();
                     of_check.extend(failures.iter().cloned());
+                }
+            }
+            Note::Late {
+                missed, corrected, ..
+            } => {
+                for (word, rows) in [(LATE_FOR_WINDOW, missed), (LATE_CORRECTED, corrected)] {
+                    if *rows > 0 {
+                        *late.entry(word).or_default() += rows;
+                    }
                 }
             }
             Note::Duplicates { rule, counts } => repeated[*rule].add(counts.clone()),
@@ -102,6 +118,9 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
     outcome.refused_by_reason = rows.refused_by_reason;
     outcome.dropped_by_rule = rows.dropped_by_rule;
     outcome.warned_by_rule = rows.warned_by_rule;
+    for (word, rows) in late {
+        *outcome.warned_by_rule.entry(word.to_owned()).or_default() += rows;
+    }
     outcome.adjusted = rows.adjusted;
     if outcome.failures.is_empty() {
         Decision::Publish
@@ -143,12 +162,13 @@ fn take_repeated(
 }
 
 /// The worst failures of a check in words, and how many more there are.
-fn told(check: &str, mut failures: Vec<Failure>, statuses: &BTreeMap<String, u64>) -> Vec<String> {
+fn told(check: &str, mut failures: Vec<Failure>, statuses: &BTreeMap<String, i64>) -> Vec<String> {
     Failure::keep_worst(&mut failures, TOLD_FAILURES);
-    let all: u64 = FAILING
+    let all: i64 = FAILING
         .iter()
         .filter_map(|status| statuses.get(*status))
         .sum();
+    let all = u64::try_from(all).unwrap_or(0);
     let mut words: Vec<String> = failures.into_iter().map(|failure| failure.words).collect();
     let told = u64::try_from(words.len()).expect("a few");
     if all > told {

@@ -1,6 +1,7 @@
 //! What a continuous job has counted since it first began; part of each checkpoint.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +29,8 @@ pub struct Totals {
     pub warned_by_rule: BTreeMap<String, u64>,
     /// Values that were read otherwise than they were written: column, what was done, how many.
     pub adjusted: Vec<(String, String, u64)>,
-    /// Verdicts by check and status.
-    pub verdicts: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Verdicts by check and status, without those that were taken back.
+    pub verdicts: BTreeMap<String, BTreeMap<String, i64>>,
     /// For each sink its rows, files and bytes.
     pub outputs: BTreeMap<String, (u64, u64, u64)>,
 }
@@ -54,7 +55,9 @@ impl Totals {
         }
         self.adjusted.sort();
         for (check, statuses) in &outcome.verdicts {
-            add(self.verdicts.entry(check.clone()).or_default(), statuses);
+            let known = self.verdicts.entry(check.clone()).or_default();
+            add(known, statuses);
+            known.retain(|_, verdicts| *verdicts != 0);
         }
         for output in &outcome.outputs {
             let known = self.outputs.entry(output.sink.clone()).or_default();
@@ -89,8 +92,11 @@ impl Totals {
     }
 }
 
-fn add(mine: &mut BTreeMap<String, u64>, theirs: &BTreeMap<String, u64>) {
+fn add<N: Copy + Default + AddAssign>(
+    mine: &mut BTreeMap<String, N>,
+    theirs: &BTreeMap<String, N>,
+) {
     for (name, rows) in theirs {
-        *mine.entry(name.clone()).or_default() += rows;
+        *mine.entry(name.clone()).or_default() += *rows;
     }
 }

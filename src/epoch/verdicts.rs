@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, TimestampMicrosecondType};
+use arrow_array::types::{Float64Type, Int32Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
 use chrono::{DateTime, SecondsFormat};
 use timely::container::CapacityContainerBuilder;
@@ -15,7 +15,7 @@ use timely::dataflow::operators::generic::Operator;
 use super::TOLD_FAILURES;
 use crate::cluster::Run;
 use crate::job::plan::{Measure, Plan};
-use crate::job::tables::{WINDOW_START, verdict_columns};
+use crate::job::tables::{SIGN, WINDOW_START, verdict_columns};
 use crate::record::{Batch, Epoch, Failure, Note, by_place};
 use crate::transform::text::Text;
 
@@ -54,6 +54,7 @@ struct Columns {
     status: usize,
     value: usize,
     expected: usize,
+    sign: usize,
 }
 
 impl Columns {
@@ -72,6 +73,7 @@ impl Columns {
             status: place("status"),
             value: place("value"),
             expected: place("expected"),
+            sign: place(SIGN),
         }
     }
 }
@@ -88,15 +90,23 @@ fn notes(run: &Run, places: &Columns, rows: &RecordBatch) -> Vec<Note> {
     let [checks, segments, statuses, expected] =
         [places.check, places.segment, places.status, places.expected]
             .map(|place| Text::new(column(place)));
+    let signs = column(places.sign).as_primitive::<Int32Type>();
     let values = column(places.value).as_primitive::<Float64Type>();
     let starts = column(places.window_start).as_primitive::<TimestampMicrosecondType>();
-    let mut of_check: BTreeMap<&str, (BTreeMap<String, u64>, Vec<Failure>)> = BTreeMap::new();
+    let mut of_check: BTreeMap<&str, (BTreeMap<String, i64>, Vec<Failure>)> = BTreeMap::new();
+    let mut said: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for row in 0..rows.num_rows() {
         let (Some(check), Some(status)) = (checks.value(row), statuses.value(row)) else {
             continue;
         };
         let (counts, failures) = of_check.entry(check).or_default();
-        *counts.entry(status.to_owned()).or_default() += 1;
+        let sign = signs.value(row);
+        *counts.entry(status.to_owned()).or_default() += i64::from(sign);
+        if sign < 0 {
+            // What it was has been told; what it is now comes behind it.
+            continue;
+        }
+        *said.entry((check, status)).or_default() += 1_u64;
         let value = values.is_valid(row).then(|| values.value(row));
         let start = starts.is_valid(row).then(|| starts.value(row));
         let segment = segments.value(row).unwrap_or_default();
@@ -124,10 +134,8 @@ fn notes(run: &Run, places: &Columns, rows: &RecordBatch) -> Vec<Note> {
             });
         }
     }
-    for (check, (statuses, _)) in &of_check {
-        for (status, verdicts) in statuses {
-            observed.count(check, status, *verdicts);
-        }
+    for ((check, status), verdicts) in said {
+        observed.count(check, status, verdicts);
     }
     of_check
         .into_iter()

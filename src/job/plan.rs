@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::DataType;
+use chrono::Weekday;
 use chrono_tz::Tz;
 
 use super::secrets::JobText;
@@ -98,6 +99,12 @@ impl Plan {
     /// Whether refused rows are kept by caudal itself: where they go into files of the job, or to a topic, too.
     pub fn keeps_quarantine(&self) -> bool {
         keeps_quarantine(&self.sinks)
+    }
+
+    /// For how long, in microseconds of event time, windows that are closed are corrected; a job with an end closes them with all rows.
+    pub fn correct_within(&self, window: &WindowPlan) -> Option<i64> {
+        let within = window.correct_within;
+        within.filter(|within| *within > 0 && self.continuous.is_some())
     }
 
     /// Whether clean rows carry where they come from, since a topic takes them.
@@ -736,19 +743,40 @@ pub struct WindowPlan {
     pub per: Vec<usize>,
     /// Id of the event-time column.
     pub event_time: usize,
-    /// Length of the tumbling windows.
+    /// Length of the windows.
     pub length: WindowLength,
+    /// How far apart they start, a part of their length; the length itself where they follow each other without gaps.
+    pub every: WindowLength,
+    /// Of how many such parts each is made.
+    pub panes: u32,
+    /// For how long, in microseconds of event time behind their end, closed windows take late rows; none: not at all.
+    pub correct_within: Option<i64>,
+    /// What its table holds of corrections.
+    pub corrections: Corrections,
     /// The statistics, in file order.
     pub statistics: Vec<Statistic>,
 }
 
-/// Length of tumbling windows.
+/// What the table of a window holds where windows are corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Corrections {
+    /// Windows that are final.
+    Final,
+    /// What is said of each, and taken back: with the columns `final` and `sign`.
+    Changes,
+}
+
+/// A length of windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowLength {
     /// A fixed length in microseconds, aligned to 1970-01-01T00:00Z.
     Fixed(i64),
     /// Calendar days in the business time zone.
     Days(u32),
+    /// Calendar weeks, which begin with this day.
+    Weeks(u32, Weekday),
+    /// Calendar months.
+    Months(u32),
 }
 
 /// A named aggregate.

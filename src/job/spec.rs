@@ -823,12 +823,57 @@ pub enum Keep {
 pub struct WindowSpec {
     /// Columns that make the segment. Default: none, one segment. Example: `["region_id"]`.
     pub per: Option<Vec<String>>,
-    /// Length of the windows, which follow each other without gaps: a duration aligned to 1970-01-01T00:00Z, or whole days
-    /// of `[job] time_zone`. Example: `"1 minute"`.
+    /// Length of the windows: a duration aligned to 1970-01-01T00:00Z, or whole days, weeks or months of the calendar in
+    /// `[job] time_zone`; several months are counted from January 1970, so that `"3 months"` are quarters. Example: `"1 minute"`.
     pub length: String,
+    /// How far apart windows start, of which their length is a multiple, at most 1,440 times: they overlap then, and each row is in as many as
+    /// the length is times this. Costs the state of as many windows more. Default: the length, they follow each other without gaps.
+    /// Example: `"5 minutes"`.
+    pub every: Option<String>,
+    /// Windows of weeks: the day that they begin with. Default: `"monday"`.
+    pub week_starts: Option<WeekdaySpec>,
+    /// Continuous jobs: for how long, in event time behind its end, a window that is closed takes late rows. Its verdicts are provisional
+    /// (`final` is false) until then; what late rows change of them and of later windows, which are compared with it, is taken back
+    /// (`sign` is −1) and said anew, and when the time is over all of it is taken back and said as final. Costs the state of so many
+    /// closed windows. Rows that are too late for one window and not for another of the job are counted as `late_for_window`.
+    /// Default: none, a window is final when it closes. Example: `"1 hour"`.
+    pub correct_within: Option<String>,
+    /// What the table of the window holds where it is corrected: the windows that are final, or each change, with the columns
+    /// `final` and `sign`. Default: `"final"`.
+    pub corrections: Option<CorrectionsSpec>,
     /// The statistics in order: name and SQL aggregate (count, sum, avg, min, max, `var_samp`, `stddev_samp`, with FILTER).
     /// Example: `rows = "count(*)"`.
     pub statistics: Named<String>,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WeekdaySpec {
+    /// Monday.
+    Monday,
+    /// Tuesday.
+    Tuesday,
+    /// Wednesday.
+    Wednesday,
+    /// Thursday.
+    Thursday,
+    /// Friday.
+    Friday,
+    /// Saturday.
+    Saturday,
+    /// Sunday.
+    Sunday,
+}
+
+/// What the table of a window holds where it is corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CorrectionsSpec {
+    /// Windows once they are final.
+    Final,
+    /// Each change: what is taken back has the sign −1, what is said anew 1.
+    Changes,
 }
 
 /// `[checks.NAME]`: a measure with a verdict; exactly one of `completeness`, `freshness`, `variance`.

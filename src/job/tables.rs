@@ -6,7 +6,7 @@
 use arrow_schema::DataType;
 
 use super::plan::{
-    CheckPlan, Column, Measure, Plan, SinkFrom, SourcePlan, WindowPlan, timestamp_type,
+    CheckPlan, Column, Corrections, Measure, Plan, SinkFrom, SourcePlan, WindowPlan, timestamp_type,
 };
 
 /// What the fixed columns of `refused` can be qualified with.
@@ -17,6 +17,12 @@ pub const ROWS: &str = "rows";
 
 /// Name of the column of a window's start.
 pub const WINDOW_START: &str = "window_start";
+
+/// Name of the column that says whether what is said can't change any more.
+pub const FINAL: &str = "final";
+
+/// Name of the column of what is said (1) and taken back (-1).
+pub const SIGN: &str = "sign";
 
 /// Name of the column of a window's end.
 pub const WINDOW_END: &str = "window_end";
@@ -142,14 +148,15 @@ pub fn verdict_columns() -> Vec<Column> {
         ("expected", DataType::Utf8, true),
         ("baseline", DataType::Float64, true),
         ("epoch", DataType::Int64, false),
-        ("final", DataType::Boolean, false),
-        ("sign", DataType::Int32, false),
+        (FINAL, DataType::Boolean, false),
+        (SIGN, DataType::Int32, false),
     ];
     named("verdicts", columns)
 }
 
 /// `windows.NAME`: the segment's columns under their own names, start and end, the statistics, then the values of the
-/// `checks` over this window (the one with this `index` in the plan) that have a `value`, in file order.
+/// `checks` over this window (the one with this `index` in the plan) that have a `value`, in file order; where it tells changes, `final`
+/// and `sign`.
 pub fn window_columns(
     window: &WindowPlan,
     index: usize,
@@ -177,9 +184,20 @@ pub fn window_columns(
         .filter(|check| measured_window(&check.measure) == Some(index))
         .filter_map(|check| check.value.as_deref())
         .map(|value| (value, DataType::Float64, true));
+    let signs = [
+        (FINAL, DataType::Boolean, false),
+        (SIGN, DataType::Int32, false),
+    ];
+    let signs = signs
+        .into_iter()
+        .filter(|_| window.corrections == Corrections::Changes);
     named(
         &window.name,
-        segment.chain(time).chain(statistics).chain(values),
+        segment
+            .chain(time)
+            .chain(statistics)
+            .chain(values)
+            .chain(signs),
     )
 }
 

@@ -154,7 +154,11 @@ metrics! {
     window_segments: IntGaugeVec = "caudal_checks_window_segments" ["window", "worker"];
     /// Windows, of all segments, that a worker keeps open.
     open_windows: IntGaugeVec = "caudal_checks_open_windows" ["window", "worker"];
-    /// Verdicts by status.
+    /// Rows that came late for a closed window and were taken, since it is corrected.
+    corrected_rows: IntCounterVec = "caudal_checks_late_corrected_rows_total" ["window"];
+    /// Rows that came too late for a window of those that are corrected, and not for another of the job.
+    late_for_window_rows: IntCounterVec = "caudal_checks_late_for_window_rows_total" ["window"];
+    /// Verdicts by status, as they were said; what was taken back later counts, too.
     verdicts: IntCounterVec = "caudal_checks_verdicts_total" ["check", "status"];
     /// Value of the newest verdict that has one; of the first 200 segments of a check.
     segment_value: GaugeVec = "caudal_checks_segment_value" ["check", "segment"];

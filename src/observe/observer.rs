@@ -297,6 +297,18 @@ impl Observer {
             .set(signed(windows));
     }
 
+    /// Rows came late: for a window that does not take them any more, and for closed ones that do.
+    pub fn late_rows(&self, window: &str, missed: u64, corrected: u64) {
+        for (metric, rows) in [
+            (&self.metrics.late_for_window_rows, missed),
+            (&self.metrics.corrected_rows, corrected),
+        ] {
+            if rows > 0 {
+                metric.with_label_values(&[window]).inc_by(rows);
+            }
+        }
+    }
+
     /// A hand on the verdicts of one batch.
     pub fn verdicts(&self) -> Verdicts<'_> {
         Verdicts {

@@ -57,12 +57,21 @@ pub enum Note {
         /// What it saw.
         counts: DuplicateCounts,
     },
+    /// Rows of a continuous job that came late for a window.
+    Late {
+        /// Its name.
+        window: String,
+        /// Those that it does not take any more, and another window of the job does.
+        missed: u64,
+        /// Those that correct it.
+        corrected: u64,
+    },
     /// Verdicts of one check: how many of each status, and the worst failures in words.
     Verdicts {
         /// Name of the check.
         check: String,
-        /// Rows by status.
-        statuses: BTreeMap<String, u64>,
+        /// Rows by status; one that was taken back counts −1.
+        statuses: BTreeMap<String, i64>,
         /// The worst failures.
         failures: Vec<Failure>,
     },

@@ -1,7 +1,8 @@
 //! When rows of a continuous job arrive: late ones and those from the future are refused, and each epoch's newest event is told.
 //!
-//! A row is late where the window that it falls into has been closed for all: its end is not after the watermark that the epoch
-//! sees. It is judged here, once, when it is read, by the watermark that was bound before its epoch: so no window gets a row
+//! A row is late where a window that it falls into has been closed for all: its end is not after the watermark that the epoch
+//! sees. Where windows of the job are corrected, it is late where *no* window takes it any more: the end of each, and its `correct_within`, are
+//! not after the watermark; a window that is final takes none of the others (`checks::operators`), and they are counted. It is judged here, once, when it is read, by the watermark that was bound before its epoch: so no window gets a row
 //! after it was closed, and a replay judges alike. A row further in the future than its source allows is refused and moves no
 //! watermark: one wrong clock must not close everybody's windows.
 
@@ -125,7 +126,9 @@ fn partition(plan: &Plan, draft: &Draft) -> Option<Partition> {
 struct Judge {
     /// For each source its event time's id, and how far in the future it may be.
     sources: Vec<(Option<usize>, i64)>,
-    windows: Vec<Windows>,
+    windows: Vec<(Windows, Option<i64>)>,
+    /// Whether some window is corrected, so that rows are refused only where none takes them.
+    corrects: bool,
     too_late: Arc<str>,
     in_future: Arc<str>,
 }
@@ -135,12 +138,16 @@ impl Judge {
         let source = |source: &crate::job::plan::SourcePlan| {
             (source.event_time, micros(source.arrival.max_future))
         };
-        let windows = plan.windows.iter();
+        let windows = plan.windows.iter().map(|window| {
+            let within = plan.correct_within(window);
+            // Of windows that hop the first that has a row is the first that is closed for it: it ends with the row's pane.
+            (Windows::new(window.every, plan.time_zone), within)
+        });
+        let windows: Vec<_> = windows.collect();
         Self {
             sources: plan.sources.iter().map(source).collect(),
-            windows: windows
-                .map(|window| Windows::new(window.length, plan.time_zone))
-                .collect(),
+            corrects: windows.iter().any(|(_, within)| within.is_some()),
+            windows,
             too_late: "too_late".into(),
             in_future: "in_future".into(),
         }
@@ -159,9 +166,15 @@ impl Judge {
         let earliest = watermark
             .and_then(|mark| {
                 let starts = self.windows.iter();
-                starts
-                    .map(|windows| windows.start(windows.number(mark)))
-                    .max()
+                let starts = starts.map(|(windows, within)| {
+                    let mark = mark.saturating_sub(within.unwrap_or(0));
+                    windows.start(windows.number(mark))
+                });
+                if self.corrects {
+                    starts.min()
+                } else {
+                    starts.max()
+                }
             })
             .unwrap_or(i64::MIN);
         let mut newest = None;

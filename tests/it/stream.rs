@@ -2,6 +2,7 @@
 
 mod avro;
 mod changed;
+mod corrected;
 mod delta;
 pub(crate) mod folder;
 pub(crate) mod job;

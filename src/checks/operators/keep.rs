@@ -32,6 +32,9 @@ pub(super) enum Kind {
 
 /// Applies partials epoch by epoch, and closes or judges what is due in each; writes the state when a checkpoint epoch has passed.
 ///
+/// Where windows of the job are corrected for different times, a row may be too late for one and not for another. Which window takes rows of an
+/// epoch is said by the watermark that the epoch sees, as it says which rows are refused; what a window does not take is counted.
+///
 /// Partials of an epoch are applied when all of them have come, so that what is closed or written in it holds those of no later one.
 pub(super) fn keep<'scope>(
     partials: Partials<'scope>,
@@ -75,6 +78,7 @@ pub(super) fn keep<'scope>(
             Arc::new(move |series| fold(&of_layout, series).map_err(|error| error.to_string()));
         let mut saving = Saving::new(&run, activator, Some(fold));
         let mut last = 0;
+        let may_miss = layout.may_miss;
         let mut tally = Tally::new(layout);
         let owner = placement.among(peers);
         let mine = |segment: &Segment| owner(segment) == worker;
@@ -110,8 +114,27 @@ pub(super) fn keep<'scope>(
                     .any(|frontier| frontier.less_equal(entry.key()))
             {
                 let (epoch, (opening, held)) = entry.remove_entry();
+                let watermark = opening.watermark.filter(|_| may_miss);
+                let takes_from = watermark.map(|watermark| tally.takes_from(watermark));
+                let mut late = 0;
                 for ((segment, start), partial) in waiting.remove(&epoch).unwrap_or_default() {
-                    tally.apply(segment, start, partial, epoch);
+                    // Where no other window takes late rows they were refused, and one that comes is a bug.
+                    if takes_from.is_some_and(|takes_from| start < takes_from) {
+                        late += u64::try_from(partial.rows).unwrap_or(0);
+                        continue;
+                    }
+                    tally.apply_pane(segment, start, partial, epoch);
+                }
+                let corrected = tally.take_corrected();
+                if late + corrected > 0 {
+                    watched.tell_late(late, corrected);
+                    let note = Note::Late {
+                        window: watched.name.clone(),
+                        missed: late,
+                        corrected,
+                    };
+                    let mut output = notes_output.activate();
+                    output.session(&held[2]).give(note);
                 }
                 let (closed, judged) = match &kind {
                     Kind::Windows => {

@@ -14,8 +14,8 @@ use super::*;
 use crate::cluster::outcome::RunOptions;
 use crate::epoch;
 use crate::job::plan::{
-    CheckPlan, Column, OnBadFile, PartialsCodec, Rerun, Statistic, WindowLength, WindowPlan,
-    timestamp_type,
+    CheckPlan, Column, Corrections, OnBadFile, PartialsCodec, Rerun, Statistic, WindowLength,
+    WindowPlan, timestamp_type,
 };
 use crate::record::Budget;
 use crate::sources::Feed;
@@ -95,7 +95,11 @@ fn plan(partials: PartialsCodec) -> Plan {
             name: "minute".into(),
             per: vec![1],
             event_time: 2,
+            correct_within: None,
+            corrections: Corrections::Final,
             length: WindowLength::Fixed(MINUTE),
+            every: WindowLength::Fixed(MINUTE),
+            panes: 1,
             statistics,
         }],
         checks: vec![

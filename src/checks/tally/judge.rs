@@ -23,7 +23,7 @@ pub(super) enum Number {
 }
 
 /// The number of a statistic of a closed window.
-pub(super) fn number(statistic: &StatisticPlan, partial: &Partial) -> Number {
+fn number(statistic: &StatisticPlan, partial: &Partial) -> Number {
     let Some(accumulator) = statistic
         .accumulator
         .map(|index| &partial.accumulators[index])
@@ -109,7 +109,7 @@ fn as_double(statistic: &StatisticPlan, number: &Number) -> Option<f64> {
 }
 
 /// A verdict about a number that is not there.
-pub(super) fn overflowed(wide: Option<i64>) -> Judged {
+fn overflowed(wide: Option<i64>) -> Judged {
     let expected = Some("values that can be worked out and have 64 bits at most".to_owned());
     Judged {
         status: Status::Overflow,
@@ -121,11 +121,56 @@ pub(super) fn overflowed(wide: Option<i64>) -> Judged {
     }
 }
 
+/// The numbers of a window for its table.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Row {
+    /// Of its statistics.
+    pub(super) numbers: Vec<Number>,
+    /// Of those checks that add a column.
+    pub(super) values: Vec<Option<f64>>,
+}
+
+/// Judges a window by all checks, in order; `emit` takes each verdict and the check or the statistic that it is about, checks first by their
+/// number. A check of those that are `held_back` beyond the window's start says nothing of it.
+pub(super) fn judge_window(
+    layout: &Layout,
+    held_back: &[i64],
+    (start, partial): (i64, &Partial),
+    baselines: &mut [Baseline],
+    mut emit: impl FnMut(usize, Judged),
+) -> Row {
+    let statistics = layout.statistics.iter();
+    let numbers: Vec<Number> = statistics
+        .map(|statistic| number(statistic, partial))
+        .collect();
+    for (index, number) in numbers.iter().enumerate() {
+        if let Number::Overflow(wide) = number {
+            emit(layout.checks.len() + index, overflowed(Some(*wide)));
+        }
+    }
+    let mut values = Vec::new();
+    let mut baselines = baselines.iter_mut();
+    for (index, (check, held_back)) in layout.checks.iter().zip(held_back).enumerate() {
+        if start <= *held_back {
+            if check.value.is_some() {
+                values.push(None);
+            }
+            continue;
+        }
+        let judged = judge(check, layout, (start, partial), &numbers, &mut baselines);
+        if check.value.is_some() {
+            values.push(judged.value);
+        }
+        emit(index, judged);
+    }
+    Row { numbers, values }
+}
+
 /// Asks one check about one window; `baselines` are those of the variance checks from this one on.
-pub(super) fn judge(
+fn judge(
     check: &CheckLayout,
     layout: &Layout,
-    partial: &Partial,
+    (start, partial): (i64, &Partial),
     numbers: &[Number],
     baselines: &mut IterMut<'_, Baseline>,
 ) -> Judged {
@@ -143,7 +188,7 @@ pub(super) fn judge(
             match &numbers[*of] {
                 Number::Overflow(_) => overflowed(None),
                 number @ Number::Exact(_) => {
-                    variance.judge(as_double(&layout.statistics[*of], number), baseline)
+                    variance.judge(as_double(&layout.statistics[*of], number), start, baseline)
                 }
             }
         }

@@ -108,6 +108,22 @@ impl Open {
         taken
     }
 
+    /// The start of the first window at `start` or behind it.
+    pub(super) fn first_from(&self, start: i64) -> Option<i64> {
+        match self {
+            Self::Few(list) => {
+                let place = list.partition_point(|(before, _)| *before < start);
+                list.get(place).map(|(start, _)| *start)
+            }
+            Self::Many(tree) => tree.range(start..).next().map(|(start, _)| *start),
+        }
+    }
+
+    /// Those that start before `start`, in order.
+    pub(super) fn before(&self, start: i64) -> impl Iterator<Item = (i64, &Window)> {
+        self.iter().take_while(move |(other, _)| *other < start)
+    }
+
     /// All of them, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &Window)> {
         let (list, tree) = match self {

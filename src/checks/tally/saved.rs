@@ -1,12 +1,14 @@
 //! State of a tally as bytes, for a checkpoint.
 //!
 //! ```text
-//! version │ content │ segment and windows │ accumulators │ variance checks │ checks held back │ closed until
-//!         │ for each segment, in order: 1, values, windows by time, baselines, status │ 0 │ check value
+//! version │ content │ segment and windows │ accumulators │ variance checks │ checks held back │ closed until │ names
+//!         │ for each segment, in order: 1, values, windows by time, baselines, what was said, status │ 0 │ check value
 //! ```
 //!
 //! - The content is all segments, or those that changed since the state was written before. A series is whole state and changes behind it:
 //!   a segment is what the last of them says, without the windows that are closed by then; [`fold`](fn@fold) makes one of a series.
+//! - Where windows are corrected there are names of what verdicts are about, and for each segment what was said of closed windows that are not
+//!   final. It is written between epochs, when what late rows changed has been said.
 //! - The same state gives the same bytes, in whatever order it came to be.
 //! - Files outlive the build that wrote them, so numbers have one form on every machine ([`form`]), and the layout is told in
 //!   words: state of another one is refused. What follows from the layout (kinds, types) is not repeated for each window.
@@ -18,15 +20,18 @@
 
 mod fold;
 mod form;
+mod said;
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use differential_dataflow::difference::IsZero;
 
+use super::correct::{Corrected, Said};
 use super::open::Window;
 use super::segments::SegmentId;
-use super::{Tally, no_baselines, open_from, text, variances};
+use super::{Tally, final_until, no_baselines, text, variances};
 use crate::checks::layout::{AccumulatorPlan, CheckLayout, Kind, Layout, WindowMeasure};
 use crate::checks::stats::{Accumulator, Moments, Partial, Sum};
 use crate::checks::value::{Segment, Value};
@@ -40,9 +45,12 @@ pub use fold::fold;
 use form::{Reader, Writer};
 
 /// Of the format; the first byte.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
-/// Of the format before it, which had whole state alone and did not say so; it is read, too.
+/// Of the formats before it, which are read, too: that of windows that are not corrected, whose layouts it alone was written of.
+const WITHOUT_SAID: u8 = 3;
+
+/// And the one which had whole state alone and did not say so.
 const WITHOUT_CONTENT: u8 = 2;
 
 /// What is written of the segments; its code is the second byte.
@@ -157,10 +165,12 @@ impl Tally {
         let layout = &*self.layout;
         let held_back = layout.checks.iter().zip(&self.held_back);
         let held_back: Vec<(&str, i64)> = held_back
-            .filter(|(_, start)| **start >= self.open_from && **start != i64::MIN)
+            .filter(|(_, start)| **start >= self.final_until && **start != i64::MIN)
             .map(|(check, start)| (check.name.as_str(), *start))
             .collect();
-        out.head(layout, content, &held_back, self.closed_until);
+        let corrected = self.corrected.as_ref();
+        let names = corrected.map(Corrected::names);
+        out.head(layout, content, &held_back, self.closed_until, names);
         for id in ids {
             let kept = self.segments.get(id);
             // Windows whose rows were all taken back are nothing.
@@ -168,12 +178,22 @@ impl Tally {
             let windows: Vec<(i64, &Window)> = windows
                 .filter(|(_, window)| !window.partial.is_zero())
                 .collect();
-            let is_nothing = windows.is_empty() && kept.baselines.iter().all(Baseline::is_empty);
+            let said = corrected.map(|corrected| corrected.said(id));
+            let is_nothing = windows.is_empty()
+                && said.is_none_or(<[_]>::is_empty)
+                && kept.baselines.iter().all(Baseline::is_empty);
             if is_nothing && content == Content::Whole {
                 continue;
             }
             let status = self.ages.as_ref().and_then(|ages| ages.status(id));
-            out.segment(layout, &kept.segment, &windows, &kept.baselines, status);
+            out.segment(
+                layout,
+                &kept.segment,
+                &windows,
+                &kept.baselines,
+                said,
+                status,
+            );
             out.flush_blocks()?;
         }
         out.byte(END);
@@ -192,14 +212,19 @@ impl Tally {
             found,
             matched,
             closed_until,
+            names,
         } = reader.head(&layout)?;
+        let places: Vec<usize> = match &mut self.corrected {
+            Some(corrected) => names.iter().map(|name| corrected.name(name)).collect(),
+            None => Vec::new(),
+        };
         for (name, start) in &found.held_back {
             self.hold_back(|check| check.name == *name, *start);
         }
         self.pass(closed_until);
-        let open_from = open_from(self.layout.windows, closed_until);
+        let begins = Begins::new(&layout, closed_until);
         while reader.flag()? {
-            let saved = reader.saved(&layout, &matched, open_from)?;
+            let saved = reader.saved(&layout, &matched, begins, &places)?;
             if let (Some((newest, _)), false) = (saved.windows.last(), matched.is_whole()) {
                 self.hold_back(|check| matched.is_new(check), *newest);
             }
@@ -213,6 +238,23 @@ impl Tally {
 
     /// Forgets windows that were closed when the last of a series was written, and stand in one before it.
     fn leave_closed(&mut self) {
+        if let Some(corrected) = &mut self.corrected {
+            for id in corrected.take_due(self.open_from, self.final_until) {
+                let kept = self.segments.get_mut(id);
+                self.windows -= kept.open.take_before(self.final_until).len();
+                corrected.forget_before(id, self.final_until);
+                let is_nothing = kept.open.first().is_none()
+                    && corrected.said(id).is_empty()
+                    && kept.baselines.iter().all(Baseline::is_empty);
+                if is_nothing {
+                    corrected.forget(id);
+                    self.segments.forget(id);
+                } else {
+                    corrected.put_in_time(id, &kept.open, self.open_from);
+                }
+            }
+            return;
+        }
         for id in self.take_due() {
             let kept = self.segments.get_mut(id);
             self.windows -= kept.open.take_before(self.open_from).len();
@@ -243,17 +285,20 @@ impl Tally {
             (Some(id), Content::Changes) => self.leave(id),
             (None, _) => {}
         }
-        if saved.windows.is_empty() && saved.baselines.iter().all(Baseline::is_empty) {
+        if saved.is_nothing() {
             return Ok(());
         }
         let id = self.segments.id(saved.segment);
         let kept = self.segments.get_mut(id);
         kept.baselines = saved.baselines;
         self.windows += saved.windows.len();
-        if let Some((first, _)) = saved.windows.first() {
-            self.due.insert((*first, id));
-        }
+        let first = saved.windows.first().map(|(first, _)| *first);
         kept.open = saved.windows.into_iter().collect();
+        if let Some(corrected) = &mut self.corrected {
+            corrected.take_up(id, saved.said, &kept.open, self.open_from);
+        } else if let Some(first) = first {
+            self.due.insert((first, id));
+        }
         if let Some(ages) = &mut self.ages {
             ages.restore(id, saved.status);
         }
@@ -263,7 +308,9 @@ impl Tally {
     /// Forgets a segment, which is another now.
     fn leave(&mut self, id: SegmentId) {
         let kept = self.segments.get(id);
-        if let Some((first, _)) = kept.open.first() {
+        if let Some(corrected) = &mut self.corrected {
+            corrected.forget(id);
+        } else if let Some((first, _)) = kept.open.first() {
             self.due.remove(&(first, id));
         }
         self.windows -= kept.open.iter().count();
@@ -278,6 +325,24 @@ struct Head {
     matched: Matched,
     /// Windows that end here or before are closed.
     closed_until: i64,
+    /// What verdicts are about.
+    names: Vec<Arc<str>>,
+}
+
+/// Where windows begin that are not closed, and those that are not final.
+#[derive(Debug, Clone, Copy)]
+struct Begins {
+    open: i64,
+    provisional: i64,
+}
+
+impl Begins {
+    fn new(layout: &Layout, closed_until: i64) -> Self {
+        Self {
+            open: layout.open_from(closed_until),
+            provisional: final_until(layout, closed_until),
+        }
+    }
 }
 
 /// What the beginning of a file says that it holds.
@@ -381,7 +446,17 @@ struct Saved {
     /// In order of time.
     windows: Vec<(i64, Window)>,
     baselines: Box<[Baseline]>,
+    /// In order of time.
+    said: Vec<(i64, Said)>,
     status: Option<Status>,
+}
+
+impl Saved {
+    fn is_nothing(&self) -> bool {
+        self.windows.is_empty()
+            && self.said.is_empty()
+            && self.baselines.iter().all(Baseline::is_empty)
+    }
 }
 
 impl<W: Write> Writer<'_, W> {
@@ -392,6 +467,7 @@ impl<W: Write> Writer<'_, W> {
         content: Content,
         held_back: &[(&str, i64)],
         closed_until: i64,
+        names: Option<&[Arc<str>]>,
     ) {
         self.byte(VERSION);
         self.byte(match content {
@@ -414,15 +490,22 @@ impl<W: Write> Writer<'_, W> {
             self.int(*start);
         }
         self.int(closed_until);
+        if let Some(names) = names {
+            self.count(names.len());
+            for name in names {
+                self.text(name);
+            }
+        }
     }
 
-    /// A segment: its windows in order of time; none or all of its baselines.
+    /// A segment: its windows in order of time; none or all of its baselines; what was said where windows are corrected.
     fn segment(
         &mut self,
         layout: &Layout,
         segment: &Segment,
         windows: &[(i64, &Window)],
         baselines: &[Baseline],
+        said: Option<&[(i64, Said)]>,
         status: Option<Status>,
     ) {
         self.byte(SEGMENT);
@@ -446,10 +529,17 @@ impl<W: Write> Writer<'_, W> {
                 self.double(window);
             }
         }
-        if matches!(layout.windows, Windows::Whole) {
-            let code = STATUSES.iter().position(|known| Some(*known) == status);
-            self.byte(code.map_or(0, |code| u8::try_from(code + 1).expect("there are few")));
+        if let Some(said) = said {
+            self.said(layout, said);
         }
+        if matches!(layout.windows, Windows::Whole) {
+            self.status(status);
+        }
+    }
+
+    fn status(&mut self, status: Option<Status>) {
+        let code = STATUSES.iter().position(|known| Some(*known) == status);
+        self.byte(code.map_or(0, |code| u8::try_from(code + 1).expect("there are few")));
     }
 }
 
@@ -463,11 +553,19 @@ impl Reader<'_> {
         let found = self.found()?;
         let matched = found.matched(layout)?;
         let closed_until = self.int()?;
+        let names = if layout.correct_within.is_some() {
+            (0..self.count(1)?)
+                .map(|_| self.text().map(Arc::from))
+                .collect::<Result<_, _>>()?
+        } else {
+            Vec::new()
+        };
         Ok(Head {
             content,
             found,
             matched,
             closed_until,
+            names,
         })
     }
 
@@ -498,7 +596,8 @@ impl Reader<'_> {
         &mut self,
         layout: &Layout,
         matched: &Matched,
-        open_from: i64,
+        begins: Begins,
+        names: &[usize],
     ) -> Result<Saved, Broken> {
         let columns = layout.segment.iter();
         let segment = columns
@@ -519,9 +618,10 @@ impl Reader<'_> {
                     self.wrong(format!("no window starts at {start} µs, behind {before:?}"))
                 );
             }
-            if start < open_from {
+            if start < begins.provisional {
+                let before = begins.provisional;
                 return Err(self.wrong(format!(
-                    "the window from {start} µs is there, and all before {open_from} µs are closed"
+                    "the window from {start} µs is there, and all before {before} µs are closed"
                 )));
             }
             windows.push((start, self.window(layout, matched, whole)?));
@@ -542,11 +642,17 @@ impl Reader<'_> {
                 Baseline::of(windows?)
             };
         }
+        let said = if layout.correct_within.is_some() {
+            self.read_said(layout, begins, names)?
+        } else {
+            Vec::new()
+        };
         let status = if whole { self.status()? } else { None };
         Ok(Saved {
             segment: Segment(segment),
             windows,
             baselines,
+            said,
             status,
         })
     }
@@ -627,14 +733,28 @@ fn shape(layout: &Layout) -> String {
     let windows = match layout.windows {
         Windows::Fixed(micros) => format!("{micros} µs"),
         Windows::Days(days, time_zone) => format!("{days} days of {time_zone}"),
+        Windows::Weeks(weeks, first, time_zone) => {
+            format!("{weeks} weeks from day {first} of {time_zone}")
+        }
+        Windows::Months(months, time_zone) => format!("{months} months of {time_zone}"),
         Windows::Whole => "all times".to_owned(),
     };
     let per: Vec<String> = per.collect();
-    format!(
+    let mut shape = format!(
         "{} per [{}], windows of {windows}",
         layout.name,
         per.join(", ")
-    )
+    );
+    if layout.panes > 1 {
+        write!(shape, ", {} for each", layout.panes).expect("a String takes everything");
+    }
+    if let Some(within) = layout.correct_within {
+        write!(shape, " corrected within {within} µs").expect("a String takes everything");
+    }
+    if layout.tells_changes && layout.correct_within.is_some() {
+        shape.push_str(", changes told");
+    }
+    shape
 }
 
 /// All that is kept, in words: it is told where two differ.

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, Float64Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
+};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
-use super::judge::Number;
+use super::judge::{Number, Row};
 use crate::checks::layout::Layout;
 use crate::checks::value::{Segment, Value, array};
 use crate::job::plan::timestamp_type;
+use crate::job::tables::{FINAL, SIGN};
 
-/// The columns of `windows.NAME`: segment, `window_start`, `window_end`, statistics, values of checks.
+/// The columns of `windows.NAME`: segment, `window_start`, `window_end`, statistics, values of checks; `final` and `sign` where it
+/// tells changes.
 pub fn window_schema(layout: &Layout) -> SchemaRef {
     let segment = layout
         .segment
@@ -27,11 +31,17 @@ pub fn window_schema(layout: &Layout) -> SchemaRef {
         .iter()
         .filter_map(|check| check.value.as_ref())
         .map(|name| Field::new(name, DataType::Float64, true));
+    let signs = [
+        Field::new(FINAL, DataType::Boolean, false),
+        Field::new(SIGN, DataType::Int32, false),
+    ];
+    let signs = signs.into_iter().filter(|_| layout.tells_changes);
     Arc::new(Schema::new(
         segment
             .chain(times)
             .chain(statistics)
             .chain(values)
+            .chain(signs)
             .collect::<Vec<_>>(),
     ))
 }
@@ -44,6 +54,8 @@ pub(super) struct WindowTable {
     ends: Vec<i64>,
     statistics: Vec<Vec<Value>>,
     values: Vec<Vec<Option<f64>>>,
+    /// Whether each is final, and its sign; of tables that tell changes.
+    signs: Option<(Vec<bool>, Vec<i32>)>,
 }
 
 impl WindowTable {
@@ -59,6 +71,7 @@ impl WindowTable {
             ends: Vec::new(),
             statistics: vec![Vec::new(); layout.statistics.len()],
             values: vec![Vec::new(); values],
+            signs: layout.tells_changes.then(Default::default),
         }
     }
 
@@ -71,9 +84,14 @@ impl WindowTable {
         &mut self,
         segment: &Segment,
         (start, end): (i64, i64),
-        numbers: Vec<Number>,
-        values: &[Option<f64>],
+        row: Row,
+        (is_final, sign): (bool, i32),
     ) {
+        let Row { numbers, values } = row;
+        if let Some((finals, signs)) = &mut self.signs {
+            finals.push(is_final);
+            signs.push(sign);
+        }
         self.segment
             .iter_mut()
             .zip(&segment.0)
@@ -89,7 +107,7 @@ impl WindowTable {
         self.values
             .iter_mut()
             .zip(values)
-            .for_each(|(column, value)| column.push(*value));
+            .for_each(|(column, value)| column.push(value));
     }
 
     pub(super) fn finish(self, schema: &SchemaRef, layout: &Layout) -> RecordBatch {
@@ -110,10 +128,18 @@ impl WindowTable {
             .values
             .into_iter()
             .map(|values| -> ArrayRef { Arc::new(Float64Array::from(values)) });
+        let signs = self.signs.into_iter();
+        let signs = signs.flat_map(|(finals, signs)| -> [ArrayRef; 2] {
+            [
+                Arc::new(BooleanArray::from(finals)),
+                Arc::new(Int32Array::from(signs)),
+            ]
+        });
         let columns = segment
             .chain([time(self.starts), time(self.ends)])
             .chain(statistics)
             .chain(values)
+            .chain(signs)
             .collect();
         RecordBatch::try_new(SchemaRef::clone(schema), columns)
             .expect("the columns were built for this schema")

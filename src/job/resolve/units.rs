@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use chrono::Weekday;
+
 use super::report::Wrong;
 use crate::job::plan::WindowLength;
 use crate::job::problems::quoted;
@@ -78,16 +80,33 @@ pub fn duration_text(duration: Duration) -> String {
     whole.unwrap_or_else(|| "0 seconds".to_owned())
 }
 
-/// Reads the length of windows: whole days are calendar days of the business time zone, anything else is fixed.
-pub fn read_window_length(text: &str) -> Result<WindowLength, Wrong> {
+/// Reads the length of windows: whole days, weeks (which begin with `first`) and months are those of the calendar in the business time zone,
+/// anything else is fixed.
+pub fn read_window_length(text: &str, first: Weekday) -> Result<WindowLength, Wrong> {
+    let nothing = || {
+        let what = format!("{} is no length: windows would hold nothing", quoted(text));
+        Wrong::new(what).expected("a duration above zero, such as \"1 minute\"")
+    };
+    if let (digits, "month" | "months") = split(text)
+        && let Some(count) = whole(digits)
+    {
+        // As many months as there are years, at most.
+        let months = u32::try_from(count).ok().filter(|count| *count <= 292_000);
+        let months = months.ok_or_else(|| too_long(text))?;
+        return if months == 0 {
+            Err(nothing())
+        } else {
+            Ok(WindowLength::Months(months))
+        };
+    }
     let (count, unit) = read_count_and_unit(text)?;
     let length = count.checked_mul(unit).ok_or_else(|| too_long(text))?;
     if length == 0 {
-        return Err(Wrong::new(format!(
-            "{} is no length: windows would hold nothing",
-            quoted(text)
-        ))
-        .expected("a duration above zero, such as \"1 minute\""));
+        return Err(nothing());
+    }
+    if unit == 7 * DAY {
+        let weeks = u32::try_from(count).map_err(|_| too_long(text))?;
+        return Ok(WindowLength::Weeks(weeks, first));
     }
     if unit % DAY == 0 {
         let days = u32::try_from(length / DAY).map_err(|_| too_long(text))?;
@@ -301,8 +320,17 @@ mod tests {
 
     #[test]
     fn windows_of_whole_days_are_calendar_days() {
+        let read_window_length = |text| read_window_length(text, Weekday::Sun);
         assert_eq!(read_window_length("1 day"), Ok(WindowLength::Days(1)));
-        assert_eq!(read_window_length("1 week"), Ok(WindowLength::Days(7)));
+        assert_eq!(read_window_length("7 days"), Ok(WindowLength::Days(7)));
+        assert_eq!(
+            read_window_length("2 weeks"),
+            Ok(WindowLength::Weeks(2, Weekday::Sun))
+        );
+        assert_eq!(read_window_length("3 months"), Ok(WindowLength::Months(3)));
+        assert!(read_window_length("0 months").is_err());
+        assert!(read_window_length("400000 months").is_err());
+        assert!(read_window_length("1 mo").is_err());
         assert_eq!(read_window_length("24 hours"), Ok(WindowLength::Fixed(DAY)));
         assert_eq!(
             read_window_length("1 minute"),

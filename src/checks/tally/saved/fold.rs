@@ -4,17 +4,18 @@
 //! the tally itself would have written whole when it wrote the last of them (`tests`).
 
 use super::form::{Reader, Writer};
-use super::{Broken, Content, END, Head, Saved};
+use super::{Begins, Broken, Content, END, Head, Saved};
 use crate::checks::layout::Layout;
-use crate::checks::tally::open_from;
 use crate::checks::variance::Baseline;
 
 /// One of what goes in.
 struct Part<'a> {
     reader: Reader<'a>,
     head: Head,
-    /// Start of the first window that was open when it was written.
-    open_from: i64,
+    /// Where windows began that were open when it was written, and those that were not final.
+    begins: Begins,
+    /// The places of its names, which are those of the layout's tally.
+    names: Vec<usize>,
     /// The segment that comes next.
     next: Option<Saved>,
 }
@@ -26,11 +27,13 @@ impl<'a> Part<'a> {
         if !head.matched.is_whole() {
             return Err(head.found.other(layout));
         }
-        let open_from = open_from(layout.windows, head.closed_until);
+        let begins = Begins::new(layout, head.closed_until);
+        let names = (0..head.names.len()).collect();
         let mut part = Self {
             reader,
             head,
-            open_from,
+            begins,
+            names,
             next: None,
         };
         part.next = part.read(layout)?;
@@ -44,7 +47,7 @@ impl<'a> Part<'a> {
         }
         let saved = self
             .reader
-            .saved(layout, &self.head.matched, self.open_from)?;
+            .saved(layout, &self.head.matched, self.begins, &self.names)?;
         Ok(Some(saved))
     }
 
@@ -78,14 +81,24 @@ pub fn fold(layout: &Layout, series: &[&[u8]]) -> Result<Vec<u8>, Broken> {
         let what = "it is not whole state with changes behind it".to_owned();
         return Err(Broken::Content { at: 0, what });
     };
-    let open_from = last.open_from;
+    if let Some(other) = parts.iter().find(|part| part.head.names != last.head.names) {
+        return Err(other.head.found.other(layout));
+    }
+    let provisional = last.begins.provisional;
     let mut folded = Vec::with_capacity(series.iter().map(|bytes| bytes.len()).sum());
     let mut out = Writer::new(&mut folded);
     let held_back = last.head.found.held_back.iter();
     let held_back: Vec<_> = held_back
         .map(|(name, start)| (name.as_str(), *start))
         .collect();
-    out.head(layout, Content::Whole, &held_back, last.head.closed_until);
+    let names = layout.correct_within.map(|_| last.head.names.clone());
+    out.head(
+        layout,
+        Content::Whole,
+        &held_back,
+        last.head.closed_until,
+        names.as_deref(),
+    );
     let written = "a Vec takes everything";
     loop {
         let nexts = parts.iter().enumerate();
@@ -108,10 +121,15 @@ pub fn fold(layout: &Layout, series: &[&[u8]]) -> Result<Vec<u8>, Broken> {
         }
         let open = saved.windows.iter();
         let open: Vec<_> = open
-            .filter(|(start, _)| *start >= open_from)
+            .filter(|(start, _)| *start >= provisional)
             .map(|(start, window)| (*start, window))
             .collect();
-        if open.is_empty() && saved.baselines.iter().all(Baseline::is_empty) {
+        let said = &saved.said[saved
+            .said
+            .partition_point(|(start, _)| *start < provisional)..];
+        let is_nothing =
+            open.is_empty() && said.is_empty() && saved.baselines.iter().all(Baseline::is_empty);
+        if is_nothing {
             continue;
         }
         out.segment(
@@ -119,6 +137,7 @@ pub fn fold(layout: &Layout, series: &[&[u8]]) -> Result<Vec<u8>, Broken> {
             &saved.segment,
             &open,
             &saved.baselines,
+            layout.correct_within.map(|_| said),
             saved.status,
         );
         out.flush_blocks().expect(written);

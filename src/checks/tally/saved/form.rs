@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, Broken> {
         let short = Broken::Short { at: bytes.len() };
         let (&version, _) = bytes.split_first().ok_or_else(|| short.clone())?;
-        let has_content = version == super::VERSION;
+        let has_content = matches!(version, super::VERSION | super::WITHOUT_SAID);
         if !has_content && version != super::WITHOUT_CONTENT {
             return Err(Broken::Version { found: version });
         }

@@ -171,6 +171,22 @@ const CASES: &[(&str, &str)] = &[
         "per = [\"weight\", \"regions.region_code\", \"sales.region_code\", \"nope\"]\nlength",
     ),
     ("length = \"1 minute\"", "length = \"1 m\""),
+    (
+        "length = \"1 minute\"",
+        "length = \"1 hour\"\nevery = \"7 minutes\"\nweek_starts = \"sunday\"\ncorrect_within = \"5 years\"",
+    ),
+    (
+        "length = \"1 minute\"",
+        "length = \"30 days\"\nevery = \"1 hour\"\ncorrect_within = \"401 days\"\nweek_starts = \"funday\"",
+    ),
+    (
+        "length = \"1 minute\"",
+        "length = \"2 days\"\nevery = \"1 day\"\ncorrect_within = \"1 minut\"",
+    ),
+    (
+        "length = \"1 minute\"",
+        "length = \"30 hours\"\nevery = \"1 min\"",
+    ),
     ("rows = \"count(*)\"", "region_id = \"count(*)\""),
     (
         "sum_amount = \"sum(amount)\"",
