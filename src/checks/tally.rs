@@ -226,6 +226,7 @@ impl Tally {
                     let judged = judge(
                         check,
                         &self.layout,
+                        start,
                         &window.partial,
                         &numbers,
                         &mut baselines,

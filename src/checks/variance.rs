@@ -35,11 +35,12 @@ pub struct Variance {
 pub struct Baseline(VecDeque<f64>);
 
 impl Variance {
-    /// Judges the next window's statistic, and takes it into the baseline unless it failed.
+    /// Judges the statistic of the next window, which starts at that time in microseconds, and takes it into the baseline unless
+    /// it failed.
     ///
     /// `None` is a statistic without a number; it is `no_data` (or, where it overflowed, what the caller makes of it) and
     /// leaves the baseline as it is.
-    pub fn judge(&self, statistic: Option<f64>, baseline: &mut Baseline) -> Judged {
+    pub fn judge(&self, statistic: Option<f64>, _start: i64, baseline: &mut Baseline) -> Judged {
         let value = statistic.and_then(|statistic| baseline.z(statistic));
         let mean = baseline.mean();
         let beyond = |limit: Option<f64>| Some(value?.abs() > limit?);
@@ -131,7 +132,7 @@ mod tests {
         let mut baseline = Baseline::default();
         statistics
             .iter()
-            .map(|statistic| check.judge(Some(*statistic), &mut baseline))
+            .map(|statistic| check.judge(Some(*statistic), 0, &mut baseline))
             .collect()
     }
 
@@ -240,7 +241,7 @@ mod tests {
         for window in [1.0, 3.0] {
             baseline.push(window, 10);
         }
-        let judged = PLAIN.judge(None, &mut baseline);
+        let judged = PLAIN.judge(None, 0, &mut baseline);
         assert_eq!((judged.status, judged.value), (Status::NoData, None));
         assert_eq!(baseline.z(2.0), Some(0.0));
     }

@@ -121,10 +121,11 @@ pub(super) fn overflowed(wide: Option<i64>) -> Judged {
     }
 }
 
-/// Asks one check about one window; `baselines` are those of the variance checks from this one on.
+/// Asks one check about the window from `start` on; `baselines` are those of the variance checks from this one on.
 pub(super) fn judge(
     check: &CheckLayout,
     layout: &Layout,
+    start: i64,
     partial: &Partial,
     numbers: &[Number],
     baselines: &mut IterMut<'_, Baseline>,
@@ -143,7 +144,8 @@ pub(super) fn judge(
             match &numbers[*of] {
                 Number::Overflow(_) => overflowed(None),
                 number @ Number::Exact(_) => {
-                    variance.judge(as_double(&layout.statistics[*of], number), baseline)
+                    let statistic = as_double(&layout.statistics[*of], number);
+                    variance.judge(statistic, start, baseline)
                 }
             }
         }
