@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use arrow_schema::DataType;
 
-use crate::job::plan::{AggregateFunction, Measure, Plan};
+use crate::job::plan::{Against, AggregateFunction, Measure, Plan};
 use crate::transform::expr::words::type_name;
 
 use super::completeness::Completeness;
@@ -116,6 +116,8 @@ pub(crate) enum WindowMeasure {
     Completeness(Completeness, usize, Option<usize>),
     /// Of this statistic.
     Variance(Variance, usize),
+    /// The first of these statistics against the second.
+    Reference(Variance, [usize; 2]),
 }
 
 impl Layout {
@@ -191,22 +193,15 @@ impl Layout {
                         filter.as_ref().map(Input::new).as_ref(),
                     )
                 }
-                Measure::Variance {
-                    window,
-                    of,
-                    previous,
-                    warn_beyond,
-                    fail_beyond,
-                    min_history,
-                } if *window == index => WindowMeasure::Variance(
-                    Variance {
-                        previous: *previous,
-                        warn_beyond: *warn_beyond,
-                        fail_beyond: *fail_beyond,
-                        min_history: *min_history,
-                    },
-                    *of,
-                ),
+                Measure::Variance { window, of, rule } if *window == index => {
+                    let variance = Variance::new(rule.clone(), layout.windows, plan.time_zone);
+                    match rule.against {
+                        Against::Statistic(reference) => {
+                            WindowMeasure::Reference(variance, [*of, reference])
+                        }
+                        _ => WindowMeasure::Variance(variance, *of),
+                    }
+                }
                 _ => continue,
             };
             layout.checks.push(CheckLayout {

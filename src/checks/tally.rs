@@ -56,7 +56,7 @@ const BATCH_ROWS: usize = 1 << 16;
 /// The windows of the segments that this worker owns.
 ///
 /// Cost: for each open window a [`Partial`] and some 40 bytes; for each segment some 100 bytes, its values, and for each
-/// variance check its last windows, 8 bytes each, for good. A million windows with SPEC's `minute` statistics (three accumulators,
+/// variance check its last windows, 16 bytes each, for good. A million windows with SPEC's `minute` statistics (three accumulators,
 /// no checks) are 300 MiB, and 400 where each is of another segment (`benches/statistics.rs`).
 #[derive(Debug)]
 pub struct Tally {
@@ -391,7 +391,7 @@ fn variances(layout: &Layout) -> impl Iterator<Item = (&str, &Variance)> {
         .iter()
         .filter_map(|check| match &check.measure {
             WindowMeasure::Variance(variance, _) => Some((check.name.as_str(), variance)),
-            WindowMeasure::Completeness(..) => None,
+            WindowMeasure::Completeness(..) | WindowMeasure::Reference(..) => None,
         })
 }
 

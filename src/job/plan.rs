@@ -7,6 +7,7 @@ mod continuous;
 mod kafka;
 mod notation;
 mod sinks;
+mod variance;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use notation::{
 pub use sinks::{
     AvroOptions, Compression, Decimals, OutputColumn, SinkFormat, SinkFrom, SinkPlan, SinkTo,
 };
+pub use variance::{Against, Direction, Empty, Method, Same, VarianceRule};
 
 /// A job, resolved.
 #[derive(Debug, Clone)]
@@ -825,19 +827,13 @@ pub enum Measure {
         /// Microseconds beyond which the verdict is `fail`.
         fail_after: Option<i64>,
     },
-    /// z-score of a statistic against the previous windows of its segment that have rows.
+    /// Distance of a statistic from those of other windows of its segment, or from another statistic.
     Variance {
         /// Index in `plan.windows`.
         window: usize,
         /// Index in the window's statistics.
         of: usize,
-        /// How many preceding windows with rows at most.
-        previous: usize,
-        /// |z| beyond which the verdict is `warn`.
-        warn_beyond: Option<f64>,
-        /// |z| beyond which the verdict is `fail`.
-        fail_beyond: Option<f64>,
-        /// With fewer preceding windows the verdict is `warming_up`; the value is given all the same.
-        min_history: usize,
+        /// How it is measured and judged.
+        rule: VarianceRule,
     },
 }

@@ -9,6 +9,7 @@
 //! and `document` reads it from the schema.
 
 mod sinks;
+mod variance;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,6 +25,7 @@ pub use sinks::{
     AvroSinkSpec, Compression, CreateTopicSpec, CsvSinkSpec, DecimalsSpec, DeliverySpec,
     FilesSinkSpec, JsonSinkSpec, KafkaSinkSpec, ParquetSinkSpec, SinkSpec, StdoutSpec,
 };
+pub use variance::{AgainstSpec, Direction, Empty, FloorSpec, Method, Same, VarianceSpec};
 
 /// A caudal job: sources, look-ups, derived columns, rules, windows, checks and sinks.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
@@ -841,7 +843,7 @@ pub struct CheckSpec {
     pub completeness: Option<CompletenessSpec>,
     /// Measure: the age of the newest event, per segment.
     pub freshness: Option<FreshnessSpec>,
-    /// Measure: how far a statistic is from its previous windows, in standard deviations.
+    /// Measure: how far a statistic is from those of earlier windows, or from another statistic of its window.
     pub variance: Option<VarianceSpec>,
     /// Name of the column it adds to `windows.NAME`. Default: none. Example: `"completeness"`.
     pub value: Option<String>,
@@ -879,34 +881,6 @@ pub struct FreshnessSpec {
     pub warn_after: Option<String>,
     /// Age beyond which the verdict is `fail`. Default: none. Example: `"30 minutes"`.
     pub fail_after: Option<String>,
-}
-
-/// z-score of a statistic against the previous windows of its segment that have rows (sample standard deviation; the
-/// window under test is never in it). Without thresholds it only measures.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct VarianceSpec {
-    /// Statistic of the window. Example: `"sum_amount"`.
-    pub of: String,
-    /// What it is compared with. Example: `{ previous = 10 }`.
-    pub against: AgainstSpec,
-    /// |z| beyond which the verdict is `warn`. Default: none. Example: `3.0`.
-    #[schemars(range(min = 0))]
-    pub warn_beyond: Option<f64>,
-    /// |z| beyond which the verdict is `fail`. Default: none. Example: `6.0`.
-    #[schemars(range(min = 0))]
-    pub fail_beyond: Option<f64>,
-    /// With fewer preceding windows the verdict is `warming_up`; the value is given all the same. Default: 2.
-    pub min_history: Option<u64>,
-}
-
-/// What a statistic is compared with.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AgainstSpec {
-    /// How many preceding windows with rows, at most. Example: `10`.
-    #[schemars(range(min = 1))]
-    pub previous: u64,
 }
 
 /// A table whose keys the user chooses, in file order. Keys are unique: TOML refuses a second one.

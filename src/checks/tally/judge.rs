@@ -142,12 +142,24 @@ pub(super) fn judge(
         WindowMeasure::Variance(variance, of) => {
             let baseline = baselines.next().expect("there is one a variance check");
             match &numbers[*of] {
-                Number::Overflow(_) => overflowed(None),
+                Number::Overflow(_) => {
+                    variance.pass(start, baseline);
+                    overflowed(None)
+                }
                 number @ Number::Exact(_) => {
                     let statistic = as_double(&layout.statistics[*of], number);
                     variance.judge(statistic, start, baseline)
                 }
             }
+        }
+        WindowMeasure::Reference(variance, [of, reference]) => {
+            let has_none = |index: &usize| matches!(numbers[*index], Number::Overflow(_));
+            if has_none(of) || has_none(reference) {
+                return overflowed(None);
+            }
+            let [of, reference] = [of, reference]
+                .map(|index| as_double(&layout.statistics[*index], &numbers[*index]));
+            variance.hold(of, reference)
         }
     }
 }
