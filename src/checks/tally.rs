@@ -391,7 +391,7 @@ fn variances(layout: &Layout) -> impl Iterator<Item = (&str, &Variance)> {
         .iter()
         .filter_map(|check| match &check.measure {
             WindowMeasure::Variance(variance, _) => Some((check.name.as_str(), variance)),
-            WindowMeasure::Completeness(..) | WindowMeasure::Reference(..) => None,
+            _ => None,
         })
 }
 

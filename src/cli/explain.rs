@@ -11,9 +11,9 @@ use super::numbers::data_type;
 use super::stop::{FINE, Stop};
 use super::{load, print};
 use crate::job::plan::{
-    Against, Decimals, Direction, Empty, Format, Keep, LookupPlan, Measure, Method, Missing,
-    Placement, Plan, Records, Same, SinkFormat, SinkFrom, SinkPlan, SinkTo, SourceColumn, Then,
-    Transport, VarianceRule, WindowLength, WindowPlan,
+    Against, Complete, Decimals, Direction, Empty, ExpectedRows, Format, Keep, LookupPlan, Measure,
+    Method, Missing, Placement, Plan, Records, Same, SinkFormat, SinkFrom, SinkPlan, SinkTo,
+    SourceColumn, Then, Transport, VarianceRule, WindowLength, WindowPlan,
 };
 use crate::job::resolve::duration_text;
 use crate::job::resolve::type_text;
@@ -353,20 +353,25 @@ fn measure(plan: &Plan, measure: &Measure) -> String {
     match measure {
         Measure::Completeness {
             window,
-            column,
+            of,
             filter,
             min_rows,
             warn_below,
             fail_below,
         } => format!(
-            "completeness of {}{} in windows.{}{}{}, from {min_rows} rows on",
-            plan.columns[*column].name,
+            "completeness of {}{} in windows.{}{}{}{}",
+            complete(plan, *window, of),
             filter
                 .as_ref()
                 .map_or_else(String::new, |filter| format!(" where {}", filter.text())),
             plan.windows[*window].name,
             bound("warn below", *warn_below),
-            bound("fail below", *fail_below)
+            bound("fail below", *fail_below),
+            if matches!(of, Complete::Rows(_)) {
+                String::new()
+            } else {
+                format!(", from {min_rows} rows on")
+            }
         ),
         Measure::Freshness {
             per,
@@ -399,6 +404,20 @@ fn measure(plan: &Plan, measure: &Measure) -> String {
             bound("fail beyond", rule.fail_beyond),
             extras(rule)
         ),
+    }
+}
+
+fn complete(plan: &Plan, window: usize, of: &Complete) -> String {
+    match of {
+        Complete::Column(column) => plan.columns[*column].name.clone(),
+        Complete::Columns(columns, _) => {
+            let names = columns.iter().map(|id| plan.columns[*id].name.as_str());
+            names.collect::<Vec<_>>().join(" and ")
+        }
+        Complete::Rows(ExpectedRows::Number(rows)) => format!("{rows} rows"),
+        Complete::Rows(ExpectedRows::Statistic(index)) => {
+            format!("{} rows", plan.windows[window].statistics[*index].name)
+        }
     }
 }
 

@@ -798,6 +798,26 @@ pub struct CheckPlan {
     pub value: Option<String>,
 }
 
+/// What a share is taken of.
+#[derive(Debug, Clone)]
+pub enum Complete {
+    /// Rows with a value in the column of this id.
+    Column(usize),
+    /// Rows with a value in all columns of these ids, which is the condition, with the check's own, that they fulfil.
+    Columns(Vec<usize>, Expression),
+    /// Rows of so many that should be there.
+    Rows(ExpectedRows),
+}
+
+/// How many rows a window should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpectedRows {
+    /// So many.
+    Number(u64),
+    /// As many as the window's statistic of this index says.
+    Statistic(usize),
+}
+
 /// What a check measures.
 #[derive(Debug, Clone)]
 pub enum Measure {
@@ -805,9 +825,9 @@ pub enum Measure {
     Completeness {
         /// Index in `plan.windows`.
         window: usize,
-        /// Id of the column that should have a value.
-        column: usize,
-        /// Which rows should have one; `None`: all.
+        /// Of what.
+        of: Complete,
+        /// Which rows count; `None`: all.
         filter: Option<Expression>,
         /// With fewer rows the verdict is `too_few`.
         min_rows: u64,

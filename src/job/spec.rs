@@ -8,6 +8,7 @@
 //! first and lose their places; where exactly one of several tables must be there, the schema says so (`allOf` of `oneOf`)
 //! and `document` reads it from the schema.
 
+mod completeness;
 mod sinks;
 mod variance;
 
@@ -21,6 +22,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::secrets::masked;
 
+pub use completeness::CompletenessSpec;
 pub use sinks::{
     AvroSinkSpec, Compression, CreateTopicSpec, CsvSinkSpec, DecimalsSpec, DeliverySpec,
     FilesSinkSpec, JsonSinkSpec, KafkaSinkSpec, ParquetSinkSpec, SinkSpec, StdoutSpec,
@@ -839,7 +841,7 @@ pub struct WindowSpec {
 pub struct CheckSpec {
     /// Name of the window it looks at; needed by completeness and variance. Example: `"minute"`.
     pub window: Option<String>,
-    /// Measure: the share of rows with a value, per segment and window.
+    /// Measure: the share of rows with a value, or of rows that came, per segment and window.
     pub completeness: Option<CompletenessSpec>,
     /// Measure: the age of the newest event, per segment.
     pub freshness: Option<FreshnessSpec>,
@@ -847,26 +849,6 @@ pub struct CheckSpec {
     pub variance: Option<VarianceSpec>,
     /// Name of the column it adds to `windows.NAME`. Default: none. Example: `"completeness"`.
     pub value: Option<String>,
-}
-
-/// The share of rows with a value. Without thresholds it only measures.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CompletenessSpec {
-    /// Column that should have a value. Example: `"customer_id"`.
-    pub column: String,
-    /// SQL condition on the rows that should have one. Default: none, all rows. With no such row in a window there is no share:
-    /// the verdict is `no_data`. Example: `"channel = 'web'"`.
-    #[serde(rename = "where")]
-    pub filter: Option<String>,
-    /// With fewer rows in a window the verdict is `too_few`. Default: 1.
-    pub min_rows: Option<u64>,
-    /// Share below which the verdict is `warn`. Default: none. Example: `0.97`.
-    #[schemars(range(min = 0, max = 1))]
-    pub warn_below: Option<f64>,
-    /// Share below which the verdict is `fail`. Default: none. Example: `0.90`.
-    #[schemars(range(min = 0, max = 1))]
-    pub fail_below: Option<f64>,
 }
 
 /// The age of the newest event. Without thresholds it only measures.

@@ -14,7 +14,7 @@ use super::*;
 use crate::cluster::outcome::RunOptions;
 use crate::epoch;
 use crate::job::plan::{
-    CheckPlan, Column, OnBadFile, PartialsCodec, Rerun, Statistic, VarianceRule, WindowLength,
+    CheckPlan, Column, Complete, OnBadFile, PartialsCodec, Rerun, Statistic, VarianceRule, WindowLength,
     WindowPlan, timestamp_type,
 };
 use crate::record::Budget;
@@ -103,7 +103,7 @@ fn plan(partials: PartialsCodec) -> Plan {
                 "known",
                 Measure::Completeness {
                     window: 0,
-                    column: 4,
+                    of: Complete::Column(4),
                     filter: None,
                     min_rows: 1,
                     warn_below: Some(0.9),

@@ -373,7 +373,10 @@ impl Matched {
                 self.new.contains(numerator)
                     || denominator.is_some_and(|denominator| self.new.contains(&denominator))
             }
-            WindowMeasure::Variance(..) | WindowMeasure::Reference(..) => false,
+            WindowMeasure::Arrival(_, Some(rows), _) => self.new.contains(rows),
+            WindowMeasure::Arrival(..)
+            | WindowMeasure::Variance(..)
+            | WindowMeasure::Reference(..) => false,
         }
     }
 }

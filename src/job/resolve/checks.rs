@@ -11,7 +11,7 @@ use super::units::read_duration;
 use super::variance::read_variance;
 use super::windows::{Window, read_segment};
 use super::words::{check_column_name, check_name};
-use crate::job::plan::{CheckPlan, Measure, WindowPlan, timestamp_type};
+use crate::job::plan::{CheckPlan, Complete, ExpectedRows, Measure, WindowPlan, timestamp_type};
 use crate::job::problems::quoted;
 use crate::job::spec::{CheckSpec, CompletenessSpec, FreshnessSpec, Named, WindowSpec};
 use crate::job::tables::{WINDOW_END, WINDOW_START, measured_window};
@@ -100,7 +100,7 @@ fn read_completeness(
 ) -> Option<Measure> {
     let path = ["checks", name, "completeness"];
     let at = |option: &'static str| ["checks", name, "completeness", option];
-    let column = context.scope.column(report, &at("column"), &spec.column);
+    let of = read_complete(report, name, spec, window, context);
     let filter = match &spec.filter {
         Some(text) => Some(read_condition(report, &at("where"), text, context.scope)?),
         None => None,
@@ -129,12 +129,72 @@ fn read_completeness(
     }
     Some(Measure::Completeness {
         window: window?,
-        column: column?,
+        of: of?,
         filter,
         min_rows: spec.min_rows.unwrap_or(1),
         warn_below: spec.warn_below,
         fail_below: spec.fail_below,
     })
+}
+
+/// What a share is taken of: one of `column`, `columns` and those of `expected_rows`, as the schema says.
+fn read_complete(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: &CompletenessSpec,
+    window: Option<usize>,
+    context: Context<'_>,
+) -> Option<Complete> {
+    let at = |option: &'static str| ["checks", name, "completeness", option];
+    if let Some(column) = &spec.column {
+        let column = context.scope.column(report, &at("column"), column);
+        return column.map(Complete::Column);
+    }
+    if let Some(names) = &spec.columns {
+        let path = at("columns");
+        let ids = context.scope.distinct_columns(report, &path, names);
+        if names.is_empty() {
+            let wrong = Wrong::new("it names no column").expected("one column at least");
+            report.add(&path, wrong);
+        }
+        if ids.is_empty() || ids.len() < names.len() {
+            return None;
+        }
+        let has_value = |id: &usize| format!("{} is not null", context.scope.reference(*id));
+        let mut condition: Vec<String> = ids.iter().map(has_value).collect();
+        condition.extend(spec.filter.iter().map(|filter| format!("({filter})")));
+        let condition = condition.join(" and ");
+        // A fault of the filter is told where it stands.
+        let condition = context.scope.compiled(&condition)?;
+        return Some(Complete::Columns(ids, condition));
+    }
+    if spec.min_rows.is_some() {
+        let wrong = Wrong::new("where rows are expected, few of them are what is looked for");
+        report.add(&at("min_rows"), wrong.hint("leave it out"));
+    }
+    let Some(statistic) = &spec.expected_rows_from else {
+        return (spec.expected_rows).map(|rows| Complete::Rows(ExpectedRows::Number(rows)));
+    };
+    let path = at("expected_rows_from");
+    let window = &context.windows[window?];
+    let index = find_statistic(report, &path, statistic, window)?;
+    if !is_whole(&window.plan.as_ref()?.statistics[index].data_type) {
+        let wrong = Wrong::new(format!(
+            "statistic {} is no number of rows",
+            quoted(statistic)
+        ));
+        report.add(&path, wrong.expected("a statistic of whole numbers"));
+        return None;
+    }
+    let expected = ExpectedRows::Statistic(index);
+    Some(Complete::Rows(expected))
+}
+
+fn is_whole(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Decimal128(_, scale) => *scale == 0,
+        other => *other != DataType::Float64,
+    }
 }
 
 /// A condition that picks rows.

@@ -225,6 +225,30 @@ const CASES: &[(&str, &str)] = &[
         "variance = { of = \"sum_amount\", against = { previous = 10 } }",
         "variance = { of = \"sum_amount\", method = \"range\", against = { previous = 200000 }, warn_beyond = -1.0 }",
     ),
+    (
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { columns = [\"customer_id\", \"channl\"], where = \"quantity >\" }",
+    ),
+    (
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { columns = [] }",
+    ),
+    (
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { column = \"customer_id\", expected_rows = 5 }",
+    ),
+    (
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { expected_rows_from = \"mean_amount\", min_rows = 3 }",
+    ),
+    (
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { expected_rows_from = \"rowz\" }",
+    ),
+    (
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { expected_rows = 0 }",
+    ),
     ("value = \"z\"", "value = \"completeness\""),
     ("value = \"z\"", "value = \"rows\""),
     (

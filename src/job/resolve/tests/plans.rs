@@ -163,7 +163,7 @@ fn everything_of_a_job_is_decided() {
         plan.checks[0].measure,
         Measure::Completeness {
             window: 0,
-            column: 3,
+            of: Complete::Column(3),
             filter: None,
             min_rows: 1,
             warn_below: Some(_),
