@@ -14,8 +14,8 @@ use super::*;
 use crate::cluster::outcome::RunOptions;
 use crate::epoch;
 use crate::job::plan::{
-    CheckPlan, Column, Complete, OnBadFile, PartialsCodec, Rerun, Statistic, VarianceRule, WindowLength,
-    WindowPlan, timestamp_type,
+    CheckPlan, Column, Complete, OnBadFile, PartialsCodec, Rerun, Statistic, VarianceRule,
+    WindowLength, WindowPlan, timestamp_type,
 };
 use crate::record::Budget;
 use crate::sources::Feed;
