@@ -1,4 +1,4 @@
-//! Completeness: share of rows with a value, over rows that should have one.
+//! Completeness: share of rows with a value, over rows that should have one; or of rows that came, over those that should have.
 //!
 //! numerator / denominator, both counts of the window's rows ("ratio of non-null to all values", as in ISO/IEC 25024, measure
 //! Com-I-1, data value completeness). No rows have no share: the status is `no_data`, not a pass. Counts beyond 2^53 round.
@@ -31,13 +31,40 @@ impl Completeness {
             Ok(rows) if rows < self.min_rows => Status::TooFew,
             Ok(_) => Status::of_thresholds(below(self.warn_below), below(self.fail_below)),
         };
+        self.judged(status, value, present, Some(rows))
+    }
+
+    /// Judges `rows` that came out of those that should have. Where none should, or nobody knows how many, there is no share.
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_precision_loss,
+        reason = "a share of counts; both are exact up to 2^53"
+    )]
+    pub fn judge_arrival(&self, rows: i64, expected: Option<i64>) -> Judged {
+        let value = expected.filter(|expected| *expected > 0);
+        let value = value.map(|expected| rows as f64 / expected as f64);
+        let below = |limit: Option<f64>| Some(value? < limit?);
+        let status = match value {
+            None => Status::NoData,
+            Some(_) => Status::of_thresholds(below(self.warn_below), below(self.fail_below)),
+        };
+        self.judged(status, value, rows, expected)
+    }
+
+    fn judged(
+        &self,
+        status: Status,
+        value: Option<f64>,
+        numerator: i64,
+        denominator: Option<i64>,
+    ) -> Judged {
         let expected = Judged::limit(status, self.warn_below, self.fail_below)
             .map(|limit| format!(">= {limit}"));
         Judged {
             status,
             value,
-            numerator: Some(present),
-            denominator: Some(rows),
+            numerator: Some(numerator),
+            denominator,
             expected,
             baseline: None,
         }
@@ -92,5 +119,34 @@ mod tests {
             (judged.status, judged.value, judged.expected),
             (Status::Measured, Some(0.25), None)
         );
+    }
+
+    #[test]
+    fn rows_that_came_are_a_share_of_those_that_should_have() {
+        let check = Completeness {
+            min_rows: 1,
+            warn_below: Some(1.0),
+            fail_below: Some(0.5),
+        };
+        let cases = [
+            (12, Some(12), Status::Pass, Some(1.0)),
+            (15, Some(12), Status::Pass, Some(1.25)),
+            (9, Some(12), Status::Warn, Some(0.75)),
+            (0, Some(12), Status::Fail, Some(0.0)),
+            (3, Some(0), Status::NoData, None),
+            (3, None, Status::NoData, None),
+        ];
+        for (rows, expected, status, value) in cases {
+            let judged = check.judge_arrival(rows, expected);
+            assert_eq!(
+                (judged.status, judged.value),
+                (status, value),
+                "{rows}/{expected:?}"
+            );
+            assert_eq!(
+                (judged.numerator, judged.denominator),
+                (Some(rows), expected)
+            );
+        }
     }
 }

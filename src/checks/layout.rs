@@ -10,7 +10,9 @@ use std::fmt::Write;
 
 use arrow_schema::DataType;
 
-use crate::job::plan::{AggregateFunction, Corrections, Measure, Plan};
+use crate::job::plan::{
+    Against, AggregateFunction, Complete, Corrections, ExpectedRows, Measure, Plan,
+};
 use crate::transform::expr::words::type_name;
 
 use super::completeness::Completeness;
@@ -122,8 +124,12 @@ pub(crate) struct CheckLayout {
 pub(crate) enum WindowMeasure {
     /// Its numerator is this accumulator, and its denominator the second, or the number of rows.
     Completeness(Completeness, usize, Option<usize>),
+    /// The rows that this accumulator counts, or all, of so many that should be there.
+    Arrival(Completeness, Option<usize>, ExpectedRows),
     /// Of this statistic.
     Variance(Variance, usize),
+    /// The first of these statistics against the second.
+    Reference(Variance, [usize; 2]),
 }
 
 impl Layout {
@@ -189,41 +195,30 @@ impl Layout {
             let measure = match &check.measure {
                 Measure::Completeness {
                     window,
-                    column,
+                    of,
                     filter,
                     min_rows,
                     warn_below,
                     fail_below,
                 } if *window == index => {
-                    let data_type = plan.columns[*column].data_type.clone();
                     let completeness = Completeness {
                         min_rows: *min_rows,
                         warn_below: *warn_below,
                         fail_below: *fail_below,
                     };
-                    layout.add_completeness(
-                        completeness,
-                        *column,
-                        data_type,
-                        filter.as_ref().map(Input::new).as_ref(),
-                    )
+                    let filter = filter.as_ref().map(Input::new);
+                    layout.add_complete(plan, completeness, of, filter.as_ref())
                 }
-                Measure::Variance {
-                    window,
-                    of,
-                    previous,
-                    warn_beyond,
-                    fail_beyond,
-                    min_history,
-                } if *window == index => WindowMeasure::Variance(
-                    Variance {
-                        previous: *previous,
-                        warn_beyond: *warn_beyond,
-                        fail_beyond: *fail_beyond,
-                        min_history: *min_history,
-                    },
-                    *of,
-                ),
+                Measure::Variance { window, of, rule } if *window == index => {
+                    let variance = Variance::new(rule.clone(), layout.windows, plan.time_zone)
+                        .of_panes(layout.panes);
+                    match rule.against {
+                        Against::Statistic(reference) => {
+                            WindowMeasure::Reference(variance, [*of, reference])
+                        }
+                        _ => WindowMeasure::Variance(variance, *of),
+                    }
+                }
                 _ => continue,
             };
             layout.checks.push(CheckLayout {
@@ -325,6 +320,36 @@ impl Layout {
             .chain([self.event_time])
             .chain(inputs)
             .collect()
+    }
+
+    fn add_complete(
+        &mut self,
+        plan: &Plan,
+        completeness: Completeness,
+        of: &Complete,
+        filter: Option<&Input>,
+    ) -> WindowMeasure {
+        match of {
+            Complete::Column(column) => {
+                let data_type = plan.columns[*column].data_type.clone();
+                self.add_completeness(completeness, *column, data_type, filter)
+            }
+            Complete::Columns(_, condition) => {
+                let complete = self.add_count(&Input::new(condition));
+                let rows = filter.map(|filter| self.add_count(filter));
+                WindowMeasure::Completeness(completeness, complete, rows)
+            }
+            Complete::Rows(expected) => {
+                let rows = filter.map(|filter| self.add_count(filter));
+                WindowMeasure::Arrival(completeness, rows, *expected)
+            }
+        }
+    }
+
+    /// The number of rows that fulfil a condition.
+    fn add_count(&mut self, condition: &Input) -> usize {
+        let condition = self.input(condition);
+        self.accumulator(Kind::Count, None, Some(condition), None)
     }
 
     /// Adds the completeness of a column, the number of its values, and that of the rows that should have one.

@@ -59,7 +59,7 @@ pub use table::window_schema;
 /// The windows of the segments that this worker owns.
 ///
 /// Cost: for each open window a [`Partial`] and some 40 bytes; for each segment some 100 bytes, its values, and for each
-/// variance check its last windows, 8 bytes each, for good. A million windows with SPEC's `minute` statistics (three accumulators,
+/// variance check its last windows, 16 bytes each, for good. A million windows with SPEC's `minute` statistics (three accumulators,
 /// no checks) are 300 MiB, and 400 where each is of another segment (`benches/statistics.rs`). With corrections closed windows stay for
 /// `correct_within`, each with what was said of it: some 130 bytes a verdict; and each segment has two baselines a check.
 #[derive(Debug)]
@@ -398,7 +398,7 @@ fn variances(layout: &Layout) -> impl Iterator<Item = (&str, &Variance)> {
         .iter()
         .filter_map(|check| match &check.measure {
             WindowMeasure::Variance(variance, _) => Some((check.name.as_str(), variance)),
-            WindowMeasure::Completeness(..) => None,
+            _ => None,
         })
 }
 

@@ -12,9 +12,9 @@ use super::numbers::data_type;
 use super::stop::{FINE, Stop};
 use super::{load, print};
 use crate::job::plan::{
-    Corrections, Decimals, Format, Keep, LookupPlan, Measure, Missing, Placement, Plan, Records,
-    SinkFormat, SinkFrom, SinkPlan, SinkTo, SourceColumn, Then, Transport, WindowLength,
-    WindowPlan,
+    Against, Complete, Corrections, Decimals, Direction, Empty, ExpectedRows, Format, Keep,
+    LookupPlan, Measure, Method, Missing, Placement, Plan, Records, Same, SinkFormat, SinkFrom,
+    SinkPlan, SinkTo, SourceColumn, Then, Transport, VarianceRule, WindowLength, WindowPlan,
 };
 use crate::job::resolve::{duration_text, type_text};
 
@@ -373,20 +373,25 @@ fn measure(plan: &Plan, measure: &Measure) -> String {
     match measure {
         Measure::Completeness {
             window,
-            column,
+            of,
             filter,
             min_rows,
             warn_below,
             fail_below,
         } => format!(
-            "completeness of {}{} in windows.{}{}{}, from {min_rows} rows on",
-            plan.columns[*column].name,
+            "completeness of {}{} in windows.{}{}{}{}",
+            complete(plan, *window, of),
             filter
                 .as_ref()
                 .map_or_else(String::new, |filter| format!(" where {}", filter.text())),
             plan.windows[*window].name,
             bound("warn below", *warn_below),
-            bound("fail below", *fail_below)
+            bound("fail below", *fail_below),
+            if matches!(of, Complete::Rows(_)) {
+                String::new()
+            } else {
+                format!(", from {min_rows} rows on")
+            }
         ),
         Measure::Freshness {
             per,
@@ -409,21 +414,96 @@ fn measure(plan: &Plan, measure: &Measure) -> String {
                 seconds("fail after", *fail_after)
             )
         }
-        Measure::Variance {
-            window,
-            of,
-            previous,
-            warn_beyond,
-            fail_beyond,
-            min_history,
-        } => format!(
-            "z-score of {} in windows.{} against the previous {previous} windows{}{}, from {min_history} windows on",
+        Measure::Variance { window, of, rule } => format!(
+            "{} of {} in windows.{} {}{}{}{}",
+            method(rule),
             plan.windows[*window].statistics[*of].name,
             plan.windows[*window].name,
-            bound("warn beyond", *warn_beyond),
-            bound("fail beyond", *fail_beyond)
+            against(plan, *window, rule),
+            bound("warn beyond", rule.warn_beyond),
+            bound("fail beyond", rule.fail_beyond),
+            extras(rule)
         ),
     }
+}
+
+fn complete(plan: &Plan, window: usize, of: &Complete) -> String {
+    match of {
+        Complete::Column(column) => plan.columns[*column].name.clone(),
+        Complete::Columns(columns, _) => {
+            let names = columns.iter().map(|id| plan.columns[*id].name.as_str());
+            names.collect::<Vec<_>>().join(" and ")
+        }
+        Complete::Rows(ExpectedRows::Number(rows)) => format!("{rows} rows"),
+        Complete::Rows(ExpectedRows::Statistic(index)) => {
+            format!("{} rows", plan.windows[window].statistics[*index].name)
+        }
+    }
+}
+
+fn method(rule: &VarianceRule) -> &'static str {
+    match rule.method {
+        Method::Z => "z-score",
+        Method::Mad => "modified z-score",
+        Method::Relative => "relative deviation",
+        Method::Range => "excess over the range",
+    }
+}
+
+fn against(plan: &Plan, window: usize, rule: &VarianceRule) -> String {
+    let previous = |windows: usize| format!("against the previous {windows} windows");
+    match rule.against {
+        Against::Previous(windows) => previous(windows),
+        Against::Calendar(windows, Empty::Zero) => {
+            format!("{} by the calendar, empty ones as 0", previous(windows))
+        }
+        Against::Calendar(windows, Empty::Skip) => {
+            format!("{} by the calendar", previous(windows))
+        }
+        Against::Weeks(weeks, same) => {
+            let same = match same {
+                Same::Hour => "hour",
+                Same::Weekday => "weekday",
+            };
+            format!(
+                "against the same {same} of {weeks} weeks of {}",
+                plan.time_zone
+            )
+        }
+        Against::Statistic(other) => {
+            format!("against {}", plan.windows[window].statistics[other].name)
+        }
+    }
+}
+
+/// What a job seldom says of a variance check, and how much history it needs.
+fn extras(rule: &VarianceRule) -> String {
+    let mut told = String::new();
+    let mut tell = |part: String| {
+        told += ", ";
+        told += &part;
+    };
+    match rule.direction {
+        Direction::Up => tell("upwards".to_owned()),
+        Direction::Down => tell("downwards".to_owned()),
+        Direction::Both => {}
+    }
+    if rule.floor_absolute > 0.0 {
+        tell(format!("its unit at least {}", rule.floor_absolute));
+    }
+    if rule.floor_relative > 0.0 {
+        tell(format!(
+            "its unit at least {} of the centre",
+            rule.floor_relative
+        ));
+    }
+    if !rule.exclude.is_empty() {
+        tell(format!("without {} excluded times", rule.exclude.len()));
+    }
+    if !matches!(rule.against, Against::Statistic(_)) {
+        tell(format!("from {} windows on", rule.min_history));
+    }
+    told
 }
 
 fn from(plan: &Plan, sink: &SinkPlan) -> String {

@@ -9,7 +9,7 @@ use super::outcome::{Progress, RunOptions};
 use super::{Fate, JoinError, Life, ReplayError};
 use crate::epoch::state::Unread;
 use crate::epoch::{Journal, JournalError, Reading, Store, look_at_state};
-use crate::job::plan::{Measure, Plan, SinkFrom};
+use crate::job::plan::{Complete, Measure, Plan, SinkFrom};
 use crate::job::tables::DUPLICATES_BEFORE_ROWS;
 use crate::lookup::{self, EnrichError, Loaded, LookupError};
 use crate::observe::Observer;
@@ -561,8 +561,12 @@ fn needed(plan: &Plan, before: bool) -> Vec<bool> {
     }
     for check in &plan.checks {
         match &check.measure {
-            Measure::Completeness { column, filter, .. } => {
-                need(&[*column]);
+            Measure::Completeness { of, filter, .. } => {
+                match of {
+                    Complete::Column(column) => need(&[*column]),
+                    Complete::Columns(columns, _) => need(columns),
+                    Complete::Rows(_) => {}
+                }
                 if let Some(filter) = filter {
                     need(filter.inputs());
                 }

@@ -67,6 +67,11 @@ const FREE: &[&[&str]] = &[
     &["checks", "*", "variance", "warn_beyond"],
     &["checks", "*", "variance", "fail_beyond"],
     &["checks", "*", "variance", "min_history"],
+    // What a baseline holds is told by `against`; how it is measured may change, and what is left out of it by time.
+    &["checks", "*", "variance", "method"],
+    &["checks", "*", "variance", "direction"],
+    &["checks", "*", "variance", "floor"],
+    &["checks", "*", "variance", "exclude"],
     &["sinks", "*", "parquet", "compression"],
     &["sinks", "*", "parquet", "merge_files"],
     &["sinks", "*", "parquet", "keep_merged"],

@@ -7,6 +7,7 @@ mod continuous;
 mod kafka;
 mod notation;
 mod sinks;
+mod variance;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use sinks::{
     AvroOptions, Compression, Decimals, DeltaMerge, DeltaPlan, OutputColumn, SinkFormat, SinkFrom,
     SinkPlan, SinkTo,
 };
+pub use variance::{Against, Direction, Empty, Method, Same, VarianceRule};
 
 /// A job, resolved.
 #[derive(Debug, Clone)]
@@ -825,6 +827,26 @@ pub struct CheckPlan {
     pub value: Option<String>,
 }
 
+/// What a share is taken of.
+#[derive(Debug, Clone)]
+pub enum Complete {
+    /// Rows with a value in the column of this id.
+    Column(usize),
+    /// Rows with a value in all columns of these ids, which is the condition, with the check's own, that they fulfil.
+    Columns(Vec<usize>, Expression),
+    /// Rows of so many that should be there.
+    Rows(ExpectedRows),
+}
+
+/// How many rows a window should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpectedRows {
+    /// So many.
+    Number(u64),
+    /// As many as the window's statistic of this index says.
+    Statistic(usize),
+}
+
 /// What a check measures.
 #[derive(Debug, Clone)]
 pub enum Measure {
@@ -832,9 +854,9 @@ pub enum Measure {
     Completeness {
         /// Index in `plan.windows`.
         window: usize,
-        /// Id of the column that should have a value.
-        column: usize,
-        /// Which rows should have one; `None`: all.
+        /// Of what.
+        of: Complete,
+        /// Which rows count; `None`: all.
         filter: Option<Expression>,
         /// With fewer rows the verdict is `too_few`.
         min_rows: u64,
@@ -854,19 +876,13 @@ pub enum Measure {
         /// Microseconds beyond which the verdict is `fail`.
         fail_after: Option<i64>,
     },
-    /// z-score of a statistic against the previous windows of its segment that have rows.
+    /// Distance of a statistic from those of other windows of its segment, or from another statistic.
     Variance {
         /// Index in `plan.windows`.
         window: usize,
         /// Index in the window's statistics.
         of: usize,
-        /// How many preceding windows with rows at most.
-        previous: usize,
-        /// |z| beyond which the verdict is `warn`.
-        warn_beyond: Option<f64>,
-        /// |z| beyond which the verdict is `fail`.
-        fail_beyond: Option<f64>,
-        /// With fewer preceding windows the verdict is `warming_up`; the value is given all the same.
-        min_history: usize,
+        /// How it is measured and judged.
+        rule: VarianceRule,
     },
 }

@@ -39,6 +39,7 @@ mod topics;
 mod transport;
 mod types;
 mod units;
+mod variance;
 mod windows;
 mod words;
 
@@ -173,6 +174,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
         event_time: &sources.event_time,
         window_specs: &spec.windows,
         windows: &windows,
+        time_zone,
         is_continuous,
     };
     let checks = checks::resolve_checks(report, &spec.checks, context);

@@ -8,7 +8,9 @@
 //! first and lose their places; where exactly one of several tables must be there, the schema says so (`allOf` of `oneOf`)
 //! and `document` reads it from the schema.
 
+mod completeness;
 mod sinks;
+mod variance;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,11 +22,13 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::secrets::masked;
 
+pub use completeness::CompletenessSpec;
 pub use sinks::{
     AvroSinkSpec, Compression, CreateTopicSpec, CsvSinkSpec, DecimalsSpec, DeliverySpec,
     FilesSinkSpec, JsonSinkSpec, KafkaSinkSpec, OnFailureSpec, ParquetSinkSpec, SinkSpec,
     StdoutSpec,
 };
+pub use variance::{AgainstSpec, Direction, Empty, FloorSpec, Method, Same, VarianceSpec};
 
 /// A caudal job: sources, look-ups, derived columns, rules, windows, checks and sinks.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
@@ -885,34 +889,14 @@ pub enum CorrectionsSpec {
 pub struct CheckSpec {
     /// Name of the window it looks at; needed by completeness and variance. Example: `"minute"`.
     pub window: Option<String>,
-    /// Measure: the share of rows with a value, per segment and window.
+    /// Measure: the share of rows with a value, or of rows that came, per segment and window.
     pub completeness: Option<CompletenessSpec>,
     /// Measure: the age of the newest event, per segment.
     pub freshness: Option<FreshnessSpec>,
-    /// Measure: how far a statistic is from its previous windows, in standard deviations.
+    /// Measure: how far a statistic is from those of earlier windows, or from another statistic of its window.
     pub variance: Option<VarianceSpec>,
     /// Name of the column it adds to `windows.NAME`. Default: none. Example: `"completeness"`.
     pub value: Option<String>,
-}
-
-/// The share of rows with a value. Without thresholds it only measures.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CompletenessSpec {
-    /// Column that should have a value. Example: `"customer_id"`.
-    pub column: String,
-    /// SQL condition on the rows that should have one. Default: none, all rows. With no such row in a window there is no share:
-    /// the verdict is `no_data`. Example: `"channel = 'web'"`.
-    #[serde(rename = "where")]
-    pub filter: Option<String>,
-    /// With fewer rows in a window the verdict is `too_few`. Default: 1.
-    pub min_rows: Option<u64>,
-    /// Share below which the verdict is `warn`. Default: none. Example: `0.97`.
-    #[schemars(range(min = 0, max = 1))]
-    pub warn_below: Option<f64>,
-    /// Share below which the verdict is `fail`. Default: none. Example: `0.90`.
-    #[schemars(range(min = 0, max = 1))]
-    pub fail_below: Option<f64>,
 }
 
 /// The age of the newest event. Without thresholds it only measures.
@@ -927,34 +911,6 @@ pub struct FreshnessSpec {
     pub warn_after: Option<String>,
     /// Age beyond which the verdict is `fail`. Default: none. Example: `"30 minutes"`.
     pub fail_after: Option<String>,
-}
-
-/// z-score of a statistic against the previous windows of its segment that have rows (sample standard deviation; the
-/// window under test is never in it). Without thresholds it only measures.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct VarianceSpec {
-    /// Statistic of the window. Example: `"sum_amount"`.
-    pub of: String,
-    /// What it is compared with. Example: `{ previous = 10 }`.
-    pub against: AgainstSpec,
-    /// |z| beyond which the verdict is `warn`. Default: none. Example: `3.0`.
-    #[schemars(range(min = 0))]
-    pub warn_beyond: Option<f64>,
-    /// |z| beyond which the verdict is `fail`. Default: none. Example: `6.0`.
-    #[schemars(range(min = 0))]
-    pub fail_beyond: Option<f64>,
-    /// With fewer preceding windows the verdict is `warming_up`; the value is given all the same. Default: 2.
-    pub min_history: Option<u64>,
-}
-
-/// What a statistic is compared with.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AgainstSpec {
-    /// How many preceding windows with rows, at most. Example: `10`.
-    #[schemars(range(min = 1))]
-    pub previous: u64,
 }
 
 /// A table whose keys the user chooses, in file order. Keys are unique: TOML refuses a second one.

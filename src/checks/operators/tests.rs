@@ -14,8 +14,8 @@ use super::*;
 use crate::cluster::outcome::RunOptions;
 use crate::epoch;
 use crate::job::plan::{
-    CheckPlan, Column, Corrections, OnBadFile, PartialsCodec, Rerun, Statistic, WindowLength,
-    WindowPlan, timestamp_type,
+    CheckPlan, Column, Complete, Corrections, OnBadFile, PartialsCodec, Rerun, Statistic,
+    VarianceRule, WindowLength, WindowPlan, timestamp_type,
 };
 use crate::record::Budget;
 use crate::sources::Feed;
@@ -107,7 +107,7 @@ fn plan(partials: PartialsCodec) -> Plan {
                 "known",
                 Measure::Completeness {
                     window: 0,
-                    column: 4,
+                    of: Complete::Column(4),
                     filter: None,
                     min_rows: 1,
                     warn_below: Some(0.9),
@@ -120,10 +120,10 @@ fn plan(partials: PartialsCodec) -> Plan {
                 Measure::Variance {
                     window: 0,
                     of: 3,
-                    previous: 10,
-                    warn_beyond: Some(3.0),
-                    fail_beyond: None,
-                    min_history: 2,
+                    rule: VarianceRule {
+                        warn_beyond: Some(3.0),
+                        ..VarianceRule::z(10)
+                    },
                 },
                 Some("z"),
             ),

@@ -11,7 +11,7 @@ use crate::checks::stats::{Accumulator, Partial};
 use crate::checks::value::{Value, double, ordered};
 use crate::checks::variance::Baseline;
 use crate::checks::verdict::{Judged, Status};
-use crate::job::plan::AggregateFunction;
+use crate::job::plan::{AggregateFunction, ExpectedRows};
 
 /// A statistic's number.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +89,15 @@ fn power_of_ten(exponent: i32) -> f64 {
             .parse()
             .expect("it is written as a number")
     })
+}
+
+/// A whole number of rows.
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(value) => Some(*value),
+        Value::Wide(value) => i64::try_from(*value).ok(),
+        _ => None,
+    }
 }
 
 /// A statistic as a double, in units of one (times in microseconds); `None` where it has no number.
@@ -174,23 +183,48 @@ fn judge(
     numbers: &[Number],
     baselines: &mut IterMut<'_, Baseline>,
 ) -> Judged {
+    let count = |accumulator: &usize| match &partial.accumulators[*accumulator] {
+        Accumulator::Count(rows) => *rows,
+        other => panic!("check {} counts by {other:?}", check.name),
+    };
     match &check.measure {
+        WindowMeasure::Arrival(completeness, rows, expected) => {
+            let rows = rows.as_ref().map_or(partial.rows, count);
+            match expected {
+                ExpectedRows::Number(expected) => {
+                    completeness.judge_arrival(rows, i64::try_from(*expected).ok())
+                }
+                ExpectedRows::Statistic(index) => match &numbers[*index] {
+                    Number::Overflow(_) => overflowed(None),
+                    Number::Exact(value) => completeness.judge_arrival(rows, whole(value)),
+                },
+            }
+        }
         WindowMeasure::Completeness(completeness, numerator, denominator) => {
-            let count = |accumulator: &usize| match &partial.accumulators[*accumulator] {
-                Accumulator::Count(rows) => *rows,
-                other => panic!("check {} counts by {other:?}", check.name),
-            };
             let rows = denominator.as_ref().map_or(partial.rows, count);
             completeness.judge(count(numerator), rows)
         }
         WindowMeasure::Variance(variance, of) => {
             let baseline = baselines.next().expect("there is one a variance check");
             match &numbers[*of] {
-                Number::Overflow(_) => overflowed(None),
+                Number::Overflow(_) => {
+                    variance.pass(start, baseline);
+                    overflowed(None)
+                }
                 number @ Number::Exact(_) => {
-                    variance.judge(as_double(&layout.statistics[*of], number), start, baseline)
+                    let statistic = as_double(&layout.statistics[*of], number);
+                    variance.judge(statistic, start, baseline)
                 }
             }
+        }
+        WindowMeasure::Reference(variance, [of, reference]) => {
+            let has_none = |index: &usize| matches!(numbers[*index], Number::Overflow(_));
+            if has_none(of) || has_none(reference) {
+                return overflowed(None);
+            }
+            let [of, reference] = [of, reference]
+                .map(|index| as_double(&layout.statistics[*index], &numbers[*index]));
+            variance.hold(of, reference)
         }
     }
 }

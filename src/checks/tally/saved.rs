@@ -35,7 +35,7 @@ use super::{Tally, final_until, no_baselines, text, variances};
 use crate::checks::layout::{AccumulatorPlan, CheckLayout, Kind, Layout, WindowMeasure};
 use crate::checks::stats::{Accumulator, Moments, Partial, Sum};
 use crate::checks::value::{Segment, Value};
-use crate::checks::variance::Baseline;
+use crate::checks::variance::{Baseline, of_previous};
 use crate::checks::verdict::Status;
 use crate::checks::wide::Int192;
 use crate::checks::windows::Windows;
@@ -47,10 +47,10 @@ use form::{Reader, Writer};
 /// Of the format; the first byte.
 const VERSION: u8 = 4;
 
-/// Of the formats before it, which are read, too: that of windows that are not corrected, whose layouts it alone was written of.
-const WITHOUT_SAID: u8 = 3;
+/// Of the format before it, which is read, too: of windows that are not corrected, and with baselines of statistics alone, without starts.
+const WITHOUT_STARTS: u8 = 3;
 
-/// And the one which had whole state alone and did not say so.
+/// Of the one before that, which had whole state alone and did not say so; it is read, too.
 const WITHOUT_CONTENT: u8 = 2;
 
 /// What is written of the segments; its code is the second byte.
@@ -349,8 +349,8 @@ impl Begins {
 struct Found {
     shape: String,
     accumulators: Vec<String>,
-    /// Variance checks, and how many windows each keeps at most.
-    variances: Vec<(String, usize)>,
+    /// Variance checks, and what the baselines of each hold.
+    variances: Vec<(String, String)>,
     held_back: Vec<(String, i64)>,
 }
 
@@ -386,10 +386,10 @@ impl Found {
         let place = |words: &String| now.iter().position(|now| now == words);
         let accumulators: Option<Vec<usize>> = self.accumulators.iter().map(place).collect();
         let compared: Vec<_> = variances(layout).collect();
-        let place = |(name, previous): &(String, usize)| {
+        let place = |(name, words): &(String, String)| {
             compared
                 .iter()
-                .position(|(now, variance)| now == name && variance.previous == *previous)
+                .position(|(now, variance)| now == name && variance.words() == *words)
         };
         let variances: Option<Vec<usize>> = self.variances.iter().map(place).collect();
         let (accumulators, variances) = accumulators.zip(variances).ok_or_else(other)?;
@@ -412,7 +412,7 @@ impl Found {
     fn described(&self) -> String {
         let compared = self.variances.iter();
         let compared: Vec<String> = compared
-            .map(|(name, previous)| format!("{name} with {previous}"))
+            .map(|(name, words)| format!("{name} with {words}"))
             .collect();
         let (shape, kept) = (&self.shape, self.accumulators.join(", "));
         format!(
@@ -435,7 +435,10 @@ impl Matched {
                 self.new.contains(numerator)
                     || denominator.is_some_and(|denominator| self.new.contains(&denominator))
             }
-            WindowMeasure::Variance(..) => false,
+            WindowMeasure::Arrival(_, Some(rows), _) => self.new.contains(rows),
+            WindowMeasure::Arrival(..)
+            | WindowMeasure::Variance(..)
+            | WindowMeasure::Reference(..) => false,
         }
     }
 }
@@ -482,7 +485,7 @@ impl<W: Write> Writer<'_, W> {
         self.count(variances(layout).count());
         for (name, variance) in variances(layout) {
             self.text(name);
-            self.count(variance.previous);
+            self.text(&variance.words());
         }
         self.count(held_back.len());
         for (check, start) in held_back {
@@ -523,10 +526,9 @@ impl<W: Write> Writer<'_, W> {
         }
         for index in 0..variances(layout).count() {
             // None before the first window closed.
-            let baseline = baselines.get(index);
-            self.count(baseline.map_or(0, |baseline| baseline.windows().len()));
-            for window in baseline.into_iter().flat_map(Baseline::windows) {
-                self.double(window);
+            match baselines.get(index) {
+                Some(baseline) => self.baseline(baseline),
+                None => self.baseline(&Baseline::default()),
             }
         }
         if let Some(said) = said {
@@ -577,8 +579,12 @@ impl Reader<'_> {
         let variances = (0..self.count(2)?)
             .map(|_| {
                 let name = self.text()?.to_owned();
-                let previous = self.uint()?;
-                Ok((name, usize::try_from(previous).unwrap_or(usize::MAX)))
+                let words = if self.has_starts() {
+                    self.text()?.to_owned()
+                } else {
+                    of_previous(usize::try_from(self.uint()?).unwrap_or(usize::MAX))
+                };
+                Ok((name, words))
             })
             .collect::<Result<_, _>>()?;
         let held_back = (0..self.count(2)?)
@@ -630,17 +636,7 @@ impl Reader<'_> {
         let compared: Vec<_> = variances(layout).collect();
         for place in &matched.variances {
             let variance = compared[*place].1;
-            baselines[*place] = {
-                let count = self.count(size_of::<f64>())?;
-                if count > variance.previous {
-                    let most = variance.previous;
-                    return Err(self.wrong(format!(
-                        "a baseline has {count} windows, and {most} at most"
-                    )));
-                }
-                let windows: Result<Vec<f64>, _> = (0..count).map(|_| self.double()).collect();
-                Baseline::of(windows?)
-            };
+            baselines[*place] = self.baseline(variance.most())?;
         }
         let said = if layout.correct_within.is_some() {
             self.read_said(layout, begins, names)?
@@ -765,7 +761,7 @@ fn described(layout: &Layout) -> String {
             .map(|plan| layout.words(plan))
             .collect(),
         variances: variances(layout)
-            .map(|(name, variance)| (name.to_owned(), variance.previous))
+            .map(|(name, variance)| (name.to_owned(), variance.words()))
             .collect(),
         held_back: Vec::new(),
     }

@@ -12,7 +12,7 @@ use crate::checks::Reducer;
 use crate::checks::completeness::Completeness;
 use crate::checks::layout::{CheckLayout, Input, Kind, SegmentColumn, StatisticInput};
 use crate::checks::stats::Moments;
-use crate::job::plan::{AggregateFunction, timestamp_type};
+use crate::job::plan::{AggregateFunction, VarianceRule, timestamp_type};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -84,12 +84,11 @@ fn layout(scale: i8) -> Layout {
         value: Some("completeness".into()),
         measure,
     });
-    let variance = Variance {
-        previous: 10,
+    let rule = VarianceRule {
         warn_beyond: Some(2.0),
-        fail_beyond: None,
-        min_history: 2,
+        ..VarianceRule::z(10)
     };
+    let variance = Variance::new(rule, layout.windows, chrono_tz::Tz::UTC);
     layout.checks.push(CheckLayout {
         name: "usual".into(),
         value: Some("z".into()),

@@ -1,24 +1,21 @@
 //! Checks: measures over windows and streams of rows.
 
 use arrow_schema::DataType;
+use chrono_tz::Tz;
 
 use super::continuous::refuse_now;
 use super::report::{Report, Wrong};
 use super::scope::Scope;
 use super::sources::EventTime;
 use super::units::read_duration;
+use super::variance::read_variance;
 use super::windows::{Window, read_segment};
 use super::words::{check_column_name, check_name};
-use crate::job::plan::{CheckPlan, Measure, WindowPlan, timestamp_type};
+use crate::job::plan::{CheckPlan, Complete, ExpectedRows, Measure, WindowPlan, timestamp_type};
 use crate::job::problems::quoted;
-use crate::job::spec::{
-    CheckSpec, CompletenessSpec, FreshnessSpec, Named, VarianceSpec, WindowSpec,
-};
+use crate::job::spec::{CheckSpec, CompletenessSpec, FreshnessSpec, Named, WindowSpec};
 use crate::job::tables::{WINDOW_END, WINDOW_START, measured_window};
 use crate::transform::Expression;
-
-/// With fewer windows before it a z-score has no sample standard deviation.
-const LEAST_HISTORY: u64 = 2;
 
 /// What checks refer to.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +24,8 @@ pub(super) struct Context<'a> {
     pub(super) event_time: &'a EventTime,
     pub(super) window_specs: &'a Named<WindowSpec>,
     pub(super) windows: &'a [Window],
+    /// That of the business.
+    pub(super) time_zone: Tz,
     /// Whether the job runs until it is told to stop.
     pub(super) is_continuous: bool,
 }
@@ -101,7 +100,7 @@ fn read_completeness(
 ) -> Option<Measure> {
     let path = ["checks", name, "completeness"];
     let at = |option: &'static str| ["checks", name, "completeness", option];
-    let column = context.scope.column(report, &at("column"), &spec.column);
+    let of = read_complete(report, name, spec, window, context);
     let filter = match &spec.filter {
         Some(text) => Some(read_condition(report, &at("where"), text, context.scope)?),
         None => None,
@@ -130,12 +129,72 @@ fn read_completeness(
     }
     Some(Measure::Completeness {
         window: window?,
-        column: column?,
+        of: of?,
         filter,
         min_rows: spec.min_rows.unwrap_or(1),
         warn_below: spec.warn_below,
         fail_below: spec.fail_below,
     })
+}
+
+/// What a share is taken of: one of `column`, `columns` and those of `expected_rows`, as the schema says.
+fn read_complete(
+    report: &mut Report<'_>,
+    name: &str,
+    spec: &CompletenessSpec,
+    window: Option<usize>,
+    context: Context<'_>,
+) -> Option<Complete> {
+    let at = |option: &'static str| ["checks", name, "completeness", option];
+    if let Some(column) = &spec.column {
+        let column = context.scope.column(report, &at("column"), column);
+        return column.map(Complete::Column);
+    }
+    if let Some(names) = &spec.columns {
+        let path = at("columns");
+        let ids = context.scope.distinct_columns(report, &path, names);
+        if names.is_empty() {
+            let wrong = Wrong::new("it names no column").expected("one column at least");
+            report.add(&path, wrong);
+        }
+        if ids.is_empty() || ids.len() < names.len() {
+            return None;
+        }
+        let has_value = |id: &usize| format!("{} is not null", context.scope.reference(*id));
+        let mut condition: Vec<String> = ids.iter().map(has_value).collect();
+        condition.extend(spec.filter.iter().map(|filter| format!("({filter})")));
+        let condition = condition.join(" and ");
+        // A fault of the filter is told where it stands.
+        let condition = context.scope.compiled(&condition)?;
+        return Some(Complete::Columns(ids, condition));
+    }
+    if spec.min_rows.is_some() {
+        let wrong = Wrong::new("where rows are expected, few of them are what is looked for");
+        report.add(&at("min_rows"), wrong.hint("leave it out"));
+    }
+    let Some(statistic) = &spec.expected_rows_from else {
+        return (spec.expected_rows).map(|rows| Complete::Rows(ExpectedRows::Number(rows)));
+    };
+    let path = at("expected_rows_from");
+    let window = &context.windows[window?];
+    let index = find_statistic(report, &path, statistic, window)?;
+    if !is_whole(&window.plan.as_ref()?.statistics[index].data_type) {
+        let wrong = Wrong::new(format!(
+            "statistic {} is no number of rows",
+            quoted(statistic)
+        ));
+        report.add(&path, wrong.expected("a statistic of whole numbers"));
+        return None;
+    }
+    let expected = ExpectedRows::Statistic(index);
+    Some(Complete::Rows(expected))
+}
+
+fn is_whole(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Decimal128(_, scale) => *scale == 0,
+        other => *other != DataType::Float64,
+    }
 }
 
 /// A condition that picks rows.
@@ -213,68 +272,6 @@ fn read_freshness(
     })
 }
 
-fn read_variance(
-    report: &mut Report<'_>,
-    name: &str,
-    spec: &VarianceSpec,
-    index: usize,
-    context: Context<'_>,
-) -> Option<Measure> {
-    let path = ["checks", name, "variance"];
-    let at = |option: &'static str| ["checks", name, "variance", option];
-    let previous = spec.against.previous;
-    if previous < LEAST_HISTORY {
-        let wrong = Wrong::new(format!(
-            "a standard deviation needs more previous windows than {previous}"
-        ))
-        .expected("at least 2");
-        report.add(&["checks", name, "variance", "against", "previous"], wrong);
-    }
-    let min_history = spec.min_history.unwrap_or(LEAST_HISTORY);
-    if previous >= LEAST_HISTORY && min_history > previous {
-        let wrong = Wrong::new(format!(
-            "{min_history} windows of history are never reached with {previous} previous ones"
-        ));
-        report.add(
-            &at("min_history"),
-            wrong.expected("min_history ≤ against.previous"),
-        );
-    }
-    for (option, bound) in [
-        ("warn_beyond", spec.warn_beyond),
-        ("fail_beyond", spec.fail_beyond),
-    ] {
-        if bound.is_some_and(|bound| bound.is_nan() || bound < 0.0) {
-            report.add(
-                &at(option),
-                Wrong::new("it is no bound of |z|").expected("a number of at least 0, such as 3.0"),
-            );
-        }
-    }
-    if let (Some(warn), Some(fail)) = (spec.warn_beyond, spec.fail_beyond)
-        && fail < warn
-    {
-        let wrong = Wrong::new(format!(
-            "`fail_beyond` {fail} is below `warn_beyond` {warn}, so that no verdict is `warn`"
-        ));
-        report.add(&path, wrong.expected("warn_beyond ≤ fail_beyond"));
-    }
-    let of = find_statistic(report, &at("of"), &spec.of, &context.windows[index])?;
-    Some(Measure::Variance {
-        window: index,
-        of,
-        previous: report.take(&at("against"), as_usize(previous))?,
-        warn_beyond: spec.warn_beyond,
-        fail_beyond: spec.fail_beyond,
-        min_history: report.take(&at("min_history"), as_usize(min_history))?,
-    })
-}
-
-fn as_usize(number: u64) -> Result<usize, Wrong> {
-    usize::try_from(number)
-        .map_err(|_| Wrong::new(format!("{number} is more than this machine counts")))
-}
-
 /// The window of a check that needs one.
 fn find_window(
     report: &mut Report<'_>,
@@ -306,7 +303,8 @@ fn find_window(
     found
 }
 
-fn find_statistic(
+/// A statistic that is a number.
+pub(super) fn find_statistic(
     report: &mut Report<'_>,
     path: &[&str],
     written: &str,

@@ -42,6 +42,19 @@ impl Scope {
         &self.columns
     }
 
+    /// A column as expressions write it, whatever its name.
+    pub(super) fn reference(&self, id: usize) -> String {
+        let column = &self.columns[id];
+        let parts = column.relations.first().into_iter().chain([&column.name]);
+        let parts = parts.map(|part| format!("\"{}\"", part.replace('"', "\"\"")));
+        parts.collect::<Vec<_>>().join(".")
+    }
+
+    /// Compiles an expression of which all faults are told elsewhere.
+    pub(super) fn compiled(&self, text: &str) -> Option<Expression> {
+        self.compiler.compile(text).ok()
+    }
+
     /// Compiles the expression at `path`.
     pub(super) fn expression(
         &self,

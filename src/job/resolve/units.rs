@@ -11,7 +11,7 @@ use crate::job::plan::WindowLength;
 use crate::job::problems::quoted;
 
 /// Microseconds of a day of 24 hours.
-const DAY: i64 = 86_400_000_000;
+pub(super) const DAY: i64 = 86_400_000_000;
 
 /// Units of time, their names and microseconds.
 const DURATIONS: [(&[&str], i64); 7] = [

@@ -63,13 +63,14 @@ fn states(joins: &Value, done: &Done) {
 
 /// The window of a day: complete, and far from the week before only where the next month begins.
 fn days(facts: &Value, set: &str, done: &Done) {
-    let periods = done
-        .table("days")
-        .periods("window_start", "%Y-%m-%d", "amount");
+    let days = done.table("days");
+    let periods = days.periods("window_start", "%Y-%m-%d", "amount");
     let by_day = facts["datasets"][set]["by_day"].as_object().unwrap();
     assert_eq!(periods.len(), by_day.len());
     let flags = &facts["variance_flags"]["flags"][set];
     variance::agree(set, flags, &periods, 7, 50.0);
+    let steady = &done.summary["verdicts"]["amount_steady"];
+    variance::told(set, flags, &days, "amount_off", steady);
     // JOBS.md: completeness of every column is 100 % once blank records are out.
     for check in ["address_given", "product_given"] {
         let verdicts = &done.summary["verdicts"][check];

@@ -163,6 +163,21 @@ fn days_of_the_web_shop_are_judged() {
     let flags = &facts["variance_flags"]["flags"];
     let revenue = days.periods("window_start", "%Y-%m-%d", "amount");
     variance::agree(set, &flags[set], &revenue, 7, 50.0);
+    let told = &done.summary["verdicts"];
+    variance::told(
+        set,
+        &flags[set],
+        &days,
+        "amount_off",
+        &told["amount_steady"],
+    );
     let rows = days.periods("window_start", "%Y-%m-%d", "rows");
     variance::agree("online_rows", &flags["online_rows"], &rows, 7, 50.0);
+    variance::told(
+        "online_rows",
+        &flags["online_rows"],
+        &days,
+        "rows_off",
+        &told["rows_steady"],
+    );
 }

@@ -1,10 +1,11 @@
 //! The variance rule of `JOBS.md`: a period against the mean of those before it, in per cent.
 //!
-//! caudal's variance check counts standard deviations, so this rule is worked out here from the statistics that jobs write.
+//! Days are held against it by a check with `method = "relative"`. Months, and weeks that begin on a day of their own, are no windows, so for
+//! these it is worked out here from the statistics that jobs write.
 
 use serde_json::Value;
 
-use super::table::Exact;
+use super::table::{Exact, Table};
 
 /// A period that is off by more than the threshold.
 struct Flag {
@@ -65,6 +66,33 @@ pub(super) fn agree(
         })
         .collect();
     assert_eq!(got, expected, "{what}");
+}
+
+/// Holds the flags of a set against the deviations that a check put beside each day, and its verdicts `warn`.
+pub(super) fn told(what: &str, expected: &Value, days: &Table, column: &str, verdicts: &Value) {
+    let expected = expected.as_array().unwrap();
+    let expected: Vec<String> = expected
+        .iter()
+        .map(|flag| {
+            let text = |name: &str| flag[name].as_str().unwrap();
+            format!("{}: {}", text("period"), text("deviation"))
+        })
+        .collect();
+    let starts = days.days("window_start").into_iter().flatten();
+    let mut off: Vec<String> = starts
+        .zip(days.cells(column))
+        .filter_map(|(day, cell)| Some((day, 100.0 * cell.as_real()?)))
+        .filter(|(_, deviation)| deviation.abs() > 50.0)
+        .map(|(day, deviation)| format!("{day}: {deviation:.1} %"))
+        .collect();
+    off.sort_unstable();
+    // The first three days have fewer than three before them.
+    let first = days.days("window_start").into_iter().flatten().min();
+    let first = first.unwrap() + chrono::Days::new(3);
+    off.retain(|line| line.as_str() >= first.to_string().as_str());
+    assert_eq!(off, expected, "{what}");
+    assert_eq!(verdicts["warn"], expected.len(), "{what}");
+    assert_eq!(verdicts["warming_up"], 3, "{what}");
 }
 
 /// A number of periods as a double.

@@ -73,6 +73,11 @@ fn targets(facts: &Value, done: &Done) {
     for (row, month) in months.into_iter().enumerate() {
         let number = |name: &str| Exact::of(&table.cells(name)[row]).unwrap();
         let share = number("valor").real() / number("meta").real();
+        let of_target = table.cells("of_target")[row].as_real().unwrap();
+        assert!(
+            (share - 1.0 - of_target).abs() < 1e-12,
+            "{share} {of_target}"
+        );
         let month = month.unwrap().format("%d/%m/%Y").to_string();
         shares.push((share, month, number("vendedor").text()));
     }
@@ -84,6 +89,8 @@ fn targets(facts: &Value, done: &Done) {
         (shares.len() - missed, missed),
         (count("met"), count("missed"))
     );
+    let verdicts = json!({ "pass": facts["met"], "warn": facts["missed"] });
+    assert_eq!(done.summary["verdicts"]["target_met"], verdicts);
     let told = |shares: &[(f64, String, String)]| -> Value {
         let told = shares.iter().map(|(share, month, seller)| {
             json!({ "month": month, "seller": seller, "share_of_target": format!("{share:.4}") })

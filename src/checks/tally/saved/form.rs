@@ -14,6 +14,7 @@ use arrow_schema::DataType;
 use super::Broken;
 use crate::checks::stats::{Accumulator, Sum};
 use crate::checks::value::Value;
+use crate::checks::variance::{Baseline, UNKNOWN};
 use crate::cluster::exchange::{hash_bytes, mix};
 
 /// Bytes that are hashed and handed on together: as many as a level-two cache keeps.
@@ -125,6 +126,21 @@ impl<'a, W: Write> Writer<'a, W> {
         }
     }
 
+    /// Its first window as one that may be there; then the windows, each start as what is between it and the one before.
+    pub(super) fn baseline(&mut self, baseline: &Baseline) {
+        self.byte(u8::from(baseline.first().is_some()));
+        if let Some(first) = baseline.first() {
+            self.int(first);
+        }
+        self.count(baseline.windows().len());
+        let mut before = 0_i64;
+        for (start, statistic) in baseline.windows() {
+            self.int(start.wrapping_sub(before));
+            before = start;
+            self.double(statistic);
+        }
+    }
+
     fn sum(&mut self, sum: &Sum) {
         self.int(sum.n);
         self.int(sum.wide);
@@ -155,8 +171,7 @@ pub(super) struct Reader<'a> {
     /// Without the check value.
     bytes: &'a [u8],
     at: usize,
-    /// Whether it says what it holds of the segments.
-    has_content: bool,
+    version: u8,
 }
 
 impl<'a> Reader<'a> {
@@ -164,8 +179,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, Broken> {
         let short = Broken::Short { at: bytes.len() };
         let (&version, _) = bytes.split_first().ok_or_else(|| short.clone())?;
-        let has_content = matches!(version, super::VERSION | super::WITHOUT_SAID);
-        if !has_content && version != super::WITHOUT_CONTENT {
+        if !(super::WITHOUT_CONTENT..=super::VERSION).contains(&version) {
             return Err(Broken::Version { found: version });
         }
         let (bytes, check) = bytes.split_last_chunk::<CHECK>().ok_or(short)?;
@@ -176,13 +190,48 @@ impl<'a> Reader<'a> {
         Ok(Self {
             bytes,
             at: 1,
-            has_content,
+            version,
         })
     }
 
     /// Whether it says what it holds of the segments.
     pub(super) fn has_content(&self) -> bool {
-        self.has_content
+        self.version >= super::WITHOUT_STARTS
+    }
+
+    /// Whether its baselines say when their windows started.
+    pub(super) fn has_starts(&self) -> bool {
+        self.version > super::WITHOUT_STARTS
+    }
+
+    /// A baseline of so many windows at most.
+    pub(super) fn baseline(&mut self, most: usize) -> Result<Baseline, Broken> {
+        let has_starts = self.has_starts();
+        let first = (has_starts && self.flag()?)
+            .then(|| self.int())
+            .transpose()?;
+        let count = self.count(size_of::<f64>())?;
+        if count > most {
+            return Err(self.wrong(format!(
+                "a baseline has {count} windows, and {most} at most"
+            )));
+        }
+        let mut windows: Vec<(i64, f64)> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let before = windows.last().map(|(start, _)| *start);
+            let start = if has_starts {
+                before.unwrap_or(0).wrapping_add(self.int()?)
+            } else {
+                UNKNOWN
+            };
+            if before.is_some_and(|before| start < before || start == before && start != UNKNOWN) {
+                return Err(self.wrong(format!(
+                    "a window of a baseline starts at {start} µs, behind {before:?}"
+                )));
+            }
+            windows.push((start, self.double()?));
+        }
+        Ok(Baseline::of(first, windows))
     }
 
     /// Makes sure that nothing is left.

@@ -19,7 +19,7 @@ use crate::checks::layout::{CheckLayout, Input, SegmentColumn, StatisticInput, W
 use crate::checks::tally::Closed;
 use crate::checks::tally::tests::{event, lines, newest_layout};
 use crate::checks::variance::Variance;
-use crate::job::plan::AggregateFunction;
+use crate::job::plan::{AggregateFunction, VarianceRule};
 
 /// Every kind of accumulator and check, per region and channel.
 fn layout(windows: Windows) -> Arc<Layout> {
@@ -97,12 +97,12 @@ fn layout_with(windows: Windows, checks: &[&str]) -> Arc<Layout> {
     }
     let compared = [("usual", 2, 3), ("steady", 1, 2)].into_iter();
     for (name, of, previous) in compared.filter(|(name, ..)| checks.contains(name)) {
-        let variance = Variance {
-            previous,
+        let rule = VarianceRule {
             warn_beyond: Some(0.5),
             fail_beyond: Some(1.0),
-            min_history: 2,
+            ..VarianceRule::z(previous)
         };
+        let variance = Variance::new(rule, layout.windows, chrono_tz::Tz::UTC);
         layout
             .checks
             .push(check(name, WindowMeasure::Variance(variance, of)));
@@ -473,7 +473,7 @@ fn refusals_say_what_is_wrong() {
     assert_eq!(
         error(&newest_layout(), &bytes),
         "the state is of \"minute per [region int, channel varchar], windows of 60000000 µs, keeping [Moments of decimal(18,2) column 3, \
-         Sum of bigint column 4, Least of decimal(18,2) column 3, Greatest of varchar column 1, Count of decimal(18,2) column 3], comparing [usual with 3, steady with 2]\", \
+         Sum of bigint column 4, Least of decimal(18,2) column 3, Greatest of varchar column 1, Count of decimal(18,2) column 3], comparing [usual with 3 previous, steady with 2 previous]\", \
          and this job keeps \"alive per [region varchar], windows of all times, keeping [Greatest of timestamp column 1], comparing []\""
     );
     let mut tally = Tally::new(layout);
@@ -505,7 +505,7 @@ fn the_form_of_saved_state_is_pinned() {
         [1, 1, 2, b'e', b's', 1, 0, 0xAC, 2, 4, 1, 0x81, 1, 0, 0]
     );
     assert_eq!(check, check_of(&bytes[..bytes.len() - 8]).to_le_bytes());
-    // The version before had no content.
+    // The version before the last one had no content.
     let mut before = bytes[..bytes.len() - 8].to_vec();
     before[0] = 2;
     before.remove(1);
@@ -520,6 +520,55 @@ fn the_form_of_saved_state_is_pinned() {
     let mut again = Tally::new(Arc::clone(&tally.layout));
     again.load(&before, |_| true).unwrap();
     assert_eq!(saved(&again), bytes);
+}
+
+#[test]
+fn baselines_of_the_version_before_go_on() {
+    let layout = layout(Windows::Fixed(60_000_000));
+    let whole = {
+        let mut bytes = Vec::new();
+        let mut out = Writer::new(&mut bytes);
+        out.byte(WITHOUT_STARTS);
+        out.byte(0);
+        out.text(&shape(&layout));
+        out.count(layout.accumulators.len());
+        for accumulator in &layout.accumulators {
+            out.text(&layout.words(accumulator));
+        }
+        let compared: Vec<_> = variances(&layout).collect();
+        out.count(compared.len());
+        for (name, variance) in &compared {
+            out.text(name);
+            out.count(variance.most());
+        }
+        out.count(0);
+        out.int(60_000_000);
+        out.byte(SEGMENT);
+        segment(Some(7), 1)
+            .0
+            .iter()
+            .for_each(|value| out.value(value));
+        out.count(0);
+        for _ in &compared {
+            out.count(2);
+            out.double(1.0);
+            out.double(3.0);
+        }
+        out.byte(END);
+        out.finish().unwrap();
+        bytes
+    };
+    let mut tally = Tally::new(Arc::clone(&layout));
+    tally.load(&whole, |_| true).unwrap();
+    let id = tally.segments.find(&segment(Some(7), 1)).unwrap();
+    let mut baseline = tally.segments.get(id).baselines[0].clone();
+    let (_, variance) = variances(&layout).next().unwrap();
+    let judged = variance.judge(Some(2.0), 60_000_000, &mut baseline);
+    assert_eq!((judged.baseline, judged.value), (Some(2.0), Some(0.0)));
+    // What is written of it now has starts, and comes back the same.
+    let mut again = Tally::new(layout);
+    again.load(&saved(&tally), |_| true).unwrap();
+    assert_eq!(saved(&again), saved(&tally));
 }
 
 #[test]

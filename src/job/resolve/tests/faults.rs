@@ -213,6 +213,58 @@ const CASES: &[(&str, &str)] = &[
         "variance = { of = \"sum_amount\", against = { previous = 10 } }",
         "variance = { of = \"max_ts\", against = { previous = 5 }, min_history = 6, warn_beyond = 3.0, fail_beyond = 2.0 }",
     ),
+    (
+        "variance = { of = \"sum_amount\", against = { previous = 10 } }",
+        "variance = { of = \"sum_amount\", method = \"zz\", against = { previous = 10, weeks = 2 } }",
+    ),
+    (
+        "variance = { of = \"sum_amount\", against = { previous = 10 } }",
+        "variance = { of = \"sum_amount\", against = { weeks = 0, same = \"hour\" }, floor = { absolute = -1.0, relative = -0.5 } }",
+    ),
+    (
+        "variance = { of = \"sum_amount\", against = { previous = 10 } }",
+        "variance = { of = \"sum_amount\", method = \"relative\", against = { weeks = 4, empty = \"zero\" }, floor = { relative = 0.1 } }",
+    ),
+    (
+        "variance = { of = \"sum_amount\", against = { previous = 10 } }",
+        "variance = { of = \"avg_amount\", against = { previous = 4, empty = \"zero\", same = \"hour\" }, exclude = [\"2026-02-30\"] }",
+    ),
+    (
+        "variance = { of = \"sum_amount\", against = { previous = 10 } }",
+        "variance = { of = \"sum_amount\", method = \"z\", against = { statistic = \"rowz\" }, min_history = 2, exclude = [\"2026-12-25\"] }",
+    ),
+    (
+        "variance = { of = \"sum_amount\", against = { previous = 10 } }",
+        "variance = { of = \"sum_amount\", method = \"mad\", against = { weeks = 1, same = \"hour\" }, min_history = 61 }",
+    ),
+    (
+        "variance = { of = \"sum_amount\", against = { previous = 10 } }",
+        "variance = { of = \"sum_amount\", method = \"range\", against = { previous = 200000 }, warn_beyond = -1.0 }",
+    ),
+    (
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { columns = [\"customer_id\", \"channl\"], where = \"quantity >\" }",
+    ),
+    (
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { columns = [] }",
+    ),
+    (
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { column = \"customer_id\", expected_rows = 5 }",
+    ),
+    (
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { expected_rows_from = \"mean_amount\", min_rows = 3 }",
+    ),
+    (
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { expected_rows_from = \"rowz\" }",
+    ),
+    (
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { expected_rows = 0 }",
+    ),
     ("value = \"z\"", "value = \"completeness\""),
     ("value = \"z\"", "value = \"rows\""),
     (

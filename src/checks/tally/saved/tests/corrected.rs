@@ -27,7 +27,12 @@ fn corrected(checks: &[&str], within: i64, tells_changes: bool, strict: bool) ->
     layout.tells_changes = tells_changes;
     for check in &mut layout.checks {
         if let (WindowMeasure::Variance(variance, _), true) = (&mut check.measure, strict) {
-            variance.fail_beyond = Some(0.7);
+            let rule = VarianceRule {
+                warn_beyond: Some(0.5),
+                fail_beyond: Some(0.7),
+                ..VarianceRule::z(variance.most())
+            };
+            *variance = Variance::new(rule, layout.windows, chrono_tz::Tz::UTC);
         }
     }
     Arc::new(layout)
