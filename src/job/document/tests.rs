@@ -219,8 +219,9 @@ fn a_misspelt_key_beside_the_right_one_is_found_in_any_table() {
             Lines::of(&text).place(&text, offset),
             "{path:?}"
         );
-        // A key of the same name in the plural, which is not there yet, is as near.
-        let near = [key.clone(), format!("{key}s")];
+        // A key of the same name in the plural or singular, which is not there yet, is as near.
+        let singular = key.strip_suffix('s').unwrap_or(&key).to_owned();
+        let near = [key.clone(), format!("{key}s"), singular];
         let hints = near.map(|near| Some(format!("did you mean \"{near}\"?")));
         assert!(
             hints.contains(&problem.hint),
