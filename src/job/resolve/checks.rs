@@ -172,10 +172,10 @@ fn read_complete(
         let wrong = Wrong::new("where rows are expected, few of them are what is looked for");
         report.add(&at("min_rows"), wrong.hint("leave it out"));
     }
-    let Some(statistic) = &spec.expected_from else {
+    let Some(statistic) = &spec.rows_from else {
         return (spec.expected_rows).map(|rows| Complete::Rows(ExpectedRows::Number(rows)));
     };
-    let path = at("expected_from");
+    let path = at("rows_from");
     let window = &context.windows[window?];
     let index = find_statistic(report, &path, statistic, window)?;
     if !is_whole(&window.plan.as_ref()?.statistics[index].data_type) {

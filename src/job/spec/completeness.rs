@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 
 /// The share of rows that have what they should (`column`, `columns`), or of rows that came of those that should have come
 /// (`expected_rows`, or
-/// `expected_from`). Without thresholds it only measures.
+/// `rows_from`). Without thresholds it only measures.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("allOf" = [{"title": "way to say what is complete", "oneOf": [{"required": ["column"]}, {"required": ["columns"]}, {"required": ["expected_rows"]}, {"required": ["expected_from"]}]}]))]
+#[schemars(extend("allOf" = [{"title": "way to say what is complete", "oneOf": [{"required": ["column"]}, {"required": ["columns"]}, {"required": ["expected_rows"]}, {"required": ["rows_from"]}]}]))]
 pub struct CompletenessSpec {
     /// Column that should have a value. Example: `"customer_id"`.
     pub column: Option<String>,
@@ -18,7 +18,7 @@ pub struct CompletenessSpec {
     pub expected_rows: Option<u64>,
     /// Statistic of the window that says how many rows it should have, such as the greatest of a column that a look-up brought to the rows.
     /// Where none should come, or nobody knows how many, the verdict is `no_data`. Example: `"promised"`.
-    pub expected_from: Option<String>,
+    pub rows_from: Option<String>,
     /// SQL condition on the rows that count. Default: none, all rows. With no such row in a window there is no share of values:
     /// the verdict is `no_data`. Example: `"channel = 'web'"`.
     #[serde(rename = "where")]

@@ -255,11 +255,11 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "completeness = { column = \"customer_id\", warn_below = 0.97 }",
-        "completeness = { expected_from = \"mean_amount\", min_rows = 3 }",
+        "completeness = { rows_from = \"mean_amount\", min_rows = 3 }",
     ),
     (
         "completeness = { column = \"customer_id\", warn_below = 0.97 }",
-        "completeness = { expected_from = \"rowz\" }",
+        "completeness = { rows_from = \"rowz\" }",
     ),
     (
         "completeness = { column = \"customer_id\", warn_below = 0.97 }",
