@@ -371,13 +371,11 @@ fn final_mark(layout: &Layout, watermark: i64) -> i64 {
 
 /// What a verdict is about: a check, or behind all checks a statistic, whose number overflowed.
 fn name_of(layout: &Layout, index: usize) -> Cow<'_, str> {
-    match layout.checks.get(index) {
-        Some(check) => Cow::Borrowed(&check.name),
-        None => {
-            let statistic = &layout.statistics[index - layout.checks.len()];
-            Cow::Owned(format!("{}.{}", layout.name, statistic.name))
-        }
+    if let Some(check) = layout.checks.get(index) {
+        return Cow::Borrowed(&check.name);
     }
+    let statistic = &layout.statistics[index - layout.checks.len()];
+    Cow::Owned(format!("{}.{}", layout.name, statistic.name))
 }
 
 /// A segment for people.

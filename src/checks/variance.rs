@@ -85,6 +85,7 @@ impl Variance {
     }
 
     /// The same among windows that are made of so many panes.
+    #[must_use]
     pub fn of_panes(self, panes: u32) -> Self {
         Self { panes, ..self }
     }

@@ -45,23 +45,22 @@ pub(super) fn begin<E>(
         .iter_mut()
         .filter(|binding| binding.epoch <= last);
     let replayed = before.flat_map(|binding| &mut binding.moved);
-    let mut lost = 0;
+    let mut gone = 0;
     for moved in resume.partitions.iter_mut().chain(replayed) {
         if !is_of(&moved.partition) {
             continue;
         }
-        let start = match starts.get(&moved.partition) {
-            Some(start) => *start,
-            None => {
-                let start = begins(&moved.partition)?;
-                starts.insert(moved.partition.clone(), start);
-                start
-            }
+        let start = if let Some(start) = starts.get(&moved.partition) {
+            *start
+        } else {
+            let start = begins(&moved.partition)?;
+            starts.insert(moved.partition.clone(), start);
+            start
         };
-        lost += moved.to - moved.from;
+        gone += moved.to - moved.from;
         (moved.from, moved.to) = (start, start);
     }
-    Ok(lost)
+    Ok(gone)
 }
 
 /// Messages of a partition before `at` are gone: what is read again of it begins there.

@@ -242,15 +242,13 @@ impl Standing {
 
     /// A shard of a cluster holds something, or nothing any more.
     pub fn holds(&self, shard: ShardId, holds: Option<Holds>) {
-        self.tell(|known| {
-            match holds {
-                Some(holds) => {
-                    let now = Instant::now();
-                    let since = now.checked_sub(Duration::from_secs(holds.seconds));
-                    known.holds.insert(shard, (since.unwrap_or(now), holds));
-                }
-                None => drop(known.holds.remove(&shard)),
-            };
+        self.tell(|known| match holds {
+            Some(holds) => {
+                let now = Instant::now();
+                let since = now.checked_sub(Duration::from_secs(holds.seconds));
+                known.holds.insert(shard, (since.unwrap_or(now), holds));
+            }
+            None => drop(known.holds.remove(&shard)),
         });
     }
 

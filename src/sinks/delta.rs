@@ -212,9 +212,9 @@ impl Table {
                 .map_or(checkpoint::FILE_RETENTION, |merges| merges.keep),
             codec: self.codec,
         };
-        let merges = self.merges.is_some();
+        let is_merging = self.merges.is_some();
         let work = move || {
-            let problem = match care(&merger, version, merges, &is_over) {
+            let problem = match care(&merger, version, is_merging, &is_over) {
                 Ok(()) => return,
                 Err(Unfolded::Broken(path, problem)) => format!("{}: {problem}", path.display()),
                 Err(Unfolded::Sink(error)) => in_words(&error),
@@ -343,18 +343,23 @@ impl Drop for Table {
 
 /// Looks after a table: a checkpoint of a version, then small files. What others did to the table that this build does not know is left
 /// alone.
-fn care(merger: &Merger, version: u64, merges: bool, is_over: &AtomicBool) -> Result<(), Unfolded> {
+fn care(
+    merger: &Merger,
+    version: u64,
+    is_merging: bool,
+    is_over: &AtomicBool,
+) -> Result<(), Unfolded> {
     fault::at("fold a table's log");
     let state = State::at(&merger.folder, version)?;
     if !state.is_known() {
         return Ok(());
     }
-    if merges {
+    if is_merging {
         // Before the checkpoint, which tells of them no more.
         merger.clear(&state)?;
     }
     checkpoint::write(&merger.folder, &state, merger.keep, &merger.tag)?;
-    if merges {
+    if is_merging {
         merger.merge(state, is_over)?;
     }
     Ok(())

@@ -53,7 +53,7 @@ pub(super) struct Said {
 
 /// What is kept of a segment besides its windows.
 #[derive(Debug, Default)]
-struct Closing {
+struct Kept {
     /// By start, in order: of closed windows that had rows.
     said: Vec<(i64, Said)>,
     /// Behind the last closed window; none where it is not known.
@@ -72,7 +72,7 @@ pub(super) struct Corrected {
     /// What verdicts are about: the checks and statistics of the layout, then those that only state knows that was read.
     names: Vec<Arc<str>>,
     /// By id.
-    segments: Vec<Closing>,
+    segments: Vec<Kept>,
     /// Start of the first window of each segment that is not closed.
     closing: BTreeSet<(i64, SegmentId)>,
     /// Start of the first window of each segment that is closed.
@@ -226,10 +226,10 @@ impl Corrected {
     }
 }
 
-fn of(segments: &mut Vec<Closing>, id: SegmentId) -> &mut Closing {
+fn of(segments: &mut Vec<Kept>, id: SegmentId) -> &mut Kept {
     let place = at(id);
     if segments.len() <= place {
-        segments.resize_with(place + 1, Closing::default);
+        segments.resize_with(place + 1, Kept::default);
     }
     &mut segments[place]
 }

@@ -1,5 +1,10 @@
 //! Figures worked out by hand, and by Python's `statistics`.
 
+#![expect(
+    clippy::unreadable_literal,
+    reason = "numbers as the other program printed them"
+)]
+
 use proptest::prelude::*;
 
 use super::*;

@@ -350,25 +350,22 @@ fn read_times(text: &str, time_zone: Tz) -> Result<(i64, i64), Wrong> {
     };
     let none = || wrong(format!("{} is no day or time", quoted(text)));
     let (from, to) = text.split_once("..").unwrap_or((text, text));
-    let (from, to) = match (date(from), date(to)) {
-        (Some(from), Some(to)) => {
-            let behind = to.checked_add_days(Days::new(1)).ok_or_else(none)?;
-            (start_of(from, time_zone), start_of(behind, time_zone))
-        }
-        _ => {
-            let instant = |text: &str| {
-                let local = time(text).ok_or_else(none)?;
-                let found = time_zone.from_local_datetime(&local).earliest();
-                found.map(|time| time.timestamp_micros()).ok_or_else(|| {
-                    wrong(format!(
-                        "{} skips {}",
-                        time_zone.name(),
-                        quoted(text.trim())
-                    ))
-                })
-            };
-            (instant(from)?, instant(to)?)
-        }
+    let (from, to) = if let (Some(from), Some(to)) = (date(from), date(to)) {
+        let behind = to.checked_add_days(Days::new(1)).ok_or_else(none)?;
+        (start_of(from, time_zone), start_of(behind, time_zone))
+    } else {
+        let instant = |text: &str| {
+            let local = time(text).ok_or_else(none)?;
+            let found = time_zone.from_local_datetime(&local).earliest();
+            found.map(|time| time.timestamp_micros()).ok_or_else(|| {
+                wrong(format!(
+                    "{} skips {}",
+                    time_zone.name(),
+                    quoted(text.trim())
+                ))
+            })
+        };
+        (instant(from)?, instant(to)?)
     };
     if from >= to {
         return Err(wrong(format!("{} holds no time", quoted(text))));

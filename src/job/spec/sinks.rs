@@ -97,7 +97,7 @@ pub struct KafkaSinkSpec {
     /// The cluster: what happens when it does not take messages. With `"hold"` and `"at_least_once"` an epoch is sent when it is bound, not as
     /// its rows come. Default: `"stop"`.
     pub on_failure: Option<OnFailureSpec>,
-    /// The cluster, with on_failure = "hold": most bytes that are held, shared out evenly among its `shards`; the job stops when one of them
+    /// The cluster, with `on_failure = "hold"`: most bytes that are held, shared out evenly among its `shards`; the job stops when one of them
     /// has more, and loses nothing by that. Default: `"1 GiB"`.
     pub outbox: Option<String>,
     /// The cluster: options of the client, by the names that librdkafka gives them; all values are strings. Those that would break what is

@@ -16,7 +16,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow_json::ReaderBuilder;
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
@@ -80,7 +80,8 @@ pub(super) fn write(
     fault::at("tell of a table's checkpoint");
     tell(folder, version, actions.len(), tag)?;
     fault::at("clear a table's log");
-    clear(folder, version, SystemTime::now())?;
+    let now = u64::try_from(crate::epoch::wall_time()).unwrap_or_default();
+    clear(folder, version, UNIX_EPOCH + Duration::from_micros(now))?;
     Ok(())
 }
 

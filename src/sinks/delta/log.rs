@@ -147,7 +147,7 @@ impl State {
         let file =
             File::open(path).map_err(|error| SinkError::io(path, "reading a file", error))?;
         let batches = ParquetRecordBatchReaderBuilder::try_new(file)
-            .and_then(|builder| builder.build())
+            .and_then(ParquetRecordBatchReaderBuilder::build)
             .map_err(|error| broken(error.to_string()))?;
         for batch in batches {
             let batch = batch.map_err(|error| broken(error.to_string()))?;

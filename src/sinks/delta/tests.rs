@@ -242,7 +242,9 @@ fn old_versions_go_below_an_old_checkpoint_and_no_newer_one_does() {
     let folder = root.path().join("rows");
     let mut table = open(root.path(), "gen-1");
     let age = |path: &Path| {
-        let old = std::time::SystemTime::now() - std::time::Duration::from_hours(31 * 24);
+        let now = u64::try_from(crate::epoch::wall_time()).unwrap();
+        let age = std::time::Duration::from_hours(31 * 24);
+        let old = std::time::UNIX_EPOCH + std::time::Duration::from_micros(now) - age;
         fs::File::options()
             .append(true)
             .open(path)

@@ -462,7 +462,10 @@ pub(super) mod tests {
         }
     }
 
-    fn said(held: &HeldEpoch) -> Vec<(String, String, Option<(String, u64)>)> {
+    /// Topic, value, and where it comes from.
+    type Said = (String, String, Option<(String, u64)>);
+
+    fn said(held: &HeldEpoch) -> Vec<Said> {
         let all = held.whole.all();
         all.map(|message| {
             let value = String::from_utf8(message.value.unwrap().to_vec()).unwrap();

@@ -36,7 +36,8 @@ fn sales(next: &mut i64, time: &str, rows: i64) -> Vec<Sent> {
 
 /// What was said and not taken back: by window, in minutes after noon, what the columns say, and whether it is final.
 fn standing(rows: &[Row], columns: &[&str]) -> BTreeMap<i64, (Vec<Cell>, bool)> {
-    let mut counts: Vec<((i64, Vec<Cell>, bool), i128)> = Vec::new();
+    type Said = (i64, Vec<Cell>, bool);
+    let mut counts: Vec<(Said, i128)> = Vec::new();
     for row in rows {
         let (Cell::Whole(start), Cell::Bool(is_final), Cell::Whole(sign)) =
             (&row["window_start"], &row["final"], &row["sign"])

@@ -180,7 +180,7 @@ fn a_job_that_falls_back_behind_what_it_has_sent_sends_nothing_twice() {
     let topic = broker.topic("fallen-to-topics", 2);
     let job = Job::with(broker, &topic, |text| to_topics(&text, broker, 3));
     let mut sent = 0;
-    let mut send = |job: &Job| {
+    let mut more = |job: &Job| {
         broker.send(&topic, (sent..sent + 100).map(sale));
         sent += 100;
         job.await_positions(&[sent / 2, sent / 2]);
@@ -188,7 +188,7 @@ fn a_job_that_falls_back_behind_what_it_has_sent_sends_nothing_twice() {
     };
     let running = Running::start(&job, 2);
     for _ in 0..4 {
-        send(&job);
+        more(&job);
     }
     running.kill();
     // What the newest says is in the topics, and in commits that count it.
@@ -198,7 +198,7 @@ fn a_job_that_falls_back_behind_what_it_has_sent_sends_nothing_twice() {
         job.break_state(&file.path);
     }
     let running = Running::start(&job, 2);
-    let upto = send(&job);
+    let upto = more(&job);
     let (summary, told) = running.stop_and_tell();
     assert!(told.contains("a checkpoint can't be used"), "{told}");
     assert_eq!(summary["rows"]["in"], upto);

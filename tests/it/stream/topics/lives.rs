@@ -100,8 +100,8 @@ fn what_was_sent_by_another_number_of_shards_is_not_read_again() {
         let own = kept.state.iter().find(|file| !is_shared(file));
         own.or(kept.state.first()).unwrap().path.clone()
     };
-    let broken: BTreeSet<String> = behind.iter().map(|kept| files(kept)).collect();
-    let turn = || broken.iter().for_each(|file| job.break_state(file));
+    let damaged: BTreeSet<String> = behind.iter().map(|kept| files(kept)).collect();
+    let turn = || damaged.iter().for_each(|file| job.break_state(file));
     turn();
     let words = format!("no checkpoint from epoch {since} on can be gone on from");
     Running::start_only(&job, 2).ends_with(3, &[&words, "restore state and output"]);

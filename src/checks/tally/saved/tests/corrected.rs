@@ -49,12 +49,10 @@ impl Standing {
         let names: Vec<&str> = names
             .filter(|name| !["final", "sign"].contains(name))
             .collect();
-        let finals = batch
-            .column_by_name("final")
-            .map(|column| column.as_boolean());
+        let finals = batch.column_by_name("final").map(AsArray::as_boolean);
         let signs = batch
             .column_by_name("sign")
-            .map(|column| column.as_primitive::<Int32Type>());
+            .map(AsArray::as_primitive::<Int32Type>);
         for (row, line) in lines(batch, &names).into_iter().enumerate() {
             let is_final = finals.is_none_or(|finals| finals.value(row));
             let count = self.0.entry((line, is_final)).or_default();
