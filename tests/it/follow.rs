@@ -37,6 +37,7 @@ fn text(row: &Row, column: &str) -> String {
     }
 }
 
+/// Case O14.
 #[test]
 fn a_record_waits_for_its_end_wherever_the_file_is_cut() {
     let job = Job::new("*.csv", "", "csv = {}");
@@ -170,6 +171,7 @@ fn o15_what_is_rotated_and_compressed_is_not_read_again() {
     assert_eq!(names, [sales(0), sales(1), sales(2)]);
 }
 
+/// Case O15.
 #[test]
 fn a_renamed_file_is_read_to_its_end_whatever_it_is_called() {
     // The pattern does not match what rotation makes of names.
@@ -192,6 +194,7 @@ fn a_renamed_file_is_read_to_its_end_whatever_it_is_called() {
     running.stop();
 }
 
+/// Case O15.
 #[test]
 fn what_was_not_read_before_it_was_compressed_is_read_from_there() {
     let job = Job::new("*.csv*", "", CSV);

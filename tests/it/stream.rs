@@ -165,6 +165,7 @@ fn transactions_that_were_not_committed_are_not_read() {
     assert_eq!(numbers(&job.rows("rows"), "id"), [2]);
 }
 
+/// Case O31.
 #[test]
 fn late_rows_and_those_from_the_future_are_refused_and_windows_close() {
     let Some(broker) = Broker::shared() else {
@@ -230,6 +231,7 @@ fn a_job_goes_on_where_it_was_with_its_windows() {
     assert_eq!(numbers(&job.rows("minutes"), "rows"), [20]);
 }
 
+/// Case O57.
 #[test]
 fn partitions_that_are_added_are_read_from_their_first_message() {
     let Some(broker) = Broker::shared() else {

@@ -77,6 +77,7 @@ fn counts(job: &Job) -> BTreeMap<i64, (i64, bool)> {
     rows.into_iter().map(one).collect()
 }
 
+/// Case O33.
 #[test]
 fn late_rows_correct_what_was_said_and_all_of_it_is_final_at_last() {
     let Some(broker) = Broker::shared() else {

@@ -220,6 +220,7 @@ fn await_parked(job: &Job, rows: u32) {
     });
 }
 
+/// Case O44.
 #[test]
 fn rows_wait_for_the_row_that_they_miss_and_no_longer_than_they_may() {
     let Some(broker) = Broker::shared() else {

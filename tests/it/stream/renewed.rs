@@ -28,6 +28,7 @@ fn ids_in(told: &str) -> Vec<String> {
         .collect()
 }
 
+/// Case O56.
 #[test]
 fn a_topic_that_was_made_anew_between_lives_is_not_taken_for_the_one_before() {
     let Some(broker) = Broker::shared() else {
