@@ -150,7 +150,7 @@ impl<'i> Walk<'_> {
         }
     }
 
-    /// Reports unknown keys; takes them as the nearest key that is not there, or leaves them out.
+    /// Reports unknown keys; takes each as the nearest key, or leaves it out where that one is there already.
     fn unknown_keys(&mut self, shape: &TableShape, table: &mut DeTable<'i>) {
         let unknown: Vec<Spanned<DeString<'i>>> = table
             .keys()
@@ -162,14 +162,8 @@ impl<'i> Walk<'_> {
                 continue;
             };
             let word: &str = key.get_ref();
-            let absent = shape
-                .keys
-                .iter()
-                .map(|(own, _)| own.as_str())
-                .filter(|own| !table.contains_key(*own));
-            let meant = nearest(word, absent);
+            let meant = nearest(word, shape.keys.iter().map(|(own, _)| own.as_str()));
             let hint = meant
-                .or_else(|| nearest(word, shape.keys.iter().map(|(own, _)| own.as_str())))
                 .map(|near| format!("did you mean {}?", quoted(near)))
                 .or_else(|| self.belongs_below(shape, table, word));
             self.path.push(word.to_owned());
@@ -184,6 +178,7 @@ impl<'i> Walk<'_> {
             );
             self.path.pop();
             if let Some(meant) = meant
+                && !table.contains_key(meant)
                 && shape
                     .get(meant)
                     .is_some_and(|shape| fits(shape, value.get_ref()))
