@@ -281,11 +281,7 @@ impl Layout {
 
     /// Where the window that starts at `start` ends.
     pub(crate) fn end(&self, start: i64) -> i64 {
-        if self.panes == 1 {
-            return self.windows.end(start);
-        }
-        let number = self.windows.number(start);
-        self.windows.start(number.saturating_add(self.panes.into()))
+        self.windows.end_of(start, self.panes)
     }
 
     /// Start of the first window that does not end at `watermark` or before: the one whose last pane holds it.

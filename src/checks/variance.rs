@@ -90,15 +90,6 @@ impl Variance {
         Self { panes, ..self }
     }
 
-    /// Where the window from `start` on ends.
-    fn end(&self, start: i64) -> i64 {
-        if self.panes == 1 {
-            return self.windows.end(start);
-        }
-        let number = self.windows.number(start);
-        self.windows.start(number.saturating_add(self.panes.into()))
-    }
-
     /// How many windows a baseline holds at most, where that is known.
     pub(crate) fn most(&self) -> usize {
         match self.rule.against {
@@ -302,7 +293,7 @@ impl Variance {
             return false;
         }
         let next = exclude.partition_point(|(_, to)| *to <= start);
-        (exclude.get(next)).is_some_and(|(from, _)| *from < self.end(start))
+        (exclude.get(next)).is_some_and(|(from, _)| *from < self.windows.end_of(start, self.panes))
     }
 
     /// Start of the window so many before the one from `start` on, by the calendar.

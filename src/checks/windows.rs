@@ -96,6 +96,14 @@ impl Windows {
         }
     }
 
+    /// Where so many windows end, of which the first starts at `start`.
+    pub fn end_of(self, start: i64, windows: u32) -> i64 {
+        if windows == 1 {
+            return self.end(start);
+        }
+        self.start(self.number(start).saturating_add(windows.into()))
+    }
+
     /// The number of the window that holds `time`.
     pub fn number(self, time: i64) -> i64 {
         match self {

@@ -18,7 +18,7 @@ pub(super) fn id_of(owner: &str, topic: &str) -> String {
 
 /// By what the last epoch of the topic of before is known there.
 pub(super) fn last_of(owner: &str, topic: &str) -> String {
-    format!("{owner} topic {topic} until")
+    format!("{} until", id_of(owner, topic))
 }
 
 /// Makes a life begin a topic of a source anew that was another one up to the epoch `last`: each partition of it at the offset at which

@@ -383,17 +383,24 @@ impl Said {
 /// Whether two verdicts are the same to the bit: numbers that are none are equal, too.
 fn is_same(one: &Judged, other: &Judged) -> bool {
     let bits = |number: Option<f64>| number.map(f64::to_bits);
-    bits(one.value) == bits(other.value)
-        && bits(one.baseline) == bits(other.baseline)
-        && Judged {
-            value: None,
-            baseline: None,
-            ..one.clone()
-        } == Judged {
-            value: None,
-            baseline: None,
-            ..other.clone()
-        }
+    let parts = |judged: &Judged| {
+        let Judged {
+            status,
+            value,
+            numerator,
+            denominator,
+            expected: _,
+            baseline,
+        } = judged;
+        (
+            *status,
+            bits(*value),
+            *numerator,
+            *denominator,
+            bits(*baseline),
+        )
+    };
+    parts(one) == parts(other) && one.expected == other.expected
 }
 
 fn is_same_row(one: &Row, other: &Row) -> bool {

@@ -57,12 +57,9 @@ impl Moving {
     pub(super) fn look<C: ProducerContext + 'static>(&mut self, producer: &BaseProducer<C>) -> i32 {
         let left = producer.in_flight_count();
         if left != self.left {
-            let now = Instant::now();
             *self = Self {
                 left,
-                since: now,
-                next: now,
-                rest: MOMENT,
+                ..Self::new()
             };
         }
         left

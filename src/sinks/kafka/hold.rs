@@ -193,12 +193,8 @@ impl Shard {
                 holding.again = Instant::now();
                 self.producer = Some(producer);
                 if let Some(found) = progress {
-                    self.progress = Progress {
-                        generation: self.progress.generation,
-                        shards: self.progress.shards,
-                        ..found
-                    };
-                    self.queue.resume(&self.progress);
+                    self.go_on_from(found);
+                    let holding = self.holding.as_mut().expect("its cluster holds");
                     holding.outbox.remove(&self.progress)?;
                 }
                 Ok(())
@@ -466,11 +462,8 @@ fn take_up(
         target::is_same(cluster, unseen.known.as_deref(), looked.id.as_deref())
             .map_err(Failed::For)?;
     }
-    let topics = run.plan.topics_of(id.cluster);
-    let largest = topics.map(|(.., kafka)| kafka.max_message).max();
     crate::fault::at("fence a shard");
-    let producer =
-        Producer::new(cluster, id.shard, largest.unwrap_or_default()).map_err(Failed::For)?;
+    let producer = Producer::new(&run.plan, id).map_err(Failed::For)?;
     if cluster.delivery == Delivery::ExactlyOnce {
         let fenced = producer.fence(TRY, &over);
         fenced.map_err(|failed| match failed {

@@ -13,7 +13,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 
 use super::error::{TopicError, owner};
 use super::flush::{Moving, flush};
-use crate::job::plan::{Delivery, KafkaCluster};
+use crate::cluster::ShardId;
+use crate::job::plan::{Delivery, KafkaCluster, Plan};
 use crate::kafka::{Context, Heard, config};
 use crate::record::Epoch;
 
@@ -144,12 +145,12 @@ pub(super) fn transactional_id(cluster: &KafkaCluster, shard: usize) -> String {
 }
 
 impl Producer {
-    /// A producer of a shard; `largest` is the most bytes of a message.
-    pub(super) fn new(
-        cluster: &KafkaCluster,
-        shard: usize,
-        largest: usize,
-    ) -> Result<Self, TopicError> {
+    /// A producer of a shard.
+    pub(super) fn new(plan: &Plan, id: ShardId) -> Result<Self, TopicError> {
+        let (cluster, shard) = (&plan.clusters[id.cluster], id.shard);
+        let topics = plan.topics_of(id.cluster);
+        let largest = topics.map(|(.., kafka)| kafka.max_message).max();
+        let largest = largest.unwrap_or_default();
         let mut config = config(
             &cluster.brokers,
             &cluster.options,

@@ -293,14 +293,11 @@ impl Shard {
         let run = Arc::clone(&self.run);
         let over = || run.is_over();
         let patience = self.run.plan.join_timeout;
-        let topics = self.run.plan.topics_of(self.id.cluster);
-        let largest = topics.map(|(.., kafka)| kafka.max_message);
-        let largest = largest.max().unwrap_or_default();
         let since = Instant::now();
         loop {
             fault::at("fence a shard");
             self.producer = None;
-            let producer = Producer::new(&self.cluster, self.id.shard, largest)?;
+            let producer = Producer::new(&self.run.plan, self.id)?;
             if self.cluster.delivery == Delivery::ExactlyOnce {
                 match producer.fence(patience, &over) {
                     Ok(()) => {}
@@ -330,15 +327,20 @@ impl Shard {
                     state: Some(&self.progress.state),
                 };
                 own.check(&self.cluster, self.id.shard, &found)?;
-                self.progress = Progress {
-                    generation: self.progress.generation,
-                    shards: self.progress.shards,
-                    ..found
-                };
-                self.queue.resume(&self.progress);
+                self.go_on_from(found);
             }
             return Ok(());
         }
+    }
+
+    /// The topics have what `found` says, which was read after everybody else was fenced.
+    pub(super) fn go_on_from(&mut self, found: Progress) {
+        self.progress = Progress {
+            generation: self.progress.generation,
+            shards: self.progress.shards,
+            ..found
+        };
+        self.queue.resume(&self.progress);
     }
 
     /// Sends the epochs that may be, until none is left.

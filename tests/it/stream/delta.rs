@@ -1,7 +1,7 @@
 //! A sink that is a Delta table, read by others while the job runs, is killed and goes on.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -9,6 +9,27 @@ use super::job::{DEADLINE, Job, Running};
 use super::{at, sale};
 use crate::kafka::broker::Broker;
 use crate::readers::python;
+
+/// A reader of the job's table that has begun, and ends when it has seen so many rows, where it waits for any.
+fn reader(python: &Path, script: &str, job: &Job, rows: Option<i64>) -> Child {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/readers");
+    Command::new(python)
+        .arg(scripts.join(script))
+        .arg(job.file("out/rows"))
+        .args(rows.map(|rows| rows.to_string()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// What a reader tells at its end.
+fn seen_by(reader: Child) -> Value {
+    let output = reader.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
 
 #[test]
 fn readers_of_the_table_see_no_row_twice_and_none_missing_at_any_moment() {
@@ -24,13 +45,7 @@ fn readers_of_the_table_see_no_row_twice_and_none_missing_at_any_moment() {
         )
     });
     let rows = 120;
-    let reader = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/readers/delta.py"))
-        .args([job.file("out/rows").as_os_str(), rows.to_string().as_ref()])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let reader = reader(&python, "delta.py", &job, Some(rows));
     // Of each third a life that is killed while it commits, the last but one excepted.
     let mut sent = 0;
     for life in 1..=3_u8 {
@@ -51,10 +66,7 @@ fn readers_of_the_table_see_no_row_twice_and_none_missing_at_any_moment() {
             running.stop();
         }
     }
-    let output = reader.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = seen_by(reader);
     assert_eq!(found["rows"], rows, "{found}");
     assert_eq!(found["compacted"], true, "{found}");
     assert!(found["versions"].as_u64() > Some(3), "{found}");
@@ -93,14 +105,7 @@ fn a_long_log_is_read_from_its_newest_checkpoint() {
             running.stop();
         }
     }
-    let output = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/readers/delta_checkpoint.py"))
-        .arg(job.file("out/rows"))
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = seen_by(reader(&python, "delta_checkpoint.py", &job, None));
     let all: Vec<i64> = (0..sent).collect();
     assert_eq!(found["ids"], json!(all));
     assert_eq!(found["of_copy"], json!(all));
@@ -126,13 +131,7 @@ fn small_files_are_put_together_and_readers_see_no_row_twice_and_none_missing() 
         )
     });
     let rows = 75;
-    let reader = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/readers/delta_merged.py"))
-        .args([job.file("out/rows").as_os_str(), rows.to_string().as_ref()])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let reader = reader(&python, "delta_merged.py", &job, Some(rows));
     // Killed about when fifty files are there.
     let mut sent = 0;
     for upto in [51, rows] {
@@ -156,10 +155,7 @@ fn small_files_are_put_together_and_readers_see_no_row_twice_and_none_missing() 
             running.stop();
         }
     }
-    let output = reader.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = seen_by(reader);
     assert_eq!(found["rows"], rows, "{found}");
     assert!(found["files"].as_i64() < Some(rows / 2), "{found}");
     assert!(found["merges"].as_u64() >= Some(1), "{found}");

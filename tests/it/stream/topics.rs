@@ -36,6 +36,25 @@ fn to_topics(text: &str, broker: &Broker, number: u32) -> String {
     text
 }
 
+/// A job that follows the files of a folder, with a sink of this text in the place of the files of its rows, and changed by `also`.
+fn following(broker: &Broker, sink: &str, also: impl Fn(String) -> String) -> Job {
+    let job = Job::with(broker, "none", |text| {
+        let source = format!(
+            "kafka = {{ brokers = \"{}\", topics = [\"none\"] }}",
+            broker.addresses()
+        );
+        let files = "files = { path = \"rows\" }\nparquet = {}";
+        assert!(text.contains(&source) && text.contains(files));
+        let text = text.replace(
+            &source,
+            "files = { paths = [\"in/*.json\"], follow = true }",
+        );
+        also(text).replace(files, sink)
+    });
+    std::fs::create_dir(job.file("in")).unwrap();
+    job
+}
+
 /// A sale of a region, or where `id` is divisible by ten a message that is refused.
 fn sale(id: i64) -> Sent {
     let region = ["N", "S", "E", "W", "C"][usize::try_from(id).unwrap() % 5];

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{DEADLINE, Job, Running, at, output};
+use super::{DEADLINE, Job, Running, at, following, output};
 use crate::kafka::broker::Broker;
 use crate::kafka::messages::Isolation;
 
@@ -19,21 +19,7 @@ pub(crate) fn job(broker: &Broker, delivery: &str, outbox: &str) -> Job {
          delivery = \"{delivery}\", on_failure = \"hold\", outbox = \"{outbox}\", options = {{ \"socket.timeout.ms\" = \"2000\" }} }}\njson = {{}}",
         broker.addresses()
     );
-    let job = Job::with(broker, "none", |text| {
-        let source = format!(
-            "kafka = {{ brokers = \"{}\", topics = [\"none\"] }}",
-            broker.addresses()
-        );
-        let files = "files = { path = \"rows\" }\nparquet = {}";
-        assert!(text.contains(&source) && text.contains(files));
-        text.replace(
-            &source,
-            "files = { paths = [\"in/*.json\"], follow = true }",
-        )
-        .replace(files, &sink)
-    });
-    fs::create_dir(job.file("in")).unwrap();
-    job
+    following(broker, &sink, |text| text)
 }
 
 /// Adds sales to the file.

@@ -1,37 +1,24 @@
 //! Messages that no broker takes: found before they are sent, kept apart, and told once.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
 
 use serde_json::json;
 
-use super::{Job, Running, at, ids};
+use super::{Job, Running, at, following, ids};
 use crate::kafka::broker::Broker;
 use crate::kafka::messages::Isolation;
 use crate::tables::Cell;
 
 /// A job that follows files of sales with notes, and writes its rows to a topic and refused ones to a folder.
 fn job(broker: &Broker, number: u32) -> Job {
-    let job = Job::with(broker, "none", |text| {
-        let source = format!(
-            "kafka = {{ brokers = \"{}\", topics = [\"none\"] }}",
-            broker.addresses()
-        );
-        let files = "files = { path = \"rows\" }\nparquet = {}";
-        assert!(text.contains(&source) && text.contains(files));
-        let sink = format!(
-            "kafka = {{ brokers = \"{}\", topic = \"out-large-{number}\", key = \"region\", id = \"out-{number}\", create = {{ partitions = 1 }} }}\njson = {{}}",
-            broker.addresses()
-        );
-        let text = text.replace(
-            &source,
-            "files = { paths = [\"in/*.json\"], follow = true }",
-        );
-        let text = text.replace("amount = \"dec", "note = \"varchar\"\namount = \"dec");
-        text.replace(files, &sink)
-    });
-    fs::create_dir(job.file("in")).unwrap();
-    job
+    let sink = format!(
+        "kafka = {{ brokers = \"{}\", topic = \"out-large-{number}\", key = \"region\", id = \"out-{number}\", create = {{ partitions = 1 }} }}\njson = {{}}",
+        broker.addresses()
+    );
+    following(broker, &sink, |text| {
+        text.replace("amount = \"dec", "note = \"varchar\"\namount = \"dec")
+    })
 }
 
 /// Adds sales with notes of so many characters to the file.
