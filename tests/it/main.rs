@@ -17,6 +17,7 @@ mod deployment;
 mod duplicates;
 mod follow;
 mod fuzz;
+mod histories;
 mod hosts;
 mod kafka;
 mod lookups;
