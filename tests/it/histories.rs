@@ -29,7 +29,7 @@ use drawn::History;
 use lives::Lived;
 
 /// Histories that are tried where `CAUDAL_HISTORIES` says nothing: some seconds of them.
-const HISTORIES: usize = 36;
+const HISTORIES: usize = 24;
 
 /// Histories at once: they wait most of the time.
 const THREADS: usize = 12;
