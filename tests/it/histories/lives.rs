@@ -88,16 +88,16 @@ pub(super) fn live(history: &History, folder: &Path) -> Lived {
     if history.is_bounded {
         history.slices.iter().for_each(|slice| place.append(slice));
         let mut command = place.command(shape(&mut draw), &mut ends);
-        let output = command
-            .args(history.as_of().into_iter().flatten())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}: {}",
-            folder.display(),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        command.args(history.as_of().into_iter().flatten());
+        let mut output = command.output().unwrap();
+        // A port that was free may be taken before a process of a launch has it; nothing of the run is visible then.
+        while output.status.code() == Some(3)
+            && String::from_utf8_lossy(&output.stderr).contains("Address already in use")
+        {
+            output = command.output().unwrap();
+        }
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {told}", folder.display());
         return Lived { ends };
     }
     let mut slices = history.slices.iter();

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::facts::{groups, lateness};
 use super::table::Exact;
+use super::variance::Verdicts;
 use super::{Done, data, facts, run, variance};
 
 const MONTHS: [(&str, &str); 3] = [
@@ -71,6 +73,10 @@ fn days(facts: &Value, set: &str, done: &Done) {
     variance::agree(set, flags, &periods, 7, 50.0);
     let steady = &done.summary["verdicts"]["amount_steady"];
     variance::told(set, flags, &days, "amount_off", steady);
+    let verdicts = done.table("verdicts");
+    let verdicts = Verdicts::new(&verdicts);
+    let day = |start: NaiveDate| start.to_string();
+    variance::said(flags, &verdicts, ("amount_steady", ""), day);
     // JOBS.md: completeness of every column is 100 % once blank records are out.
     for check in ["address_given", "product_given"] {
         let verdicts = &done.summary["verdicts"][check];

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 use serde_json::Value;
 
@@ -9,6 +10,7 @@ use super::super::tables::Cell;
 use super::facts::groups;
 use super::grocery_columns::NEXT_TO_NOTHING;
 use super::table::{Exact, Table};
+use super::variance::Verdicts;
 use super::{Done, data, facts, run, variance};
 
 const JOB: &str = "jobs/grocery_baskets.toml";
@@ -186,6 +188,43 @@ fn weeks(facts: &Value, done: &Done) {
         let periods = in_order(of_department[department.as_str()].clone());
         variance::agree(department, flags, &periods, 4, 40.0);
     }
+}
+
+#[test]
+fn weeks_of_departments_are_judged() {
+    let Some(data) = data() else { return };
+    let facts = facts(&data);
+    let done = run(&data, "tests/data/grocery_weeks.toml", &["-w", "2"], &[]);
+    // The window of a week is the week that the file numbers, from the last days of 2016 on.
+    let monday = NaiveDate::from_ymd_opt(2016, 12, 26).unwrap();
+    let number = |start: NaiveDate| ((start - monday).num_days() / 7 + 1).to_string();
+    let weeks = done.table("weeks");
+    for (row, start) in weeks.days("window_start").into_iter().enumerate() {
+        let number = Cell::Whole(number(start.unwrap()).parse().unwrap());
+        assert_eq!(weeks.cells("first_number")[row], number);
+        assert_eq!(weeks.cells("last_number")[row], number);
+    }
+    let of_set = &facts["datasets"][SET];
+    let by_week = groups(&of_set["by_week"], &[]);
+    assert_eq!(weeks.rows, by_week.len());
+    let table = done.table("verdicts");
+    let verdicts = Verdicts::new(&table);
+    let flags = &facts["variance_flags"]["flags"];
+    let of_week = &flags["complete_journey_week"];
+    variance::said(of_week, &verdicts, ("week_steady", ""), number);
+    for (department, flags) in flags["complete_journey_department_week"]
+        .as_object()
+        .unwrap()
+    {
+        let segment = format!("department={department}");
+        variance::said(flags, &verdicts, ("department_steady", &segment), number);
+    }
+    // Every column of every line has a value; lines of 17 products have no product.
+    assert_eq!(verdicts.missing("given"), (0, Vec::new()));
+    let unmatched = &of_set["product_lookup"]["unmatched_rows"];
+    let (lines, weeks) = verdicts.missing("product_known");
+    assert_eq!(serde_json::json!(lines), *unmatched);
+    assert!(!weeks.is_empty());
 }
 
 /// Distinct values of the lines, and lines of one basket and product.

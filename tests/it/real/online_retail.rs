@@ -1,11 +1,13 @@
 //! JOBS.md, job 1: the daily drop of a web shop, and its backfill.
 
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::super::tables::Cell;
 use super::facts::{Comparison, groups};
 use super::table::{Exact, Table};
+use super::variance::Verdicts;
 use super::{data, facts, run, variance};
 
 /// Data sets, and their files under the job's folder.
@@ -180,4 +182,17 @@ fn days_of_the_web_shop_are_judged() {
         "rows_off",
         &told["rows_steady"],
     );
+    let verdicts = Verdicts::new(&verdicts);
+    let day = |start: NaiveDate| start.to_string();
+    variance::said(&flags[set], &verdicts, ("amount_steady", ""), day);
+    variance::said(&flags["online_rows"], &verdicts, ("rows_steady", ""), day);
+    // JOBS.md, job 1: the Sundays have Friday's rate, and some names are none of ISO's.
+    let joins = &facts["joins_and_checks"][set];
+    let fx = &joins["fx_gbp_to_eur"];
+    let (lines, sundays) = verdicts.missing("rate_of_the_day");
+    assert_eq!(json!(lines), fx["lines_needing_an_earlier_day"]);
+    let sundays: Vec<String> = sundays.into_iter().map(day).collect();
+    assert_eq!(json!(sundays), fx["days_needing_an_earlier_day"]);
+    let unmatched = &joins["country_lookup_iso3166_exact_name"]["unmatched_rows"];
+    assert_eq!(json!(verdicts.missing("iso_name").0), *unmatched);
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::super::tables::Cell;
 use super::facts::groups;
 use super::table::{Exact, Table};
+use super::variance::Verdicts;
 use super::{data, facts, run, variance};
 
 const JOB: &str = "jobs/territories.toml";
@@ -158,4 +159,13 @@ fn territories_are_judged_each_by_itself() {
     let periods = done.table("days").periods("window_start", "%Y-%m", "sales");
     let flags = &facts["variance_flags"]["flags"][SET];
     variance::agree(SET, flags, &periods, 3, 50.0);
+    let verdicts = Verdicts::new(&verdicts);
+    variance::said(flags, &verdicts, ("month_steady", ""), variance::month);
+    // JOBS.md, job 4: lines on a day without a rate, and fields without a value.
+    assert_eq!(verdicts.missing("rate_of_the_day").0, 265);
+    let joins = &facts["joins_and_checks"][SET];
+    let unmatched = &joins["country_lookup_iso3166_exact_name"]["unmatched_rows"];
+    assert_eq!(json!(verdicts.missing("iso_name").0), *unmatched);
+    assert_eq!(verdicts.missing("order_given").0, 5);
+    assert_eq!(verdicts.missing("deal_size_given").0, 4);
 }

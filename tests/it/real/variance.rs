@@ -1,10 +1,12 @@
 //! The variance rule of `JOBS.md`: a period against the mean of those before it, in per cent.
 //!
-//! Days are held against it by a check with `method = "relative"`. Months, and weeks that begin on a day of their own, are no windows, so for
-//! these it is worked out here from the statistics that jobs write.
+//! Jobs hold days, weeks and months against it by checks with `method = "relative"`; it is worked out here, too, from the statistics that they
+//! write.
 
+use chrono::NaiveDate;
 use serde_json::Value;
 
+use super::super::tables::Cell;
 use super::table::{Exact, Table};
 
 /// A period that is off by more than the threshold.
@@ -93,6 +95,86 @@ pub(super) fn told(what: &str, expected: &Value, days: &Table, column: &str, ver
     assert_eq!(off, expected, "{what}");
     assert_eq!(verdicts["warn"], expected.len(), "{what}");
     assert_eq!(verdicts["warming_up"], 3, "{what}");
+}
+
+/// Holds the flags of a set against the verdicts `warn` of a check for a segment: which periods, what they were held against, and how far they
+/// are off.
+pub(super) fn said(
+    expected: &Value,
+    verdicts: &Verdicts<'_>,
+    (check, segment): (&str, &str),
+    period: impl Fn(NaiveDate) -> String,
+) {
+    let mut got: Vec<(NaiveDate, f64, f64)> = Vec::new();
+    for row in verdicts.of(check, "warn") {
+        if verdicts.segments[row].as_deref() != Some(segment) {
+            continue;
+        }
+        let number = |column: &str| verdicts.table.cells(column)[row].as_real().unwrap();
+        let start = verdicts.starts[row].unwrap();
+        got.push((start, number("baseline"), number("value")));
+    }
+    got.sort_by_key(|(start, ..)| *start);
+    let expected = expected.as_array().unwrap();
+    assert_eq!(got.len(), expected.len(), "{check} {segment}: {got:?}");
+    for ((start, mean, value), flag) in got.into_iter().zip(expected) {
+        let text = |name: &str| flag[name].as_str().unwrap();
+        assert_eq!(period(start), text("period"), "{check} {segment}");
+        let deviation = format!("{:.1} %", 100.0 * value);
+        assert_eq!(deviation, text("deviation"), "{check} {segment}");
+        // The facts round halves to the even cent, of which a double is not one.
+        let rounded: f64 = text("mean").parse().unwrap();
+        assert!((mean - rounded).abs() < 0.005_001, "{mean} {rounded}");
+    }
+}
+
+/// The table of verdicts.
+pub(super) struct Verdicts<'a> {
+    table: &'a Table,
+    checks: Vec<Option<String>>,
+    segments: Vec<Option<String>>,
+    statuses: Vec<Option<String>>,
+    starts: Vec<Option<NaiveDate>>,
+}
+
+impl<'a> Verdicts<'a> {
+    pub(super) fn new(table: &'a Table) -> Self {
+        Self {
+            checks: table.texts("check"),
+            segments: table.texts("segment"),
+            statuses: table.texts("status"),
+            starts: table.days("window_start"),
+            table,
+        }
+    }
+
+    /// The rows of a check that say this.
+    fn of(&self, check: &str, status: &str) -> impl Iterator<Item = usize> + use<'a, '_> {
+        let (check, status) = (Some(check.to_owned()), Some(status.to_owned()));
+        (0..self.table.rows)
+            .filter(move |row| self.checks[*row] == check && self.statuses[*row] == status)
+    }
+
+    /// Over all windows of a share: how many rows have no value, and the days of the windows where it is too small.
+    pub(super) fn missing(&self, check: &str) -> (i128, Vec<NaiveDate>) {
+        let statuses = ["pass", "measured", "warn"];
+        let rows = statuses.iter().flat_map(|status| self.of(check, status));
+        let number = |column: &str, row: usize| match self.table.cells(column)[row] {
+            Cell::Whole(number) => number,
+            ref other => panic!("{column} is {other:?}"),
+        };
+        let missing = rows.map(|row| number("denominator", row) - number("numerator", row));
+        let mut days: Vec<NaiveDate> = (self.of(check, "warn"))
+            .filter_map(|row| self.starts[row])
+            .collect();
+        days.sort_unstable();
+        (missing.sum(), days)
+    }
+}
+
+/// The month of a window.
+pub(super) fn month(start: NaiveDate) -> String {
+    start.format("%Y-%m").to_string()
 }
 
 /// A number of periods as a double.

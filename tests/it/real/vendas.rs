@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::super::tables::Cell;
 use super::facts::{Comparison, groups};
 use super::table::Exact;
+use super::variance::Verdicts;
 use super::{Done, data, facts, run, variance};
 
 const JOB: &str = "jobs/vendas.toml";
@@ -117,6 +118,18 @@ fn months(facts: &Value, done: &Done) {
         .collect();
     let expected = groups(&facts["joins_and_checks"]["vendas_br"]["by_month"], &[]);
     assert_eq!(got, expected);
+    let table = done.table("verdicts");
+    let verdicts = Verdicts::new(&table);
+    variance::said(flags, &verdicts, ("month_steady", ""), variance::month);
+    // Rates of an earlier day, by the days without one, and names that are none of ISO's.
+    let joins = &facts["joins_and_checks"]["vendas_br"];
+    let (lines, days) = verdicts.missing("rate_of_the_day");
+    let fx = &joins["fx_brl_to_eur"];
+    assert_eq!(json!(lines), fx["lines_needing_an_earlier_day"]);
+    let listed = &fx["days_needing_an_earlier_day"];
+    assert!(listed.is_null() || json!(days) == *listed, "{days:?}");
+    let unmatched = &joins["country_lookup_iso3166_exact_name"]["unmatched_rows"];
+    assert_eq!(json!(verdicts.missing("iso_name").0), *unmatched);
 }
 
 #[test]
