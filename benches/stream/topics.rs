@@ -67,7 +67,7 @@ pub(crate) fn drain(bench: &mut Bench) -> Result<()> {
             let root = scratch.join(&tag);
             let job = Job::new(
                 &root,
-                &text(delivery, "1 second"),
+                &text(delivery, "500 ms"),
                 variables(bench, &topic, &tag, &scratch),
             )?;
             let (before, since) = (children_cpu_seconds()?, Instant::now());

@@ -25,7 +25,13 @@ const MOMENT: Duration = Duration::from_millis(1);
 const LONGEST_REST: Duration = Duration::from_millis(20);
 
 /// Messages that a batch may hold, so that no batch is full where fewer are left.
-const FEW: i32 = 10_000;
+pub(super) const BATCH: i32 = 10_000;
+
+/// Messages that are few where more are handed on all the time: what is more is worth waiting for a full batch.
+pub(super) const FEW: i32 = 1000;
+
+/// How long a batch may take to fill.
+const LONGEST: Duration = Duration::from_millis(50);
 
 /// How long nothing may move before what is left is taken for no full batch.
 const STILL: Duration = Duration::from_millis(5);
@@ -39,6 +45,7 @@ pub(super) struct Moving {
     /// When to flush again, and how long to rest then.
     next: Instant,
     rest: Duration,
+    flushed: Instant,
 }
 
 impl Moving {
@@ -50,6 +57,7 @@ impl Moving {
             since: now,
             next: now,
             rest: MOMENT,
+            flushed: now,
         }
     }
 
@@ -59,6 +67,7 @@ impl Moving {
         if left != self.left {
             *self = Self {
                 left,
+                flushed: self.flushed,
                 ..Self::new()
             };
         }
@@ -70,23 +79,37 @@ impl Moving {
         self.since.elapsed() >= STILL
     }
 
-    /// Helps messages on their way for a moment, where no more are handed on; gives how many are left.
-    pub(super) fn help<C: ProducerContext + 'static>(&mut self, producer: &BaseProducer<C>) -> i32 {
+    /// Helps messages on their way for a moment where no more than `few` are left, nothing moves, or batches had [`LONGEST`] to fill; gives
+    /// how many are left.
+    pub(super) fn help<C: ProducerContext + 'static>(
+        &mut self,
+        producer: &BaseProducer<C>,
+        few: i32,
+    ) -> i32 {
         let left = self.look(producer);
         if left == 0 {
             return 0;
         }
         let now = Instant::now();
-        if now >= self.next && (left <= FEW || self.is_still()) {
+        let is_long = now.duration_since(self.flushed) >= LONGEST;
+        if now >= self.next && (left <= few || self.is_still() || is_long) {
             producer.poll(Duration::ZERO);
             flush(producer, MOMENT);
+            self.flushed = now;
             self.next = now + self.rest;
             self.rest = (self.rest * 2).min(LONGEST_REST);
         } else {
-            producer.poll(MOMENT);
+            wait(producer, MOMENT);
         }
         self.look(producer)
     }
+}
+
+/// Serves what the client has to tell, and rests. The wrapper's `poll` with a time-out cuts what is left of it to whole milliseconds, and asks
+/// without a rest through the last one: of a wait of a millisecond all.
+pub(super) fn wait<C: ProducerContext + 'static>(producer: &BaseProducer<C>, time: Duration) {
+    producer.poll(Duration::ZERO);
+    std::thread::sleep(time);
 }
 
 /// Sends what waits, without waiting for more of it, and waits at most so long until all is answered. What became of messages is told by `poll`.

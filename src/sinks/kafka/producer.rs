@@ -12,7 +12,7 @@ use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 
 use super::error::{TopicError, owner};
-use super::flush::{Moving, flush};
+use super::flush::{BATCH, FEW, Moving, flush, wait};
 use crate::cluster::ShardId;
 use crate::job::plan::{Delivery, KafkaCluster, Plan};
 use crate::kafka::{Context, Heard, config};
@@ -24,7 +24,7 @@ const STEP: Duration = Duration::from_millis(500);
 /// How long one try to fence may take.
 const FENCE: Duration = Duration::from_secs(2);
 
-/// How long a question about a full queue rests.
+/// How long the client is left alone where it has enough messages.
 const FULL: Duration = Duration::from_millis(1);
 
 /// Messages that the client is given before the first of them are answered.
@@ -329,7 +329,7 @@ impl Producer {
     /// Sends all that was handed on, and waits until it is answered.
     fn await_answers(&self, over: &dyn Fn() -> bool) -> Result<(), Failed> {
         let mut moving = Moving::new();
-        while moving.help(&self.client) > 0 {
+        while moving.help(&self.client, BATCH) > 0 {
             if over() {
                 return Err(Failed::Over);
             }
@@ -363,7 +363,7 @@ impl Producer {
         let mut moving = Moving::new();
         // Nothing moves where no partition has a full batch.
         while moving.look(&self.client) > MANY && !moving.is_still() {
-            self.client.poll(FULL);
+            wait(&self.client, FULL);
             if over() {
                 return Err(Failed::Over);
             }
@@ -373,7 +373,7 @@ impl Producer {
 
     /// Helps what was handed on along, for a moment.
     pub(super) fn nudge(&mut self) {
-        self.moving.help(&self.client);
+        self.moving.help(&self.client, FEW);
     }
 
     /// Serves what the client has to tell.

@@ -549,14 +549,18 @@ impl Shard {
         let (topic, headers) = &topics[&messages.sink];
         let mut names = Names::default();
         names.begin(epoch);
-        for place in 0..messages.len() {
+        let send = |place: usize| {
+            if place.is_multiple_of(STRIDE) {
+                producer.pace(&over)?;
+            }
             let message = messages.get(place);
             let headers = names.of(&message, headers);
-            if let Err(failed) = producer.send(out(epoch, topic, &message, headers), &over) {
-                return self
-                    .given_up(failed)
-                    .map_or(Ok(()), |error| Err(error.into()));
-            }
+            producer.send(out(epoch, topic, &message, headers), &over)
+        };
+        if let Err(failed) = (0..messages.len()).try_for_each(send) {
+            return self
+                .given_up(failed)
+                .map_or(Ok(()), |error| Err(error.into()));
         }
         producer.poll();
         self.progress.messages += count(messages.len());
