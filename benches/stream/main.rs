@@ -7,6 +7,8 @@
 //! - `topics`: the same from Kafka to topics, exactly once and at least once in turn; compared with the truth.
 //! - `latency`: 20,000 sales a second; milliseconds from a message's time until its row is seen in a topic (marks: p50 100, p99 400 ms
 //!   exactly once; p50 20 ms at least once).
+//! - `verdicts`: 20,000 sales a second; milliseconds from the watermark's passing of a window's end until its verdict is seen in a topic (mark:
+//!   p99 that of rows and two epochs).
 //! - `failover`: one process of two is killed; seconds until rows are committed again (mark: 5).
 //! - `rescale`: from two processes to three and back; the pause between epochs with rows (mark: 3 s).
 //! - `windows`: a million open windows; memory (mark: 500 MiB), epochs with checkpoints and without, what recovery reads.
@@ -28,6 +30,7 @@ mod soak;
 mod topics;
 #[path = "../shared/truth.rs"]
 mod truth;
+mod verdicts;
 mod windows;
 
 use std::env;
@@ -187,12 +190,13 @@ fn main() -> Result<()> {
 }
 
 fn measure(bench: &mut Bench) -> Result<()> {
-    let all = "drain,topics,latency,failover,rescale,windows,soak".to_owned();
+    let all = "drain,topics,latency,verdicts,failover,rescale,windows,soak".to_owned();
     for what in env::var("STREAM_WHAT").unwrap_or(all).split(',') {
         match what {
             "drain" => drain::run(bench)?,
             "topics" => topics::drain(bench)?,
             "latency" => topics::latency(bench)?,
+            "verdicts" => verdicts::run(bench)?,
             "failover" => failover::failover(bench)?,
             "rescale" => failover::rescale(bench)?,
             "windows" => windows::run(bench)?,

@@ -20,7 +20,7 @@ use super::job::{Job, children_cpu_seconds, quantile};
 use super::{Bench, PATIENCE, Result, number, round};
 
 /// Messages a second while the time until they are seen is measured.
-const RATE: u64 = 20_000;
+pub(crate) const RATE: u64 = 20_000;
 
 /// Each way of delivering, as the job file says it.
 const DELIVERIES: [&str; 2] = ["exactly_once", "at_least_once"];
@@ -194,24 +194,14 @@ pub(crate) fn latency(bench: &mut Bench) -> Result<()> {
         )?;
         let running = job.start(&["run", "-w", "2"])?;
         let out = format!("enriched-{tag}");
-        job.await_that("its topics are not made", PATIENCE, || {
-            let client: BaseConsumer = ClientConfig::new()
-                .set("bootstrap.servers", &bench.brokers)
-                .create()?;
-            let metadata = client.fetch_metadata(Some(&out), PATIENCE)?;
-            let is_there = metadata
-                .topics()
-                .iter()
-                .any(|found| !found.partitions().is_empty());
-            Ok(is_there.then_some(()))
-        })?;
+        await_topic(bench, &job, &out)?;
         let is_over = AtomicBool::new(false);
         let before = children_cpu_seconds()?;
         let (brokers, out) = (bench.brokers.clone(), out.as_str());
         let (sent, seen) = thread::scope(|scope| {
             let reader =
                 scope.spawn(|| watch(&brokers, out, &is_over).map_err(|error| error.to_string()));
-            let sent = send(&brokers, &topic, rows);
+            let sent = send(&brokers, &topic, &sales(rows));
             thread::sleep(Duration::from_secs(2));
             is_over.store(true, Ordering::Release);
             (sent, reader.join())
@@ -236,21 +226,32 @@ pub(crate) fn latency(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-struct Paced {
-    first_millis: i64,
+/// Waits until a job has made a topic.
+pub(crate) fn await_topic(bench: &Bench, job: &Job, topic: &str) -> Result<()> {
+    job.await_that("its topics are not made", PATIENCE, || {
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &bench.brokers)
+            .create()?;
+        let metadata = client.fetch_metadata(Some(topic), PATIENCE)?;
+        let is_there = metadata
+            .topics()
+            .iter()
+            .any(|found| !found.partitions().is_empty());
+        Ok(is_there.then_some(()))
+    })
+}
+
+/// When messages were sent.
+pub(crate) struct Paced {
+    pub(crate) first_millis: i64,
 }
 
 fn wall_millis() -> i64 {
     caudal::epoch::wall_time() / 1000
 }
 
-/// Sends sales at the rate, some each millisecond.
-fn send(brokers: &str, topic: &str, rows: u64) -> Result<Paced> {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("linger.ms", "1")
-        .set("enable.idempotence", "true")
-        .create()?;
+/// Sales of the benchmark, as JSON.
+fn sales(rows: u64) -> Vec<Vec<u8>> {
     let mut values: Vec<Vec<u8>> = Vec::new();
     let mut chunks = VentasChunks::new(rows, SEED, VentasText::Json);
     while let Some((records, _)) = chunks.next_chunk(1 << 20, u64::MAX) {
@@ -261,9 +262,19 @@ fn send(brokers: &str, topic: &str, rows: u64) -> Result<Paced> {
                 .map(<[u8]>::to_vec),
         );
     }
+    values
+}
+
+/// Sends messages at the rate, some each millisecond, to two partitions in turn.
+pub(crate) fn send(brokers: &str, topic: &str, values: &[Vec<u8>]) -> Result<Paced> {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("linger.ms", "1")
+        .set("enable.idempotence", "true")
+        .create()?;
     let first_millis = wall_millis();
     let began = Instant::now();
-    for (number, value) in (0_u64..).zip(&values) {
+    for (number, value) in (0_u64..).zip(values) {
         let due = Duration::from_micros(number * 1_000_000 / RATE);
         let now = began.elapsed();
         if due > now + Duration::from_millis(1) {
@@ -287,7 +298,7 @@ fn send(brokers: &str, topic: &str, rows: u64) -> Result<Paced> {
 }
 
 /// For each message its time, and how many milliseconds after that it was seen.
-fn watch(brokers: &str, topic: &str, is_over: &AtomicBool) -> Result<Vec<(i64, f64)>> {
+pub(crate) fn watch(brokers: &str, topic: &str, is_over: &AtomicBool) -> Result<Vec<(i64, f64)>> {
     let consumer = consumer(brokers, topic)?;
     let mut seen = Vec::new();
     while !is_over.load(Ordering::Acquire) {

@@ -21,6 +21,7 @@ mod histories;
 mod hosts;
 mod kafka;
 mod lookups;
+mod methods;
 mod new_files;
 mod observe;
 mod oracle;
