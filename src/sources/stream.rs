@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -21,11 +21,14 @@ use super::read::{FULL_REST, ReaderAt};
 use crate::cluster::Run;
 use crate::epoch::{Assigned, Control, FilePlace, Local, Moved, Opening, Partition};
 use crate::job::plan::Transport;
-use crate::record::{Chunk, Epoch, Piece};
+use crate::record::{Chunk, Epoch, Lease, Piece};
 use crate::validate::Parking;
 
 /// How long a reader rests when nothing has come.
 const QUIET_REST: Duration = Duration::from_millis(2);
+
+/// How long nothing may come back of the budget before an epoch that is read again goes on without: many times what a chunk takes.
+const STILL: Duration = Duration::from_millis(20);
 
 /// Chunks given at one activation: enough that the operators behind have work, few enough that they are not kept waiting.
 const CHUNKS: usize = 2;
@@ -150,6 +153,8 @@ struct Reader {
     held: Option<Capability<Epoch>>,
     is_replay: bool,
     is_closing: bool,
+    /// What was used of the budget when it was found to be used up in an epoch that is read again, and since when that has not changed.
+    full: Option<(u64, Instant)>,
     /// Where rows of the job may wait: those that do here.
     parking: Option<Rc<Parking>>,
     /// What the open epoch sees, until it is known which rows are read again in it.
@@ -178,6 +183,7 @@ impl Reader {
             held: None,
             is_replay: false,
             is_closing: false,
+            full: None,
             closed: 0,
             given: 0,
         }
@@ -307,11 +313,29 @@ impl Reader {
         moved
     }
 
+    /// Takes some of the budget, and in an epoch that is read again more than there is where only its end would give any back.
+    fn lease(&mut self, run: &Run, bytes: u64) -> Option<Arc<Lease>> {
+        let lease = run.budget.take(bytes);
+        if lease.is_some() || !self.is_replay {
+            return lease;
+        }
+        let used = run.budget.used();
+        match self.full {
+            Some((before, since)) if before == used => {
+                let epoch = self.epoch()?;
+                let is_still = since.elapsed() >= STILL;
+                is_still.then(|| run.budget.exceed(bytes, epoch))?
+            }
+            _ => {
+                self.full = Some((used, Instant::now()));
+                None
+            }
+        }
+    }
+
     fn next(&mut self, run: &Run) -> Result<Next, SourceError> {
         let bytes = run.plan.chunk_bytes;
-        let Some(lease) = run
-            .budget
-            .take(u64::try_from(bytes).expect("a chunk's size fits"))
+        let Some(lease) = self.lease(run, u64::try_from(bytes).expect("a chunk's size fits"))
         else {
             return Ok(Next::Full);
         };
@@ -333,6 +357,9 @@ impl Reader {
             chunk.number = (worker << 40) | self.given;
             self.given += 1;
             chunk.epoch = self.epoch().expect("the epoch is open");
+            if self.is_replay {
+                lease.is_of(chunk.epoch);
+            }
             chunk.lease = Some(lease);
             return Ok(Next::Chunk(Box::new(chunk)));
         }

@@ -318,7 +318,9 @@ pub(in crate::sinks) fn deliver(
                 }
                 if messages.lease.is_none() {
                     let bytes = u64::try_from(messages.bytes()).expect("a length fits 64 bits");
-                    messages.lease = Some(run.budget.charge(bytes));
+                    let lease = run.budget.charge(bytes);
+                    lease.is_of(messages.epoch);
+                    messages.lease = Some(lease);
                 }
                 if let Some(tells) = threads.get(&messages.shard) {
                     // A thread that has ended has failed the run.
