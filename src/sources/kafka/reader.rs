@@ -3,6 +3,10 @@
 //! The client's own threads fetch ahead, within `queued.max.messages.kbytes`; a poll takes from their queue and never waits. Offsets
 //! need not follow each other (transactions leave gaps, compaction takes messages out), so what an epoch holds ends behind the
 //! last message that was given, and a replay stops before the first one that the epoch did not hold.
+//!
+//! **Why partitions are seldom paused in a replay.** The client throws away what it has fetched of a partition that is paused or goes on: done
+//! for each epoch, that is all it fetched ahead, and most of the time of a recovery. When all partitions have come to the epoch's end nothing
+//! is polled; while some have not, a few messages of the others are held.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
@@ -26,6 +30,9 @@ use crate::kafka::{ANSWER, Context};
 use crate::record::{
     Chunk, Dropped, Encoding, Framing, HeaderBinding, MessageParts, Messages, RecordPlace,
 };
+
+/// Bytes of later epochs that are held of a partition before it is paused: what the client takes at a time, several times.
+const HELD: usize = 4 << 20;
 
 /// Reads one topic of one source on one worker.
 ///
@@ -81,6 +88,8 @@ struct Part {
     is_paused: bool,
     /// Messages that came for a later epoch than the one that is read again.
     held: VecDeque<OwnedMessage>,
+    /// Bytes of their values.
+    held_bytes: usize,
     gathered: Gathered,
 }
 
@@ -151,6 +160,7 @@ impl TopicReader {
             to: None,
             is_paused: false,
             held: VecDeque::new(),
+            held_bytes: 0,
             gathered: Gathered::default(),
         });
         Ok(())
@@ -172,11 +182,13 @@ impl TopicReader {
 
     /// Whether all is given that the epoch holds; only in replay.
     pub(in crate::sources) fn is_complete(&self) -> bool {
-        self.chunks.is_empty()
-            && self
-                .parts
-                .iter()
-                .all(|part| part.to.is_some_and(|to| part.at >= to) && part.gathered.is_empty())
+        let mut parts = self.parts.iter();
+        self.chunks.is_empty() && parts.all(|part| part.is_full() && part.gathered.is_empty())
+    }
+
+    /// Whether there is nothing to poll for: all partitions have come to the end of an epoch that is read again.
+    fn is_full(&self) -> bool {
+        !self.parts.is_empty() && self.parts.iter().all(Part::is_full)
     }
 
     /// What the epoch that ends held.
@@ -223,7 +235,7 @@ impl TopicReader {
     fn gather(&mut self, bytes: usize) -> Result<(), KafkaError> {
         let mut gathered = self.give_held();
         let mut last = 0;
-        while gathered < bytes {
+        while gathered < bytes && !self.is_full() {
             match self.consumer.poll(Duration::ZERO) {
                 None => break,
                 Some(Ok(message)) => {
@@ -238,6 +250,7 @@ impl TopicReader {
                     let part = &mut self.parts[last];
                     let is_later = part.to.is_some_and(|to| message.offset() >= to);
                     if is_later || !part.held.is_empty() {
+                        part.held_bytes += message.payload_len();
                         part.held.push_back(message.detach());
                         if let Some(to) = part.to.filter(|_| is_later) {
                             part.at = part.at.max(to);
@@ -283,7 +296,9 @@ impl TopicReader {
                 && part.to.is_none_or(|to| message.offset() < to)
             {
                 let message = part.held.pop_front().expect("it is there");
-                gathered += message.payload().map_or(0, <[u8]>::len);
+                let bytes = message.payload().map_or(0, <[u8]>::len);
+                part.held_bytes -= bytes;
+                gathered += bytes;
                 take(part, &message, self.wants, &self.makes, &mut self.chunks);
             }
             if let (Some(to), false) = (part.to, part.held.is_empty()) {
@@ -294,24 +309,24 @@ impl TopicReader {
         gathered
     }
 
-    /// Puts partitions off that have given all their epoch holds, and lets the others go on. What the client had handed out before
-    /// is held; it goes on behind that.
+    /// Puts partitions off that have given all their epoch holds, where much is held of them, and lets the others go on. What the client
+    /// had handed out before is held; it goes on behind that.
     fn pause(&mut self) -> Result<(), KafkaError> {
         for index in 0..self.parts.len() {
             let part = &self.parts[index];
-            let is_full = part.to.is_some_and(|to| part.at >= to);
-            if is_full == part.is_paused {
+            let is_to_pause = part.is_full() && (part.is_paused || part.held_bytes >= HELD);
+            if is_to_pause == part.is_paused {
                 continue;
             }
             let mut list = TopicPartitionList::new();
             list.add_partition(&self.makes.topic, part.partition.partition);
-            let told = if is_full {
+            let told = if is_to_pause {
                 self.consumer.pause(&list)
             } else {
                 self.consumer.resume(&list)
             };
             told.map_err(|error| failed(&self.owner, &error))?;
-            self.parts[index].is_paused = is_full;
+            self.parts[index].is_paused = is_to_pause;
         }
         Ok(())
     }
@@ -348,6 +363,11 @@ impl TopicReader {
 }
 
 impl Part {
+    /// Whether all was taken of it that the epoch holds; only in replay.
+    fn is_full(&self) -> bool {
+        self.to.is_some_and(|to| self.at >= to)
+    }
+
     /// The offset behind what was given out, and behind what is no message, where nothing waits to be given.
     fn stand(&self, waiting: &VecDeque<Chunk>) -> i64 {
         let number = self.partition.partition;
