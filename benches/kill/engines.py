@@ -50,7 +50,7 @@ class Caudal(Engine):
         env = {
             "KILL_BROKERS": self.bench.brokers, "KILL_TOPIC": self.bench.topic, "KILL_TAG": self.tag, "KILL_ROOT": str(self.root),
             "KILL_DIMS": str(self.bench.dims), "KILL_EPOCH": self.settings["epoch"], "KILL_CHECKPOINT": f"{self.settings['checkpoint']} seconds",
-            "KILL_DELIVERY": self.settings["delivery"].replace("-", "_"),
+            "KILL_IN_FLIGHT": self.settings["in_flight"], "KILL_DELIVERY": self.settings["delivery"].replace("-", "_"),
         }
         command, *options = self.words
         self.spawn([self.bench.caudal, command, HERE / "ventas.toml", *options, "--quiet"], env)
@@ -111,7 +111,6 @@ class Flink(Engine):
         }
         if checkpoint:
             options["execution.state-recovery.path"] = checkpoint.as_uri()
-        # Of one Kafka's transactions of each checkpoint it tells in many lines.
         self.spawn([
             "java", "-Xmx3g", *OPENED, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-cp", f"{self.bench.cache}/flink/classes:{self.bench.cache}/flink/jars/*", "Ventas", *(f"{name}={value}" for name, value in options.items()),

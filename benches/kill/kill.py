@@ -27,13 +27,16 @@ PATIENCE = 300.0
 # How much is to be seen, of the sales, before a kill; it comes up to a checkpoint's interval later, at another time of it in each run.
 SEEN_BEFORE = 0.25
 
+# What caudal may have between readers and sinks; this is its default.
+IN_FLIGHT = os.environ.get("KILL_IN_FLIGHT", "64 MiB")
+
 WHAT = {
-    "caudal": (Caudal, {"delivery": "exactly-once", "epoch": "1 second", "checkpoint": 10}),
-    "caudal-quick": (Caudal, {"delivery": "exactly-once", "epoch": "20 ms", "checkpoint": 1}),
-    "caudal-launch": (Launched, {"delivery": "exactly-once", "epoch": "1 second", "checkpoint": 10}),
+    "caudal": (Caudal, {"delivery": "exactly-once", "epoch": "1 second", "checkpoint": 10, "in_flight": IN_FLIGHT}),
+    "caudal-quick": (Caudal, {"delivery": "exactly-once", "epoch": "20 ms", "checkpoint": 1, "in_flight": IN_FLIGHT}),
+    "caudal-launch": (Launched, {"delivery": "exactly-once", "epoch": "1 second", "checkpoint": 10, "in_flight": IN_FLIGHT}),
     "flink": (Flink, {"delivery": "exactly-once", "checkpoint": 10}),
     "flink-quick": (Flink, {"delivery": "exactly-once", "checkpoint": 1}),
-    "caudal-at-least-once": (Caudal, {"delivery": "at-least-once", "epoch": "1 second", "checkpoint": 10}),
+    "caudal-at-least-once": (Caudal, {"delivery": "at-least-once", "epoch": "1 second", "checkpoint": 10, "in_flight": IN_FLIGHT}),
     "flink-at-least-once": (Flink, {"delivery": "at-least-once", "checkpoint": 10}),
 }
 
