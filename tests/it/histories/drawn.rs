@@ -130,13 +130,13 @@ impl History {
         let Frame { zone, length, .. } = &self.frame;
         let (job, files, source) = if self.is_bounded {
             (
-                "max_refused = \"100 %\"\nCHUNK".to_owned(),
+                "max_refused = \"100 %\"\npeer_timeout = \"5 minutes\"\nCHUNK".to_owned(),
                 "",
                 String::new(),
             )
         } else {
             (
-                "epoch = \"20 ms\"\ncheckpoint = \"60 ms\"\njoin_timeout = \"20 s\"".to_owned(),
+                "epoch = \"20 ms\"\ncheckpoint = \"60 ms\"\njoin_timeout = \"20 s\"\npeer_timeout = \"5 minutes\"".to_owned(),
                 ", follow = true, copies = \"read\"",
                 format!(
                     "disorder = \"{} seconds\"\nmax_future = \"36000 days\"\n",
@@ -152,12 +152,12 @@ impl History {
             }
         }
         let mut text = format!(
-            "format = 1\n[job]\nname = \"history\"\noutput = \"out\"\ntime_zone = \"{zone}\"\n{job}\n\
+            "format = 1\n[job]\nname = \"history_{}\"\noutput = \"out\"\ntime_zone = \"{zone}\"\n{job}\n\
              [sources.sales]\nevent_time = \"ts\"\nfiles = {{ paths = [\"in/*.csv\"]{files} }}\ncsv = {{}}\n{source}\
              [sources.sales.columns]\nid = \"bigint not null\"\nts = \"timestamp not null\"\nregion = \"varchar not null\"\n\
              channel = \"varchar\"\ncustomer = \"varchar\"\namount = \"decimal(12,2)\"\npromised = \"bigint\"\n\
              [windows.piece]\nper = {:?}\n{length}\n{corrected}[windows.piece.statistics]{STATISTICS}",
-            self.per
+            self.seed, self.per
         );
         for check in &self.checks {
             text += &check.toml;

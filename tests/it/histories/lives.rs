@@ -165,6 +165,11 @@ pub(super) fn live(history: &History, folder: &Path) -> Lived {
     Lived { ends }
 }
 
+/// How often something is looked at meanwhile: where all of it stood still for a while, that does not count.
+fn looks(patience: Duration) -> u128 {
+    patience.as_micros() / LOOK.as_micros()
+}
+
 /// Numbers of processes and workers: most have one process, which starts faster.
 fn shape(draw: &mut Draw) -> (u64, u64) {
     if draw.next(6) == 0 {
@@ -208,15 +213,13 @@ impl Place {
 
     /// Waits until an epoch holds all of the files, or the life has ended.
     fn await_bound(&self, life: &mut Life) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.is_bound(life.since) && !life.has_ended() {
-            assert!(
-                Instant::now() < deadline,
-                "{}: rows are not read",
-                self.0.display()
-            );
+        for _ in 0..looks(PATIENCE) {
+            if self.is_bound(life.since) || life.has_ended() {
+                return;
+            }
             std::thread::sleep(LOOK);
         }
+        panic!("{}: rows are not read", self.0.display());
     }
 
     /// What the journal says; nothing where it is compacted just now.
@@ -278,11 +281,13 @@ impl Life {
 
     /// Waits for its end; gives whether it came.
     fn await_end(&mut self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        while !self.has_ended() && Instant::now() < deadline {
+        for _ in 0..looks(patience) {
+            if self.has_ended() {
+                return true;
+            }
             std::thread::sleep(LOOK);
         }
-        self.has_ended()
+        false
     }
 
     fn signal(&self, signal: &str) {
