@@ -28,6 +28,9 @@ pub(crate) const LAUNCHED: &str = "CAUDAL_LAUNCHED";
 /// system's clearing it two megabytes at a time took a third of the CPU time of eight; without, they need a fifth less.
 const HUGE_PAGES: &str = "MIMALLOC_ALLOW_THP";
 
+/// How long a launch waits for the journal before its first life, which tells what is wrong with it.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How often the processes are looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -77,6 +80,8 @@ pub(super) fn launch(typed: &LaunchTyped) -> Result<u8, Stop> {
         None => random_token().map_err(Stop::Launch)?,
     };
     let id = random_token().map_err(Stop::Launch)?;
+    // A life that ends before it has claimed the job leaves the claim that stood there before.
+    let before = continuous.and_then(|continuous| newest_claim(continuous, within(CLAIM_PATIENCE)));
     let mut shape = (typed.processes, typed.workers);
     let mut failures = 0;
     loop {
@@ -104,7 +109,8 @@ pub(super) fn launch(typed: &LaunchTyped) -> Result<u8, Stop> {
         if !matches!(code, WORLD | panic::EXIT_CODE) || asked.load(Ordering::Acquire) > 0 {
             return Ok(code);
         }
-        if is_taken_over(continuous, &id, &asked) {
+        let newest = newest_claim(continuous, until(&asked));
+        if newest.is_some_and(|newest| !newest.starts_with(&id) && Some(newest) != before) {
             print::failure("launch: the job belongs to another launch; this one ends");
             return Ok(code);
         }
@@ -143,11 +149,10 @@ fn pause(failures: u32) -> Duration {
     }
 }
 
-/// Whether the newest life of the job is one of another launch. What can't be read is told by the next life.
-fn is_taken_over(continuous: &Continuous, id: &str, asked: &Arc<AtomicUsize>) -> bool {
-    let claim = look_at_journal(&continuous.state, until(asked)).ok();
-    let claim = claim.and_then(|history| history.claim);
-    claim.is_some_and(|claim| !claim.nonce.starts_with(id))
+/// By what the newest life of the job is known; what can't be read is told by the next life.
+fn newest_claim(continuous: &Continuous, is_over: IsOver) -> Option<String> {
+    let history = look_at_journal(&continuous.state, is_over).ok()?;
+    history.claim.map(|claim| claim.nonce)
 }
 
 /// Processes and workers that the job was asked to go on with, if it was.
@@ -165,6 +170,12 @@ fn rescaled(continuous: &Continuous, asked: &Arc<AtomicUsize>) -> Result<Option<
 fn until(asked: &Arc<AtomicUsize>) -> IsOver {
     let asked = Arc::clone(asked);
     Arc::new(move || asked.load(Ordering::Acquire) > 0)
+}
+
+/// A state that does not answer is waited for so long.
+fn within(patience: Duration) -> IsOver {
+    let since = Instant::now();
+    Arc::new(move || since.elapsed() > patience)
 }
 
 /// One life: all processes from their start to the end of the last; gives the worst exit code.

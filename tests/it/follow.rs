@@ -326,6 +326,21 @@ fn a_file_that_is_written_anew_with_more_goes_on() {
 }
 
 #[test]
+fn a_launch_whose_first_life_ends_before_its_claim_begins_another() {
+    let job = Job::new("*.csv", "", CSV);
+    job.append("a.csv", format!("{HEADER}{}", lines(0..5)));
+    let running = Running::shaped(&job, 2, 1);
+    job.await_ids(&all(0..5));
+    running.kill();
+    job.append("a.csv", lines(5..9));
+    // When its first life ends the newest claim is that of the launch before, which is no other one at work.
+    let running = Running::dying(&job, 2, 1, "claim:1");
+    job.await_ids(&all(0..9));
+    running.stop();
+    assert!(job.out().join("../marks/claim").exists(), "no life ended");
+}
+
+#[test]
 fn copies_are_skipped_or_read_as_the_job_says() {
     for (options, wanted) in [
         ("", vec![1, 2, 3]),

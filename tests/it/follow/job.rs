@@ -247,6 +247,24 @@ impl<'job> Running<'job> {
 
     /// Starts it.
     pub(super) fn start_only(job: &'job Job, processes: usize, workers: usize) -> Self {
+        Self::start_with(job, processes, workers, &[])
+    }
+
+    /// Starts it so that one of its processes ends at a fail point, as by SIGKILL.
+    pub(super) fn dying(job: &'job Job, processes: usize, workers: usize, point: &str) -> Self {
+        let marks = job.place.path().join("marks");
+        fs::create_dir(&marks).unwrap();
+        let marks = marks.display().to_string();
+        let variables = [("CAUDAL_FAULT_AT", point), ("CAUDAL_FAULT_MARKS", &marks)];
+        Self::start_with(job, processes, workers, &variables)
+    }
+
+    fn start_with(
+        job: &'job Job,
+        processes: usize,
+        workers: usize,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = if processes == 1 {
             job.caudal("run")
         } else {
@@ -256,6 +274,7 @@ impl<'job> Running<'job> {
         };
         let child = command
             .args(["-w", &workers.to_string(), "--quiet"])
+            .envs(variables.iter().copied())
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

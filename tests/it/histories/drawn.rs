@@ -130,13 +130,13 @@ impl History {
         let Frame { zone, length, .. } = &self.frame;
         let (job, files, source) = if self.is_bounded {
             (
-                "max_refused = \"100 %\"\npeer_timeout = \"5 minutes\"\nCHUNK".to_owned(),
+                "max_refused = \"100 %\"\npeer_timeout = \"5 minutes\"\njoin_timeout = \"5 minutes\"\nCHUNK".to_owned(),
                 "",
                 String::new(),
             )
         } else {
             (
-                "epoch = \"20 ms\"\ncheckpoint = \"60 ms\"\njoin_timeout = \"20 s\"\npeer_timeout = \"5 minutes\"".to_owned(),
+                "epoch = \"20 ms\"\ncheckpoint = \"60 ms\"\njoin_timeout = \"5 minutes\"\npeer_timeout = \"5 minutes\"".to_owned(),
                 ", follow = true, copies = \"read\"",
                 format!(
                     "disorder = \"{} seconds\"\nmax_future = \"36000 days\"\n",
