@@ -9,8 +9,11 @@
 //!   part that sees rows, so it is the only hot one.
 //! - [`stats`] is the difference: exact integers that are added without regard to order, so that neither the split into
 //!   batches and epochs nor the number of workers can change a number. Floating point starts above the closed window.
+//! - [`distinct`] and [`sketch`] are statistics of any size: different values, and quantiles.
 //! - [`mod@exchange`] brings the partials of a segment to one worker, and [`wire`] is how they look between processes.
 //! - [`mod@tally`] holds the merged partials of each segment, closes the windows, and asks the checks.
+//! - [`ends`] is where the data begin and end, for what is to be known of windows there and in between.
+//! - [`expected`] is which rows should come, by a look-up that lists them.
 //! - [`completeness`], [`freshness`] and [`variance`] are pure functions of a window and its history; [`verdict`] is what
 //!   they answer.
 //! - [`operators`] is the dataflow around it; nothing else here knows timely.
@@ -19,11 +22,15 @@
 //! never in its own baseline (`variance::tests`); windows of a segment are judged in order of time, in one place.
 
 pub mod completeness;
+pub mod distinct;
+pub mod ends;
 pub mod exchange;
+pub mod expected;
 pub mod freshness;
 pub mod layout;
 pub mod operators;
 pub mod reduce;
+pub mod sketch;
 pub mod stats;
 pub mod tally;
 pub mod value;
@@ -33,13 +40,14 @@ pub mod windows;
 pub mod wire;
 
 mod codes;
+mod digits;
 mod inputs;
 mod slots;
 mod wide;
 
 pub(crate) use inputs::times as inputs_times;
 pub use layout::Layout;
-pub use operators::{Tallied, inputs_of, reduce, tally};
+pub use operators::{Tallied, inputs_of, inputs_of_refused, reduce, tally};
 pub use reduce::Reducer;
 pub use stats::Partial;
 pub use value::{Segment, Value};

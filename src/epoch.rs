@@ -9,6 +9,7 @@ mod bind;
 mod binding;
 mod clock;
 mod commit;
+mod conservation;
 mod control;
 mod coordinate;
 pub(crate) mod durable;

@@ -50,7 +50,7 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
         let clean = exchange::by_bin(distinct.rows, run).probe_with(&passed);
 
         // Checks: statistics as differences, applied and judged where their segment lives.
-        let judged = checks::tally(&clean, control, run);
+        let judged = checks::tally(&clean, &split.judged, &reference, control, run);
         let verdicts = epoch::verdict_notes(&judged.verdicts, run);
 
         // Outputs: staged here, published when all of the run, or of the epochs up to a checkpoint, is good.

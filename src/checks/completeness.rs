@@ -14,6 +14,10 @@ pub struct Completeness {
     pub warn_below: Option<f64>,
     /// Below it the status is `fail`.
     pub fail_below: Option<f64>,
+    /// Whether these are upper thresholds: of a share that should be small.
+    pub is_small: bool,
+    /// Whether windows that the data do not cover are not judged.
+    pub skips_partial: bool,
 }
 
 impl Completeness {
@@ -25,7 +29,7 @@ impl Completeness {
     )]
     pub fn judge(&self, present: i64, rows: i64) -> Judged {
         let value = (rows > 0).then(|| present as f64 / rows as f64);
-        let below = |limit: Option<f64>| Some(value? < limit?);
+        let below = |limit: Option<f64>| Some(self.misses(value?, limit?));
         let status = match u64::try_from(rows) {
             Err(_) | Ok(0) => Status::NoData,
             Ok(rows) if rows < self.min_rows => Status::TooFew,
@@ -51,6 +55,23 @@ impl Completeness {
         self.judged(status, value, rows, expected)
     }
 
+    /// The same of a window that the data do not cover: it is measured, not judged.
+    pub fn measure_arrival(&self, rows: i64, expected: Option<i64>) -> Judged {
+        let mut judged = self.judge_arrival(rows, expected);
+        if judged.status != Status::NoData {
+            judged.status = Status::Partial;
+        }
+        judged
+    }
+
+    fn misses(&self, value: f64, limit: f64) -> bool {
+        if self.is_small {
+            value > limit
+        } else {
+            value < limit
+        }
+    }
+
     fn judged(
         &self,
         status: Status,
@@ -59,7 +80,7 @@ impl Completeness {
         denominator: Option<i64>,
     ) -> Judged {
         let expected = Judged::limit(status, self.warn_below, self.fail_below)
-            .map(|limit| format!(">= {limit}"));
+            .map(|limit| format!("{} {limit}", if self.is_small { "<=" } else { ">=" }));
         Judged {
             status,
             value,
@@ -81,6 +102,8 @@ mod tests {
             min_rows: 30,
             warn_below: Some(0.97),
             fail_below: Some(0.9),
+            is_small: false,
+            skips_partial: false,
         };
         let cases = [
             (100, 100, Status::Pass, Some(1.0), ">= 0.97"),
@@ -113,6 +136,8 @@ mod tests {
             min_rows: 0,
             warn_below: None,
             fail_below: None,
+            is_small: false,
+            skips_partial: false,
         }
         .judge(1, 4);
         assert_eq!(
@@ -127,6 +152,8 @@ mod tests {
             min_rows: 1,
             warn_below: Some(1.0),
             fail_below: Some(0.5),
+            is_small: false,
+            skips_partial: false,
         };
         let cases = [
             (12, Some(12), Status::Pass, Some(1.0)),
@@ -146,6 +173,33 @@ mod tests {
             assert_eq!(
                 (judged.numerator, judged.denominator),
                 (Some(rows), expected)
+            );
+        }
+    }
+
+    #[test]
+    fn a_share_that_should_be_small_is_held_against_upper_thresholds() {
+        let check = Completeness {
+            min_rows: 1,
+            warn_below: Some(0.01),
+            fail_below: Some(0.05),
+            is_small: true,
+            skips_partial: false,
+        };
+        let cases = [
+            (0, 100, Status::Pass, "<= 0.01"),
+            (1, 100, Status::Pass, "<= 0.01"),
+            (2, 100, Status::Warn, "<= 0.01"),
+            (6, 100, Status::Fail, "<= 0.05"),
+            (1, 1, Status::Fail, "<= 0.05"),
+            (0, 0, Status::NoData, "<= 0.01"),
+        ];
+        for (refused, rows, status, expected) in cases {
+            let judged = check.judge(refused, rows);
+            assert_eq!(
+                (judged.status, judged.expected.as_deref()),
+                (status, Some(expected)),
+                "{refused}/{rows}"
             );
         }
     }

@@ -11,12 +11,15 @@ use std::fmt::Write;
 use arrow_schema::DataType;
 
 use crate::job::plan::{
-    Against, AggregateFunction, Complete, Corrections, ExpectedRows, Measure, Plan,
+    Against, AggregateFunction, Complete, Corrections, ExpectedRows, ListedRows, Measure, Plan,
+    VarianceRule,
 };
 use crate::transform::expr::words::type_name;
 
 use super::completeness::Completeness;
 pub use super::inputs::Input;
+use super::stats::{Accumulator, Moments, Partial, Sum};
+use super::value::Value;
 use super::variance::Variance;
 use super::windows::Windows;
 
@@ -39,6 +42,10 @@ pub struct Layout {
     pub(crate) may_miss: bool,
     /// Whether the table of windows has each change, with `final` and `sign`; else the windows that are final.
     pub(crate) tells_changes: bool,
+    /// Whether anything depends on where the data begin and end.
+    pub(crate) asks_ends: bool,
+    /// Lists of rows that should come.
+    pub(crate) lists: Vec<ListedRows>,
     /// What the accumulators read, each once.
     pub(crate) inputs: Vec<Input>,
     /// The names of columns among the inputs, by id: what state is known by, since ids change as columns are added.
@@ -87,11 +94,39 @@ pub(crate) enum Kind {
     Moments,
     Least,
     Greatest,
+    Distinct,
+    Sketch,
+}
+
+impl AccumulatorPlan {
+    /// What it has gathered of no rows.
+    pub(crate) fn nothing(&self) -> Accumulator {
+        match self.kind {
+            Kind::Count => Accumulator::Count(0),
+            Kind::Sum => Accumulator::Sum(Sum::default()),
+            Kind::Moments => Accumulator::Moments(Moments::default()),
+            Kind::Least => Accumulator::Least(Value::Null),
+            Kind::Greatest => Accumulator::Greatest(Value::Null),
+            Kind::Distinct => Accumulator::Distinct(Box::default()),
+            Kind::Sketch => Accumulator::Sketch(Box::default()),
+        }
+    }
+}
+
+/// Of which rows something is gathered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// Clean ones.
+    #[default]
+    Clean,
+    /// Those that were refused.
+    Refused,
 }
 
 /// An accumulator: what it gathers, of which input, where which input is true.
 #[derive(Debug, Clone)]
 pub(crate) struct AccumulatorPlan {
+    pub(crate) of: Of,
     pub(crate) kind: Kind,
     pub(crate) argument: Option<usize>,
     pub(crate) filter: Option<usize>,
@@ -108,6 +143,8 @@ pub(crate) struct StatisticPlan {
     pub(crate) accumulator: Option<usize>,
     /// Decimal places of the argument.
     pub(crate) scale: i32,
+    /// Whether values of the argument are whole numbers of minor units.
+    pub(crate) is_exact: bool,
     pub(crate) data_type: DataType,
 }
 
@@ -119,17 +156,69 @@ pub(crate) struct CheckLayout {
     pub(crate) measure: WindowMeasure,
 }
 
+/// How many rows should have come.
+#[derive(Debug, Clone)]
+pub(crate) enum ArrivalOf {
+    /// So many.
+    Number(i64),
+    /// As many as this statistic says.
+    Statistic(usize),
+    /// As many as this list says.
+    Listed(usize),
+    /// As many as in windows that are alike.
+    Alike(Variance),
+}
+
 /// What a check over a window measures.
 #[derive(Debug, Clone)]
 pub(crate) enum WindowMeasure {
     /// Its numerator is this accumulator, and its denominator the second, or the number of rows.
     Completeness(Completeness, usize, Option<usize>),
+    /// Its numerator is the first of these accumulators; its denominator the rows that the second counts, or all, and those that the third counts.
+    Matched(Completeness, [usize; 2], Option<usize>),
+    /// Refused rows, which the first accumulator counts; its denominator has the rows that the second counts, or all, besides.
+    Refused(Completeness, usize, Option<usize>),
     /// The rows that this accumulator counts, or all, of so many that should be there.
-    Arrival(Completeness, Option<usize>, ExpectedRows),
+    Arrival(Completeness, Option<usize>, ArrivalOf),
     /// Of this statistic.
     Variance(Variance, usize),
     /// The first of these statistics against the second.
     Reference(Variance, [usize; 2]),
+}
+
+impl CheckLayout {
+    /// Whether what it says depends on where the data begin and end.
+    pub(crate) fn asks_ends(&self) -> bool {
+        match &self.measure {
+            WindowMeasure::Variance(variance, _) | WindowMeasure::Reference(variance, _) => {
+                variance.skips_partial()
+            }
+            WindowMeasure::Arrival(completeness, _, of) => {
+                completeness.skips_partial
+                    || matches!(of, ArrivalOf::Listed(_) | ArrivalOf::Alike(_))
+            }
+            WindowMeasure::Completeness(..)
+            | WindowMeasure::Matched(..)
+            | WindowMeasure::Refused(..) => false,
+        }
+    }
+
+    /// What windows its own are compared with, where it keeps any.
+    pub(crate) fn compared(&self) -> Option<&Variance> {
+        match &self.measure {
+            WindowMeasure::Variance(variance, _)
+            | WindowMeasure::Arrival(_, _, ArrivalOf::Alike(variance)) => Some(variance),
+            _ => None,
+        }
+    }
+
+    /// What says how many rows a window should have by those that it is compared with.
+    pub(crate) fn alike(&self) -> Option<&Variance> {
+        match &self.measure {
+            WindowMeasure::Arrival(_, _, ArrivalOf::Alike(variance)) => Some(variance),
+            _ => None,
+        }
+    }
 }
 
 impl Layout {
@@ -150,6 +239,8 @@ impl Layout {
             correct_within: None,
             may_miss: false,
             tells_changes: false,
+            asks_ends: false,
+            lists: Vec::new(),
             inputs: Vec::new(),
             names: BTreeMap::new(),
             accumulators: Vec::new(),
@@ -197,6 +288,7 @@ impl Layout {
                     window,
                     of,
                     filter,
+                    skip_partial,
                     min_rows,
                     warn_below,
                     fail_below,
@@ -205,6 +297,8 @@ impl Layout {
                         min_rows: *min_rows,
                         warn_below: *warn_below,
                         fail_below: *fail_below,
+                        is_small: matches!(of, Complete::Refused),
+                        skips_partial: *skip_partial,
                     };
                     let filter = filter.as_ref().map(Input::new);
                     layout.add_complete(plan, completeness, of, filter.as_ref())
@@ -226,6 +320,12 @@ impl Layout {
                 value: check.value.clone(),
                 measure,
             });
+        }
+        layout.asks_ends = layout.checks.iter().any(CheckLayout::asks_ends);
+        let has_others = layout.asks_refused() || !layout.lists.is_empty();
+        for column in &mut layout.segment {
+            // Of refused rows it may be what could not be read.
+            column.nullable |= has_others;
         }
         layout.name_inputs(plan);
         layout
@@ -256,6 +356,9 @@ impl Layout {
             Input::Expression(expression) => expression.text().to_owned(),
         };
         let mut words = format!("{:?}", accumulator.kind);
+        if accumulator.of == Of::Refused {
+            words.push_str(" of refused rows");
+        }
         if let Some(data_type) = &accumulator.data_type {
             write!(words, " of {}", type_name(data_type)).expect("a String takes everything");
         }
@@ -271,6 +374,11 @@ impl Layout {
     fn name_inputs(&mut self, plan: &Plan) {
         for input in &self.inputs {
             if let Input::Column(id) = input {
+                if let Some(lookup) = id.checked_sub(plan.columns.len()) {
+                    let name = format!("missing in lookups.{}", plan.lookups[lookup].name);
+                    self.names.insert(*id, name);
+                    continue;
+                }
                 let column = &plan.columns[*id];
                 let relations = column.relations.join("+");
                 let name = format!("{relations}.{}", column.name);
@@ -304,12 +412,50 @@ impl Layout {
             .chain([pane])
     }
 
-    /// Ids of the columns that a batch must have.
+    /// Ids of the columns that a batch of clean rows must have.
     pub fn columns(&self) -> BTreeSet<usize> {
-        let inputs = self
-            .inputs
-            .iter()
-            .flat_map(|input| input.columns().into_owned());
+        self.columns_of(Of::Clean)
+    }
+
+    /// Whether anything is counted of refused rows.
+    pub(crate) fn asks_refused(&self) -> bool {
+        let mut accumulators = self.accumulators.iter();
+        accumulators.any(|accumulator| accumulator.of == Of::Refused)
+    }
+
+    /// A window without rows.
+    pub(crate) fn no_rows(&self) -> Partial {
+        Partial {
+            rows: 0,
+            accumulators: self
+                .accumulators
+                .iter()
+                .map(AccumulatorPlan::nothing)
+                .collect(),
+        }
+    }
+
+    /// Whether there is a window: it has rows, if only refused ones.
+    pub(crate) fn is_there(&self, partial: &Partial) -> bool {
+        let mut of_refused = self.accumulators.iter().zip(&partial.accumulators);
+        partial.rows > 0
+            || of_refused.any(|(plan, accumulator)| {
+                plan.of == Of::Refused && matches!(accumulator, Accumulator::Count(1..))
+            })
+    }
+
+    /// Whether an accumulator of these rows reads the input.
+    pub(crate) fn reads(&self, input: usize, of: Of) -> bool {
+        let mut mine = self.accumulators.iter().filter(|plan| plan.of == of);
+        mine.any(|plan| plan.argument == Some(input) || plan.filter == Some(input))
+    }
+
+    /// Ids of the columns that a batch of these rows must have.
+    pub(crate) fn columns_of(&self, of: Of) -> BTreeSet<usize> {
+        let inputs = self.inputs.iter().enumerate();
+        let inputs = inputs
+            .filter(|(index, _)| self.reads(*index, of))
+            .flat_map(|(_, input)| input.columns().into_owned());
         self.segment
             .iter()
             .map(|column| column.id)
@@ -335,11 +481,54 @@ impl Layout {
                 let rows = filter.map(|filter| self.add_count(filter));
                 WindowMeasure::Completeness(completeness, complete, rows)
             }
+            Complete::Matched { lookup, key } => {
+                let filter = filter.map(|filter| self.input(filter));
+                let key_type = plan.columns[*key].data_type.clone();
+                let key = self.input(&Input::Column(*key));
+                let marker = self.input(&Input::Column(plan.columns.len() + lookup));
+                let found = self.accumulator(Kind::Count, Some(key), filter, Some(key_type));
+                let missing =
+                    self.accumulator_of(Of::Refused, Kind::Count, Some(marker), filter, None);
+                let rows =
+                    filter.map(|filter| self.accumulator(Kind::Count, None, Some(filter), None));
+                WindowMeasure::Matched(completeness, [found, missing], rows)
+            }
+            Complete::Refused => {
+                let filter = filter.map(|filter| self.input(filter));
+                let refused = self.accumulator_of(Of::Refused, Kind::Count, None, filter, None);
+                let rows =
+                    filter.map(|filter| self.accumulator(Kind::Count, None, Some(filter), None));
+                WindowMeasure::Refused(completeness, refused, rows)
+            }
             Complete::Rows(expected) => {
                 let rows = filter.map(|filter| self.add_count(filter));
-                WindowMeasure::Arrival(completeness, rows, *expected)
+                let of = match expected {
+                    ExpectedRows::Number(rows) => {
+                        ArrivalOf::Number(i64::try_from(*rows).unwrap_or(i64::MAX))
+                    }
+                    ExpectedRows::Statistic(index) => ArrivalOf::Statistic(*index),
+                    ExpectedRows::Listed(listed) => ArrivalOf::Listed(self.list(listed)),
+                    ExpectedRows::Alike(weeks, same) => {
+                        let rule = VarianceRule {
+                            against: Against::Weeks(*weeks, *same),
+                            ..VarianceRule::z(0)
+                        };
+                        let variance = Variance::new(rule, self.windows, plan.time_zone);
+                        ArrivalOf::Alike(variance.of_panes(self.panes))
+                    }
+                };
+                WindowMeasure::Arrival(completeness, rows, of)
             }
         }
+    }
+
+    /// The place of a list, which is kept once.
+    fn list(&mut self, listed: &ListedRows) -> usize {
+        let known = self.lists.iter().position(|known| known == listed);
+        known.unwrap_or_else(|| {
+            self.lists.push(listed.clone());
+            self.lists.len() - 1
+        })
     }
 
     /// The number of rows that fulfil a condition.
@@ -378,12 +567,15 @@ impl Layout {
             Some(DataType::Decimal128(_, scale)) => i32::from(scale),
             _ => 0,
         };
+        let is_exact = data_type != Some(DataType::Float64);
         let kind = match statistic.function {
             AggregateFunction::Count => Kind::Count,
             AggregateFunction::Sum | AggregateFunction::Avg => Kind::Sum,
             AggregateFunction::VarSamp | AggregateFunction::StddevSamp => Kind::Moments,
             AggregateFunction::Min => Kind::Least,
             AggregateFunction::Max => Kind::Greatest,
+            AggregateFunction::CountDistinct => Kind::Distinct,
+            AggregateFunction::Quantile(_) => Kind::Sketch,
         };
         let rows = kind == Kind::Count && argument.is_none() && filter.is_none();
         let accumulator = if rows {
@@ -396,6 +588,7 @@ impl Layout {
             function: statistic.function,
             accumulator,
             scale,
+            is_exact,
             data_type: statistic.data_type.clone(),
         });
     }
@@ -418,9 +611,21 @@ impl Layout {
         filter: Option<usize>,
         data_type: Option<DataType>,
     ) -> usize {
+        self.accumulator_of(Of::Clean, kind, argument, filter, data_type)
+    }
+
+    fn accumulator_of(
+        &mut self,
+        of: Of,
+        kind: Kind,
+        argument: Option<usize>,
+        filter: Option<usize>,
+        data_type: Option<DataType>,
+    ) -> usize {
         let sums = |kind: Kind| matches!(kind, Kind::Sum | Kind::Moments);
         let found = self.accumulators.iter().position(|known| {
-            known.argument == argument
+            known.of == of
+                && known.argument == argument
                 && known.filter == filter
                 && (known.kind == kind || (sums(known.kind) && sums(kind)))
         });
@@ -431,6 +636,7 @@ impl Layout {
             return index;
         }
         self.accumulators.push(AccumulatorPlan {
+            of,
             kind,
             argument,
             filter,

@@ -30,12 +30,15 @@ use timely::dataflow::{Scope, Stream, StreamVec};
 use crate::cluster::Run;
 use crate::epoch::Control;
 use crate::job::plan::{Measure, Plan};
+use crate::lookup::Reference;
 use crate::observe::Observer;
 use crate::record::{Batch, Epoch, Note};
 
+use super::ends::{Ends, ends};
 use super::exchange::{Placement, meet};
+use super::expected::{Entry, listed};
 use super::freshness::Freshness;
-use super::layout::Layout;
+use super::layout::{Layout, Of};
 use super::reduce::{Group, Reducer};
 use super::stats::Partial;
 use super::tally::Tally;
@@ -43,6 +46,26 @@ use keep::{Kind, keep};
 
 /// Partials on their way: the statistics are the difference.
 pub type Partials<'scope> = VecCollection<'scope, Epoch, Group, Partial>;
+
+/// What comes to a tally.
+pub struct Came<'scope> {
+    /// Statistics of rows.
+    pub partials: Partials<'scope>,
+    /// Where the data of each epoch begin and end, where the layout asks.
+    pub ends: Option<StreamVec<'scope, Epoch, (Epoch, Ends)>>,
+    /// Which rows should come, where look-ups say.
+    pub listed: Option<StreamVec<'scope, Epoch, (Epoch, Entry)>>,
+}
+
+impl<'scope> From<Partials<'scope>> for Came<'scope> {
+    fn from(partials: Partials<'scope>) -> Self {
+        Self {
+            partials,
+            ends: None,
+            listed: None,
+        }
+    }
+}
 
 /// What the checks room gives to the sinks.
 pub struct Tallied<'scope> {
@@ -59,8 +82,13 @@ pub struct Tallied<'scope> {
 /// Shape: fields of the clean batches are named by column id in decimal, and those of [`inputs_of`] are there. In a bounded run rows
 /// come out at the end of the input; in a continuous job windows close as the watermark passes their end, freshness is judged
 /// by each epoch's bound wall time, and state is written at the checkpoints that `control` tells of.
+///
+/// What is counted of refused rows comes from `judged`, whose fields are named as those of clean rows; behind all ids it has a column for each
+/// look-up: true where the row was refused for want of its reference row, else null.
 pub fn tally<'scope>(
     clean: &Stream<'scope, Epoch, Batch>,
+    judged: &Stream<'scope, Epoch, Batch>,
+    reference: &Reference<'scope>,
     control: &StreamVec<'scope, Epoch, Control>,
     run: &Arc<Run>,
 ) -> Tallied<'scope> {
@@ -68,34 +96,39 @@ pub fn tally<'scope>(
     let mut windows = Vec::with_capacity(plan.windows.len());
     let (mut verdicts, mut notes) = (Vec::new(), Vec::new());
     let partials = |layout: &Arc<Layout>, placement| {
-        meet(
-            reduce(clean.clone(), layout, run.now),
-            plan.partials,
-            placement,
-        )
+        let mut partials = reduce(clean.clone(), layout, run.now);
+        if layout.asks_refused() {
+            let refused = reduce_rows(judged.clone(), layout, run.now, Of::Refused);
+            partials = partials.concat(refused);
+        }
+        meet(partials, plan.partials, placement)
     };
     for index in 0..plan.windows.len() {
         let layout = Arc::new(Layout::of_window(plan, index));
-        let partials = partials(&layout, Placement::BySegment);
+        let came = Came {
+            partials: partials(&layout, Placement::BySegment),
+            ends: layout.asks_ends.then(|| ends(clean, layout.event_time)),
+            listed: (!layout.lists.is_empty()).then(|| listed(reference, run, &layout)),
+        };
         let (rows, judged) = if run.resumed.is_some() {
-            let kept = keep(partials, control, run, layout, Kind::Windows);
+            let kept = keep(came, control, run, layout, Kind::Windows);
             notes.push(kept.notes);
             (kept.windows, kept.verdicts)
         } else {
-            tally_window(partials, &layout, &run.observer)
+            tally_window(came, &layout, &run.observer)
         };
         windows.push(rows);
         verdicts.push(judged);
     }
     for (layout, freshness) in freshness_checks(plan) {
         let layout = Arc::new(layout);
-        let partials = partials(&layout, Placement::OnOne);
+        let came = Came::from(partials(&layout, Placement::OnOne));
         verdicts.push(if run.resumed.is_some() {
-            let kept = keep(partials, control, run, layout, Kind::Freshness(freshness));
+            let kept = keep(came, control, run, layout, Kind::Freshness(freshness));
             notes.push(kept.notes);
             kept.verdicts
         } else {
-            tally_freshness(partials, &layout, &run.observer, freshness, run.as_of)
+            tally_freshness(came, &layout, &run.observer, freshness, run.as_of)
         });
     }
     let scope: Scope<'scope, Epoch> = clean.scope();
@@ -113,6 +146,16 @@ pub fn inputs_of(plan: &Plan) -> BTreeSet<usize> {
         .chain(freshness_checks(plan).map(|(layout, _)| layout))
         .flat_map(|layout| layout.columns())
         .collect()
+}
+
+/// Ids of the columns that windows and checks need of refused rows; `None` where none asks for these.
+pub fn inputs_of_refused(plan: &Plan) -> Option<BTreeSet<usize>> {
+    let windows = (0..plan.windows.len()).map(|index| Layout::of_window(plan, index));
+    let asking: Vec<Layout> = windows.filter(Layout::asks_refused).collect();
+    let columns = asking
+        .iter()
+        .flat_map(|layout| layout.columns_of(Of::Refused));
+    (!asking.is_empty()).then(|| columns.collect())
 }
 
 fn freshness_checks(plan: &Plan) -> impl Iterator<Item = (Layout, Freshness)> {
@@ -141,9 +184,18 @@ pub fn reduce<'scope>(
     layout: &Arc<Layout>,
     now: i64,
 ) -> Partials<'scope> {
+    reduce_rows(clean, layout, now, Of::Clean)
+}
+
+fn reduce_rows<'scope>(
+    rows: Stream<'scope, Epoch, Batch>,
+    layout: &Arc<Layout>,
+    now: i64,
+    of: Of,
+) -> Partials<'scope> {
     let layout = Arc::clone(layout);
     let partials: StreamVec<'scope, Epoch, (Group, Epoch, Partial)> =
-        clean.unary_frontier(Pipeline, "checks:reduce", move |_capability, _info| {
+        rows.unary_frontier(Pipeline, "checks:reduce", move |_capability, _info| {
             let mut open: BTreeMap<Epoch, (Capability<Epoch>, Reducer)> = BTreeMap::new();
             let mut spare: Vec<Reducer> = Vec::new();
             let mut binding = ColumnBinding::default();
@@ -155,7 +207,7 @@ pub fn reduce<'scope>(
                     let (_, reducer) = open.entry(*capability.time()).or_insert_with(|| {
                         let reducer = spare
                             .pop()
-                            .unwrap_or_else(|| Reducer::new(Arc::clone(&layout)));
+                            .unwrap_or_else(|| Reducer::of(Arc::clone(&layout), of));
                         (capability, reducer)
                     });
                     for batch in batches {
@@ -233,13 +285,13 @@ impl ColumnBinding {
 
 /// Closes and judges the windows of the segments that this worker owns, when the input has ended.
 pub fn tally_window<'scope>(
-    partials: Partials<'scope>,
+    came: Came<'scope>,
     layout: &Arc<Layout>,
     observer: &Arc<Observer>,
 ) -> (Stream<'scope, Epoch, Batch>, Stream<'scope, Epoch, Batch>) {
     let tally = Tally::new(Arc::clone(layout));
     at_the_end(
-        partials,
+        came,
         format!("checks:tally {}", layout.name),
         Watched::new(layout, observer),
         tally,
@@ -252,7 +304,7 @@ pub fn tally_window<'scope>(
 
 /// Judges the age of the newest event of each segment, when the input has ended.
 pub fn tally_freshness<'scope>(
-    partials: Partials<'scope>,
+    came: Came<'scope>,
     layout: &Arc<Layout>,
     observer: &Arc<Observer>,
     freshness: Freshness,
@@ -260,7 +312,7 @@ pub fn tally_freshness<'scope>(
 ) -> Stream<'scope, Epoch, Batch> {
     let tally = Tally::new(Arc::clone(layout));
     let (_, verdicts) = at_the_end(
-        partials,
+        came,
         format!("checks:freshness {}", layout.name),
         Watched::new(layout, observer),
         tally,
@@ -297,15 +349,22 @@ impl Watched {
 ///
 /// Ownership: holds a capability for each output until the input has ended, at the input's frontier.
 fn at_the_end(
-    partials: Partials<'_>,
+    came: Came<'_>,
     name: String,
     watched: Watched,
     mut tally: Tally,
     close: impl Fn(&mut Tally) -> (Vec<RecordBatch>, RecordBatch) + 'static,
 ) -> (Stream<'_, Epoch, Batch>, Stream<'_, Epoch, Batch>) {
+    let Came {
+        partials,
+        ends,
+        listed,
+    } = came;
     let worker = partials.inner.scope().index();
     let mut builder = OperatorBuilder::new(name, partials.inner.scope());
     let mut input = builder.new_input(partials.inner, Pipeline);
+    let mut ends = ends.map(|ends| builder.new_input(ends, Pipeline));
+    let mut listed = listed.map(|listed| builder.new_input(listed, Pipeline));
     let (windows_output, windows) = builder.new_output::<Batch>();
     let (verdicts_output, verdicts) = builder.new_output::<Batch>();
     let mut outputs = [windows_output, verdicts_output]
@@ -320,6 +379,16 @@ fn at_the_end(
                     tally.apply_pane(segment, start, partial, epoch);
                 }
             });
+            if let Some(ends) = &mut ends {
+                ends.for_each(|_, ends| {
+                    ends.drain(..).for_each(|(_, ends)| tally.reach(ends));
+                });
+            }
+            if let Some(listed) = &mut listed {
+                listed.for_each(|_, entries| {
+                    entries.drain(..).for_each(|(_, entry)| tally.expect(entry));
+                });
+            }
             let Some(capabilities) = &mut held else {
                 return;
             };
@@ -328,6 +397,9 @@ fn at_the_end(
                 for capability in capabilities.iter_mut() {
                     capability.downgrade(epoch);
                 }
+                return;
+            }
+            if frontiers.iter().any(|frontier| !frontier.is_empty()) {
                 return;
             }
             // The input has ended: the last epoch is the frontier's last one, or that of the rows where it never stopped there.

@@ -14,7 +14,7 @@ use arrow_array::{Array, ArrayRef, BooleanArray};
 
 use super::codes::{PairCodes, ValueCodes, at};
 use super::inputs::{Read, column, selection, times};
-use super::layout::Layout;
+use super::layout::{Layout, Of};
 use super::slots::{Slots, count};
 use super::stats::Partial;
 use super::value::Segment;
@@ -32,6 +32,10 @@ const UNTIMED: u32 = 0;
 #[derive(Debug)]
 pub struct Reducer {
     layout: Arc<Layout>,
+    /// Which rows these are.
+    of: Of,
+    /// For each input whether it is read.
+    reads: Vec<bool>,
     /// Numbers of each segment column's values.
     values: Vec<ValueCodes>,
     /// Numbers of combinations: the i-th of the first i + 1 columns with the next one.
@@ -55,8 +59,15 @@ struct Scratch {
 }
 
 impl Reducer {
-    /// No rows yet.
+    /// No rows yet, of clean ones.
     pub fn new(layout: Arc<Layout>) -> Self {
+        Self::of(layout, Of::Clean)
+    }
+
+    /// No rows yet. Refused rows are counted where the layout says so, and are no rows of the window.
+    pub(crate) fn of(layout: Arc<Layout>, of: Of) -> Self {
+        let inputs = 0..layout.inputs.len();
+        let reads = inputs.map(|input| layout.reads(input, of)).collect();
         let slots = layout
             .accumulators
             .iter()
@@ -76,6 +87,8 @@ impl Reducer {
             untimed: 0,
             scratch: Scratch::default(),
             layout,
+            of,
+            reads,
         }
     }
 
@@ -92,20 +105,22 @@ impl Reducer {
         if !self.number_groups(columns, rows) {
             return;
         }
-        let inputs: Vec<Read> = self
-            .layout
-            .inputs
-            .iter()
-            .map(|input| input.read(columns, rows, now))
+        let inputs = self.layout.inputs.iter().zip(&self.reads);
+        let inputs: Vec<Option<Read>> = inputs
+            .map(|(input, is_read)| is_read.then(|| input.read(columns, rows, now)))
             .collect();
+        let read = |index: usize| inputs[index].as_ref().expect("its accumulators read it");
         let groups = self.groups.pairs().len() + 1;
         self.rows.resize(groups, 0);
         count(&mut self.rows, None, &self.scratch.groups);
         for (plan, slots) in self.layout.accumulators.iter().zip(&mut self.slots) {
             slots.resize(groups);
-            let argument = plan.argument.map(|index| &inputs[index]);
+            if plan.of != self.of {
+                continue;
+            }
+            let argument = plan.argument.map(read);
             let filter: Option<&BooleanArray> =
-                plan.filter.map(|index| inputs[index].array.as_boolean());
+                plan.filter.map(|index| read(index).array.as_boolean());
             let selected = selection(argument.map(|read| &read.array), filter);
             slots.add(
                 argument.map(|read| &read.array),
@@ -142,7 +157,10 @@ impl Reducer {
             partials.push((
                 (self.segment(segment), start),
                 Partial {
-                    rows: self.rows[group],
+                    rows: match self.of {
+                        Of::Clean => self.rows[group],
+                        Of::Refused => 0,
+                    },
                     accumulators,
                 },
             ));

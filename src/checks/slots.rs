@@ -15,7 +15,9 @@ use arrow_schema::{DataType, TimeUnit};
 use crate::transform::text::Text;
 
 use super::codes::at;
+use super::distinct::DistinctSlots;
 use super::layout::Kind;
+use super::sketch::SketchSlots;
 use super::stats::{Accumulator, Moments, Sum};
 use super::value::{Value, ordered};
 
@@ -34,6 +36,10 @@ pub(crate) enum Slots {
     Wide(bool, Vec<Option<i128>>),
     /// Greatest (true) or least text.
     Text(bool, Vec<Option<Box<str>>>),
+    /// Different values.
+    Distinct(DistinctSlots),
+    /// Counts of values by buckets.
+    Sketch(SketchSlots),
 }
 
 impl Slots {
@@ -44,6 +50,8 @@ impl Slots {
             (Kind::Count, _) => Self::Count(Vec::new()),
             (Kind::Sum, _) => Self::Sum(Vec::new()),
             (Kind::Moments, _) => Self::Moments(Vec::new()),
+            (Kind::Distinct, _) => Self::Distinct(DistinctSlots::default()),
+            (Kind::Sketch, _) => Self::Sketch(SketchSlots::default()),
             (Kind::Least | Kind::Greatest, Some(DataType::Utf8)) => {
                 Self::Text(greatest, Vec::new())
             }
@@ -63,6 +71,8 @@ impl Slots {
             Self::Int(_, slots) => slots.resize(groups, None),
             Self::Wide(_, slots) => slots.resize(groups, None),
             Self::Text(_, slots) => slots.resize(groups, None),
+            Self::Distinct(slots) => slots.resize(groups),
+            Self::Sketch(slots) => slots.resize(groups),
         }
     }
 
@@ -75,6 +85,8 @@ impl Slots {
             Self::Int(_, slots) => slots.clear(),
             Self::Wide(_, slots) => slots.clear(),
             Self::Text(_, slots) => slots.clear(),
+            Self::Distinct(slots) => slots.clear(),
+            Self::Sketch(slots) => slots.clear(),
         }
     }
 
@@ -95,6 +107,8 @@ impl Slots {
             Self::Int(greatest, slots) => extreme(*greatest, slots[group].map(Value::Int)),
             Self::Wide(greatest, slots) => extreme(*greatest, slots[group].map(Value::Wide)),
             Self::Text(greatest, slots) => extreme(*greatest, slots[group].take().map(Value::Text)),
+            Self::Distinct(slots) => Accumulator::Distinct(Box::new(slots.take(group))),
+            Self::Sketch(slots) => Accumulator::Sketch(Box::new(slots.take(group))),
         }
     }
 
@@ -123,6 +137,11 @@ impl Slots {
                     fold(slots, values, selected, groups, less);
                 }
             }
+            Self::Distinct(slots) => {
+                let rows = selected_rows(selected, groups);
+                slots.add(argument_of(argument), rows, |row| at(groups[row]));
+            }
+            Self::Sketch(slots) => fold_doubles(slots, argument_of(argument), selected, groups),
             Self::Text(greatest, slots) => {
                 fold_texts(*greatest, slots, argument_of(argument), selected, groups);
             }
@@ -134,6 +153,7 @@ impl Slots {
         match self {
             Self::Sum(slots) => slots[group].add(None),
             Self::Moments(slots) => slots[group].add(None),
+            Self::Sketch(slots) => slots.add(group, None),
             _ => {}
         }
     }
@@ -310,6 +330,56 @@ fn fold_ordered(
             fold(slots, &values, selected, groups, take);
         }
         other => panic!("a minimum or maximum over {other}, which is no type of the job file"),
+    }
+}
+
+/// The selected rows.
+fn selected_rows<'a>(
+    selected: Option<&'a BooleanBuffer>,
+    groups: &'a [u32],
+) -> Box<dyn Iterator<Item = usize> + 'a> {
+    match selected {
+        None => Box::new(0..groups.len()),
+        Some(selected) => Box::new(selected.set_indices()),
+    }
+}
+
+/// Adds numbers to counts of buckets; decimals in minor units.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "a bucket is wider than what rounding moves a value by"
+)]
+fn fold_doubles(
+    slots: &mut SketchSlots,
+    array: &ArrayRef,
+    selected: Option<&BooleanBuffer>,
+    groups: &[u32],
+) {
+    let rows = selected_rows(selected, groups);
+    let mut add = |row: usize, value: f64| slots.add(at(groups[row]), Some(value));
+    match array.data_type() {
+        DataType::Int16 => {
+            let values = array.as_primitive::<Int16Type>().values();
+            rows.for_each(|row| add(row, values[row].into()));
+        }
+        DataType::Int32 => {
+            let values = array.as_primitive::<Int32Type>().values();
+            rows.for_each(|row| add(row, values[row].into()));
+        }
+        DataType::Int64 => {
+            let values = array.as_primitive::<Int64Type>().values();
+            rows.for_each(|row| add(row, values[row] as f64));
+        }
+        DataType::Float64 => {
+            let values = array.as_primitive::<Float64Type>().values();
+            rows.for_each(|row| add(row, values[row]));
+        }
+        DataType::Decimal128(..) => {
+            let values = array.as_primitive::<Decimal128Type>().values();
+            rows.for_each(|row| add(row, values[row] as f64));
+        }
+        other => panic!("a quantile over {other}; they are over numbers"),
     }
 }
 

@@ -5,11 +5,14 @@
 //! that need more than 64 bits are not added but counted, and the statistic then has no number and an `overflow` verdict.
 //!
 //! Law: `plus_equals` is associative and commutative. Counts, sums and moments are a group; `negate` undoes them. Minimum
-//! and maximum are a semilattice only: they have no negation, so they stand in windows over insert-only input.
+//! and maximum are a semilattice only: they have no negation, so they stand in windows over insert-only input. Counts of buckets are a group, and so are
+//! different values as long as all of them are known.
 
 use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
+use super::distinct::Distinct;
+use super::sketch::Sketch;
 use super::value::Value;
 use super::wide::{Int192, mean, sample_variance};
 
@@ -37,6 +40,10 @@ pub enum Accumulator {
     Least(Value),
     /// The greatest value; null for none.
     Greatest(Value),
+    /// Different values.
+    Distinct(Box<Distinct>),
+    /// Counts of values by buckets.
+    Sketch(Box<Sketch>),
 }
 
 /// Number and sum of values.
@@ -139,6 +146,8 @@ impl Accumulator {
                     left.clone_from(right);
                 }
             }
+            (Self::Distinct(left), Self::Distinct(right)) => left.merge(right),
+            (Self::Sketch(left), Self::Sketch(right)) => left.merge(right),
             (left, right) => panic!("partials of two layouts were added: {left:?} and {right:?}"),
         }
     }
@@ -149,6 +158,8 @@ impl Accumulator {
             Self::Sum(sum) => *sum == Sum::default(),
             Self::Moments(moments) => *moments == Moments::default(),
             Self::Least(value) | Self::Greatest(value) => *value == Value::Null,
+            Self::Distinct(distinct) => distinct.is_nothing(),
+            Self::Sketch(sketch) => sketch.is_nothing(),
         }
     }
 }
@@ -167,6 +178,8 @@ impl Partial {
                     negate(&mut moments.first);
                     moments.squares.negate();
                 }
+                Accumulator::Distinct(distinct) => distinct.negate(),
+                Accumulator::Sketch(sketch) => sketch.negate(),
                 Accumulator::Least(_) | Accumulator::Greatest(_) => {
                     panic!(
                         "a minimum or maximum was retracted; it stands in windows over insert-only input only"

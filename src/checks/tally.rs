@@ -29,7 +29,7 @@ mod table;
 mod told;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -38,8 +38,10 @@ use differential_dataflow::difference::Semigroup;
 
 use crate::record::Epoch;
 
+use super::ends::Ends;
+use super::expected::{Entry, Lists};
 use super::freshness::Freshness;
-use super::layout::{Layout, WindowMeasure};
+use super::layout::Layout;
 use super::stats::{Accumulator, Partial};
 use super::value::{Segment, Value};
 use super::variance::{Baseline, Variance};
@@ -48,7 +50,7 @@ use super::windows::Windows;
 use ages::Ages;
 use changed::Changed;
 use correct::Corrected;
-use judge::judge_window;
+use judge::{Asked, judge_window};
 use open::Window;
 use segments::{SegmentId, Segments};
 use told::Told;
@@ -83,6 +85,10 @@ pub struct Tally {
     ages: Option<Ages>,
     /// For each check the start up to which windows are not judged by it: rows of them came before it was there, and were not counted.
     held_back: Box<[i64]>,
+    /// Where the data begin and end, where that is asked.
+    ends: Ends,
+    /// Which rows should come.
+    lists: Lists,
     /// What is to be written of it next.
     changed: Changed,
 }
@@ -110,8 +116,10 @@ impl Tally {
             open_from: i64::MIN,
             final_until: i64::MIN,
             corrected: layout.correct_within.map(|_| Corrected::new(&layout)),
+            lists: Lists::new(layout.lists.len()),
             layout,
             ages,
+            ends: Ends::default(),
             changed: Changed::default(),
         }
     }
@@ -169,6 +177,61 @@ impl Tally {
         }
     }
 
+    /// Data were seen from the first of these times up to the last, of any segment. Where windows are judged again, those are that began before
+    /// the data did as far as was known.
+    pub fn reach(&mut self, ends: Ends) {
+        let before = self.ends;
+        self.ends = before.and(ends);
+        if before.is_some()
+            && self.ends.first < before.first
+            && let Some(corrected) = &mut self.corrected
+        {
+            for id in self.segments.in_order() {
+                corrected.judge_again(id);
+            }
+        }
+    }
+
+    /// Rows should come, or should not any more, of a segment that is this worker's.
+    pub fn expect(&mut self, entry: Entry) {
+        self.lists.add(entry);
+    }
+
+    /// Opens the windows that should have rows and end by `watermark`, where it does not do so already.
+    fn open_listed(&mut self, watermark: i64) {
+        let Some((from, until)) = self.between(watermark).filter(|_| !self.lists.is_empty()) else {
+            return;
+        };
+        let layout = Arc::clone(&self.layout);
+        for start in starts(&layout, from, until) {
+            for segment in self.lists.segments(start) {
+                // It covers rows of no epoch.
+                self.apply(segment, start, layout.no_rows(), 0);
+            }
+        }
+    }
+
+    /// From which start on, and up to which, windows close at `watermark` that are between the ends of the data.
+    fn between(&self, watermark: i64) -> Option<(i64, i64)> {
+        if !self.layout.asks_ends || !self.ends.is_some() {
+            return None;
+        }
+        let of = |time: i64| self.layout.windows.start(self.layout.windows.number(time));
+        let last = of(self.ends.last.saturating_sub(1));
+        let first = match self.ends.first {
+            // They are known from some time on: then windows closed before.
+            i64::MIN if self.open_from == i64::MIN => last,
+            i64::MIN => self.open_from,
+            first => self.layout.windows_of(of(first)).next().unwrap_or(last),
+        };
+        let until = if watermark == i64::MAX {
+            self.layout.windows.end(last)
+        } else {
+            self.layout.open_from(watermark)
+        };
+        Some((first.max(self.open_from), until))
+    }
+
     /// Adds a difference to all windows that have the pane of `segment` which starts at `pane`.
     ///
     /// Cost: that of [`apply`](Self::apply) for each.
@@ -214,11 +277,22 @@ impl Tally {
     /// Cost: that of the windows it closes; nothing for those that stay open. With corrections each window is judged again when it becomes
     /// final, and a late row costs all closed windows of its segment.
     pub fn close_until(&mut self, watermark: i64) -> Closed {
+        self.open_listed(watermark);
         if self.corrected.is_some() {
             return self.revise_until(watermark);
         }
+        // Where windows are expected by those before them, all segments that have any are looked at.
+        let fills = self
+            .layout
+            .checks
+            .iter()
+            .any(|check| check.alike().is_some());
+        let between = self.between(watermark).filter(|_| fills);
         self.pass(watermark);
-        let due = self.take_due();
+        let mut due = self.take_due();
+        if between.is_some() {
+            due = self.segments.in_order();
+        }
         let mut told = Told::new(&self.layout, &self.schema);
         for id in due {
             let kept = self.segments.get_mut(id);
@@ -227,14 +301,30 @@ impl Tally {
             }
             let closing = kept.open.take_before(self.open_from);
             self.windows -= closing.len();
-            let closing = closing.into_iter();
+            let closing: Vec<(i64, Window)> = match between {
+                Some(between) => with_gaps(&self.layout, closing, between),
+                None => closing,
+            };
             let mut of_segment = told.of(&kept.segment);
-            for (start, window) in closing.filter(|(_, window)| window.partial.rows > 0) {
+            for (start, window) in closing {
+                let listed = self.lists.of(&kept.segment, start);
+                if !self.layout.is_there(&window.partial)
+                    && listed.iter().all(Option::is_none)
+                    && !is_usual(&self.layout, start, &kept.baselines)
+                {
+                    continue;
+                }
                 let mut of_window = of_segment.of(start, true, 1);
+                let asked = Asked {
+                    start,
+                    partial: &window.partial,
+                    is_stub: is_stub(&self.layout, self.ends, self.closed_until, start),
+                    listed: &listed,
+                };
                 let row = judge_window(
                     &self.layout,
                     &self.held_back,
-                    (start, &window.partial),
+                    asked,
                     &mut kept.baselines,
                     |of, judged| of_window.verdict(name_of(&self.layout, of), window.epoch, judged),
                 );
@@ -355,6 +445,54 @@ impl Tally {
     }
 }
 
+/// Starts of windows from the one that starts there up to the other.
+fn starts(layout: &Layout, from: i64, until: i64) -> impl Iterator<Item = i64> + use<> {
+    let windows = layout.windows;
+    let first = windows.number(from);
+    let starts = (first..=i64::MAX).map(move |number| windows.start(number));
+    starts.take_while(move |start| *start < until)
+}
+
+/// The windows of a segment with those without rows between the times, behind its first.
+fn with_gaps(
+    layout: &Layout,
+    closing: Vec<(i64, Window)>,
+    (from, until): (i64, i64),
+) -> Vec<(i64, Window)> {
+    let mut all: BTreeMap<i64, Window> = closing.into_iter().collect();
+    for start in starts(layout, from, until) {
+        all.entry(start).or_insert_with(|| Window {
+            partial: layout.no_rows(),
+            epoch: 0,
+        });
+    }
+    all.into_iter().collect()
+}
+
+/// Whether the windows before it say that the one from `start` on should have rows.
+fn is_usual(layout: &Layout, start: i64, baselines: &[Baseline]) -> bool {
+    let checks = layout
+        .checks
+        .iter()
+        .filter(|check| check.compared().is_some());
+    let mut compared = checks.zip(baselines);
+    compared.any(|(check, baseline)| {
+        let usual = check.alike().and_then(|alike| alike.usual(start, baseline));
+        usual.is_some_and(|rows| rows > 0)
+    })
+}
+
+/// Whether the data begin or end within the window that starts at `start`, where that is asked. What the watermark has passed is whole, until
+/// the end of time: then the newest event says what is.
+fn is_stub(layout: &Layout, ends: Ends, closed_until: i64, start: i64) -> bool {
+    if !layout.asks_ends {
+        return false;
+    }
+    let passed = Some(closed_until).filter(|until| *until < i64::MAX);
+    let whole_until = passed.map_or(ends.last, |until| until.max(ends.last));
+    start < ends.first || layout.end(start) > whole_until
+}
+
 /// Start of the first window that is not final at this watermark.
 fn final_until(layout: &Layout, watermark: i64) -> i64 {
     layout.open_from(final_mark(layout, watermark))
@@ -389,15 +527,10 @@ fn no_baselines(layout: &Layout) -> Box<[Baseline]> {
     variances(layout).map(|_| Baseline::default()).collect()
 }
 
-/// The variance checks of a layout, with their names.
+/// The checks of a layout that compare windows with others, with their names.
 fn variances(layout: &Layout) -> impl Iterator<Item = (&str, &Variance)> {
-    layout
-        .checks
-        .iter()
-        .filter_map(|check| match &check.measure {
-            WindowMeasure::Variance(variance, _) => Some((check.name.as_str(), variance)),
-            _ => None,
-        })
+    let checks = layout.checks.iter();
+    checks.filter_map(|check| Some((check.name.as_str(), check.compared()?)))
 }
 
 /// The newest event of a segment in microseconds, and its epoch.

@@ -20,7 +20,8 @@
 //! - Only IEEE + − × ÷ √ are used, in this order, so every machine gives the same bits. What is too large for a double is the largest one.
 //!
 //! In P are windows that have rows and a number, without the one under test, without those that this check itself failed (a spike must not
-//! widen the scale that the next spike is measured by), and without those that meet a time of `exclude`. Which ones:
+//! widen the scale that the next spike is measured by), without those that meet a time of `exclude`, and, with `skip_partial`, without those
+//! that the data do not cover. Which ones:
 //!
 //! - `previous`: the last n of them. By the calendar: those among the n windows before it; one without rows is 0 or left out (`empty`), and
 //!   those before the segment's first window are left out.
@@ -130,6 +131,61 @@ impl Variance {
         };
         self.take(finite.filter(|_| status != Status::Fail), start, baseline);
         self.judged(status, measured)
+    }
+
+    /// Whether windows that the data do not cover are not judged.
+    pub(crate) fn skips_partial(&self) -> bool {
+        self.rule.skip_partial
+    }
+
+    /// Measures a window that the data do not cover: its statistic is told, not judged, and in no baseline.
+    pub fn measure_partial(
+        &self,
+        statistic: Option<f64>,
+        start: i64,
+        baseline: &mut Baseline,
+    ) -> Judged {
+        let history = self.history(start, baseline);
+        self.pass(start, baseline);
+        self.partial(statistic, &history)
+    }
+
+    /// The same against another statistic of its window.
+    pub fn hold_partial(&self, statistic: Option<f64>, reference: Option<f64>) -> Judged {
+        let reference = reference.filter(|reference| reference.is_finite());
+        self.partial(statistic, reference.as_slice())
+    }
+
+    fn partial(&self, statistic: Option<f64>, history: &[f64]) -> Judged {
+        let finite = statistic.filter(|statistic| statistic.is_finite());
+        self.judged(Status::Partial, self.measure(finite, history))
+    }
+
+    /// How many windows have on average that the one from `start` on is compared with, rounded to even; `None` where there are none.
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        reason = "a mean of counts is far below 2^53, and rounded"
+    )]
+    pub(crate) fn usual(&self, start: i64, baseline: &Baseline) -> Option<i64> {
+        let mean = mean(&self.history(start, baseline))?;
+        Some(mean.round_ties_even() as i64)
+    }
+
+    /// Takes a window into the baseline that has so many rows; none where it is not to be compared with.
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_precision_loss,
+        reason = "counts are exact up to 2^53"
+    )]
+    pub(crate) fn take_rows(&self, rows: Option<i64>, start: i64, baseline: &mut Baseline) {
+        self.take(rows.map(|rows| rows as f64), start, baseline);
+    }
+
+    /// What is said of a window without rows, which is no window to compare with.
+    pub(crate) fn nothing(&self) -> Judged {
+        let (centre, value) = (None, None);
+        self.judged(Status::NoData, Measured { centre, value })
     }
 
     /// Lets a window pass that has rows and no number that can be judged.

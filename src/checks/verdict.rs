@@ -29,6 +29,8 @@ pub enum Status {
     WarmingUp,
     /// The windows to compare with give no scale: fewer than two, or all equal.
     NoBaseline,
+    /// The data do not cover the window, which is therefore not judged.
+    Partial,
     /// The warning threshold is missed.
     Warn,
     /// The failure threshold is missed.
@@ -47,6 +49,7 @@ impl Status {
             Self::TooFew => "too_few",
             Self::WarmingUp => "warming_up",
             Self::NoBaseline => "no_baseline",
+            Self::Partial => "partial",
             Self::Warn => "warn",
             Self::Fail => "fail",
             Self::Overflow => "overflow",

@@ -14,6 +14,7 @@
 
 mod plain;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use arrow_buffer::MutableBuffer;
@@ -23,8 +24,10 @@ use timely::dataflow::channels::ContainerBytes;
 
 use crate::record::Epoch;
 
+use super::distinct::Distinct;
 use super::layout::Kind;
 use super::reduce::Group;
+use super::sketch::Sketch;
 use super::stats::{Accumulator, Moments, Partial, Sum};
 use super::value::{Segment, Value};
 use super::wide::Int192;
@@ -92,6 +95,8 @@ enum Broken {
     Word { what: &'static str, word: u64 },
     #[error("{said} partials were said to be there, {found} are")]
     Count { said: u64, found: usize },
+    #[error("a text is no statistic")]
+    Statistic,
     #[error("the text part is no UTF-8")]
     Text,
     #[error("there is no text of {length} bytes at {place}")]
@@ -107,12 +112,14 @@ mod kind {
 }
 
 /// Kinds of accumulators by their codes.
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 7] = [
     Kind::Count,
     Kind::Sum,
     Kind::Moments,
     Kind::Least,
     Kind::Greatest,
+    Kind::Distinct,
+    Kind::Sketch,
 ];
 
 fn parts(update: &Update) -> (&Segment, &Partial) {
@@ -141,6 +148,8 @@ fn kind_of(accumulator: &Accumulator) -> Kind {
         Accumulator::Moments(_) => Kind::Moments,
         Accumulator::Least(_) => Kind::Least,
         Accumulator::Greatest(_) => Kind::Greatest,
+        Accumulator::Distinct(_) => Kind::Distinct,
+        Accumulator::Sketch(_) => Kind::Sketch,
     }
 }
 
@@ -164,7 +173,7 @@ fn accumulator_bytes(kind: Kind) -> usize {
         Kind::Count => size_of::<i64>(),
         Kind::Sum => size_of::<Total>(),
         Kind::Moments => size_of::<Square>(),
-        Kind::Least | Kind::Greatest => size_of::<Single>(),
+        Kind::Least | Kind::Greatest | Kind::Distinct | Kind::Sketch => size_of::<Single>(),
     }
 }
 
@@ -175,27 +184,30 @@ fn partial_bytes(segment: &Segment, partial: &Partial) -> usize {
     size_of::<Begin>() + size_of::<Single>() * segment.0.len() + accumulators
 }
 
-/// The texts of partials, in the order of their values.
-fn texts(updates: &[Update]) -> impl Iterator<Item = &str> {
-    let values = updates.iter().flat_map(|update| {
+/// The texts of partials, in the order of their values; statistics of any size are written as texts.
+fn texts(updates: &[Update]) -> impl Iterator<Item = Cow<'_, str>> {
+    updates.iter().flat_map(|update| {
         let (segment, partial) = parts(update);
-        let extremes = partial
-            .accumulators
-            .iter()
-            .filter_map(|accumulator| match accumulator {
-                Accumulator::Least(value) | Accumulator::Greatest(value) => Some(value),
-                Accumulator::Count(_) | Accumulator::Sum(_) | Accumulator::Moments(_) => None,
-            });
-        segment.0.iter().chain(extremes)
-    });
-    values.filter_map(|value| match value {
-        Value::Text(text) => Some(&**text),
-        Value::Null | Value::Int(_) | Value::Wide(_) => None,
+        let of_segment = segment.0.iter().filter_map(text_of);
+        let accumulators = partial.accumulators.iter();
+        of_segment.chain(accumulators.filter_map(|accumulator| match accumulator {
+            Accumulator::Least(value) | Accumulator::Greatest(value) => text_of(value),
+            Accumulator::Distinct(distinct) => Some(Cow::Owned(distinct.to_text())),
+            Accumulator::Sketch(sketch) => Some(Cow::Owned(sketch.to_text())),
+            Accumulator::Count(_) | Accumulator::Sum(_) | Accumulator::Moments(_) => None,
+        }))
     })
 }
 
+fn text_of(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::Text(text) => Some(Cow::Borrowed(text)),
+        Value::Null | Value::Int(_) | Value::Wide(_) => None,
+    }
+}
+
 fn text_bytes(updates: &[Update]) -> usize {
-    texts(updates).map(str::len).sum()
+    texts(updates).map(|text| text.len()).sum()
 }
 
 fn word(length: usize) -> u64 {
@@ -264,6 +276,12 @@ fn encode(updates: &[Update], writer: &mut impl Write) -> io::Result<()> {
                     Accumulator::Least(value) | Accumulator::Greatest(value) => {
                         put(&single(value, &mut place), writer)?;
                     }
+                    Accumulator::Distinct(distinct) => {
+                        put(&placed(&distinct.to_text(), &mut place), writer)?;
+                    }
+                    Accumulator::Sketch(sketch) => {
+                        put(&placed(&sketch.to_text(), &mut place), writer)?;
+                    }
                 }
             }
         }
@@ -280,13 +298,19 @@ fn single(value: &Value, place: &mut usize) -> Single {
         Value::Null => (kind::NULL, [0; 2]),
         Value::Int(value) => (kind::INT, [value.cast_unsigned(), 0]),
         Value::Wide(value) => (kind::WIDE, words(*value)),
-        Value::Text(text) => {
-            let at = word(*place);
-            *place += text.len();
-            (kind::TEXT, [at, word(text.len())])
-        }
+        Value::Text(text) => return placed(text, place),
     };
     Single { kind, words }
+}
+
+/// A text as a record.
+fn placed(text: &str, place: &mut usize) -> Single {
+    let at = word(*place);
+    *place += text.len();
+    Single {
+        kind: kind::TEXT,
+        words: [at, word(text.len())],
+    }
 }
 
 fn total(sum: &Sum) -> Total {
@@ -388,7 +412,25 @@ fn accumulator(kind: Kind, records: &mut Front<'_>, text: &str) -> Result<Accumu
         }
         Kind::Least => Accumulator::Least(value(records.take()?, text)?),
         Kind::Greatest => Accumulator::Greatest(value(records.take()?, text)?),
+        Kind::Distinct => {
+            let written = written(records.take()?, text)?;
+            let distinct = Distinct::from_text(&written).ok_or(Broken::Statistic)?;
+            Accumulator::Distinct(Box::new(distinct))
+        }
+        Kind::Sketch => {
+            let written = written(records.take()?, text)?;
+            let sketch = Sketch::from_text(&written).ok_or(Broken::Statistic)?;
+            Accumulator::Sketch(Box::new(sketch))
+        }
     })
+}
+
+/// A statistic that is written as a text.
+fn written(single: Single, text: &str) -> Result<Box<str>, Broken> {
+    match value(single, text)? {
+        Value::Text(written) => Ok(written),
+        _ => Err(Broken::Statistic),
+    }
 }
 
 fn sum(total: Total) -> Sum {

@@ -375,22 +375,42 @@ fn measure(plan: &Plan, measure: &Measure) -> String {
             window,
             of,
             filter,
+            skip_partial,
             min_rows,
             warn_below,
             fail_below,
         } => format!(
-            "completeness of {}{} in windows.{}{}{}{}",
+            "completeness of {}{} in windows.{}{}{}{}{}",
             complete(plan, *window, of),
             filter
                 .as_ref()
                 .map_or_else(String::new, |filter| format!(" where {}", filter.text())),
             plan.windows[*window].name,
-            bound("warn below", *warn_below),
-            bound("fail below", *fail_below),
+            bound(
+                if matches!(of, Complete::Refused) {
+                    "warn above"
+                } else {
+                    "warn below"
+                },
+                *warn_below
+            ),
+            bound(
+                if matches!(of, Complete::Refused) {
+                    "fail above"
+                } else {
+                    "fail below"
+                },
+                *fail_below
+            ),
             if matches!(of, Complete::Rows(_)) {
                 String::new()
             } else {
                 format!(", from {min_rows} rows on")
+            },
+            if *skip_partial {
+                ", without partial windows"
+            } else {
+                ""
             }
         ),
         Measure::Freshness {
@@ -434,6 +454,37 @@ fn complete(plan: &Plan, window: usize, of: &Complete) -> String {
             let names = columns.iter().map(|id| plan.columns[*id].name.as_str());
             names.collect::<Vec<_>>().join(" and ")
         }
+        Complete::Matched { lookup, .. } => {
+            format!(
+                "rows that found theirs in lookups.{}",
+                plan.lookups[*lookup].name
+            )
+        }
+        Complete::Refused => "refused rows".to_owned(),
+        Complete::Rows(ExpectedRows::Listed(listed)) => {
+            let lookup = &plan.lookups[listed.lookup];
+            let name = |position: usize| {
+                format!(
+                    "lookups.{}.{}",
+                    lookup.name, lookup.reference[position].name
+                )
+            };
+            let rows = listed.rows.map_or_else(
+                || format!("rows of lookups.{}", lookup.name),
+                |rows| format!("{} rows", name(rows)),
+            );
+            match listed.at {
+                Some(at) => format!("{rows} at {}", name(at)),
+                None => rows,
+            }
+        }
+        Complete::Rows(ExpectedRows::Alike(weeks, same)) => {
+            format!(
+                "the rows of the same {} of {weeks} weeks of {}",
+                word(*same),
+                plan.time_zone
+            )
+        }
         Complete::Rows(ExpectedRows::Number(rows)) => format!("{rows} rows"),
         Complete::Rows(ExpectedRows::Statistic(index)) => {
             format!("{} rows", plan.windows[window].statistics[*index].name)
@@ -461,10 +512,7 @@ fn against(plan: &Plan, window: usize, rule: &VarianceRule) -> String {
             format!("{} by the calendar", previous(windows))
         }
         Against::Weeks(weeks, same) => {
-            let same = match same {
-                Same::Hour => "hour",
-                Same::Weekday => "weekday",
-            };
+            let same = word(same);
             format!(
                 "against the same {same} of {weeks} weeks of {}",
                 plan.time_zone
@@ -473,6 +521,13 @@ fn against(plan: &Plan, window: usize, rule: &VarianceRule) -> String {
         Against::Statistic(other) => {
             format!("against {}", plan.windows[window].statistics[other].name)
         }
+    }
+}
+
+fn word(same: Same) -> &'static str {
+    match same {
+        Same::Hour => "hour",
+        Same::Weekday => "weekday",
     }
 }
 
@@ -499,6 +554,9 @@ fn extras(rule: &VarianceRule) -> String {
     }
     if !rule.exclude.is_empty() {
         tell(format!("without {} excluded times", rule.exclude.len()));
+    }
+    if rule.skip_partial {
+        tell("without partial windows".to_owned());
     }
     if !matches!(rule.against, Against::Statistic(_)) {
         tell(format!("from {} windows on", rule.min_history));

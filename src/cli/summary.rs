@@ -164,6 +164,7 @@ pub(super) fn for_machines(outcome: &Outcome) -> Value {
         "adjusted": adjusted(outcome),
         "duplicates": duplicates(outcome),
         "verdicts": outcome.verdicts,
+        "conservation": if outcome.conserved { "pass" } else { "fail" },
         "failures": outcome.failures,
         "warnings": outcome.warnings,
         "visible": outcome.is_good(),

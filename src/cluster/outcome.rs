@@ -258,7 +258,9 @@ pub struct Outcome {
     pub duplicates: Vec<DuplicatesSummary>,
     /// Verdicts by check and status; what was taken back is subtracted, also of what an earlier commit said.
     pub verdicts: BTreeMap<String, BTreeMap<String, i64>>,
-    /// What rules that stop the run have found, in words; part of `failures`, too.
+    /// Whether the row law holds over all sinks; where it does not, what is wrong is in `stopped`.
+    pub conserved: bool,
+    /// What rules that stop the run have found, in words, and what is wrong of the row law; part of `failures`, too.
     pub stopped: Vec<String>,
     /// Why the run counts as failed, in words, the worst of each check; none: it is good.
     pub failures: Vec<String>,

@@ -565,7 +565,8 @@ fn needed(plan: &Plan, before: bool) -> Vec<bool> {
                 match of {
                     Complete::Column(column) => need(&[*column]),
                     Complete::Columns(columns, _) => need(columns),
-                    Complete::Rows(_) => {}
+                    Complete::Matched { key, .. } => need(&[*key]),
+                    Complete::Rows(_) | Complete::Refused => {}
                 }
                 if let Some(filter) = filter {
                     need(filter.inputs());

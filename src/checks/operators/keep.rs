@@ -10,8 +10,10 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Stream, StreamVec};
 
-use super::{Partials, Watched};
+use super::{Came, Watched};
+use crate::checks::ends::Ends;
 use crate::checks::exchange::Placement;
+use crate::checks::expected::Entry;
 use crate::checks::freshness::Freshness;
 use crate::checks::layout::Layout;
 use crate::checks::reduce::Group;
@@ -37,12 +39,17 @@ pub(super) enum Kind {
 ///
 /// Partials of an epoch are applied when all of them have come, so that what is closed or written in it holds those of no later one.
 pub(super) fn keep<'scope>(
-    partials: Partials<'scope>,
+    came: Came<'scope>,
     control: &StreamVec<'scope, Epoch, Control>,
     run: &Arc<Run>,
     layout: Arc<Layout>,
     kind: Kind,
 ) -> Kept<'scope> {
+    let Came {
+        partials,
+        ends,
+        listed,
+    } = came;
     let scope = partials.inner.scope();
     let (worker, peers) = (scope.index(), scope.peers());
     let (name, placement) = match kind {
@@ -63,6 +70,8 @@ pub(super) fn keep<'scope>(
         .sync_activator_for(builder.operator_info().address.to_vec());
     let mut input = builder.new_input(partials.inner, Pipeline);
     let mut control = builder.new_input(control.clone(), Pipeline);
+    let mut ends = ends.map(|ends| builder.new_input(ends, Pipeline));
+    let mut listed = listed.map(|listed| builder.new_input(listed, Pipeline));
     let (windows_output, windows) = builder.new_output::<Batch>();
     let (verdicts_output, verdicts) = builder.new_output::<Batch>();
     let (notes_output, notes) = builder.new_output::<Vec<Note>>();
@@ -78,7 +87,7 @@ pub(super) fn keep<'scope>(
             Arc::new(move |series| fold(&of_layout, series).map_err(|error| error.to_string()));
         let mut saving = Saving::new(&run, activator, Some(fold));
         let mut last = 0;
-        let may_miss = layout.may_miss;
+        let may_miss = layout.may_miss || layout.asks_refused();
         let mut tally = Tally::new(layout);
         let owner = placement.among(peers);
         let mine = |segment: &Segment| owner(segment) == worker;
@@ -89,6 +98,8 @@ pub(super) fn keep<'scope>(
             run.fail(error);
         }
         let mut waiting: BTreeMap<Epoch, Vec<(Group, Partial)>> = BTreeMap::new();
+        let mut reached: BTreeMap<Epoch, Ends> = BTreeMap::new();
+        let mut entries: BTreeMap<Epoch, Vec<Entry>> = BTreeMap::new();
         let mut open: BTreeMap<Epoch, (Opening, [Capability<Epoch>; 3])> = BTreeMap::new();
         move |frontiers| {
             input.for_each(|_, updates| {
@@ -96,6 +107,21 @@ pub(super) fn keep<'scope>(
                     waiting.entry(epoch).or_default().push((group, partial));
                 }
             });
+            if let Some(ends) = &mut ends {
+                ends.for_each(|_, ends| {
+                    for (epoch, ends) in ends.drain(..) {
+                        let of_epoch = reached.entry(epoch).or_default();
+                        *of_epoch = of_epoch.and(ends);
+                    }
+                });
+            }
+            if let Some(listed) = &mut listed {
+                listed.for_each(|_, came| {
+                    for (epoch, entry) in came.drain(..) {
+                        entries.entry(epoch).or_default().push(entry);
+                    }
+                });
+            }
             control.for_each(|capability, said| {
                 for control in said.drain(..) {
                     if let Control::Open(opening) = control {
@@ -124,6 +150,17 @@ pub(super) fn keep<'scope>(
                         continue;
                     }
                     tally.apply_pane(segment, start, partial, epoch);
+                }
+                // As rows do, an epoch sees what look-ups were before it.
+                let later = entries.split_off(&epoch);
+                for entry in std::mem::replace(&mut entries, later)
+                    .into_values()
+                    .flatten()
+                {
+                    tally.expect(entry);
+                }
+                if let Some(ends) = reached.remove(&epoch) {
+                    tally.reach(ends);
                 }
                 let corrected = tally.take_corrected();
                 if late + corrected > 0 {

@@ -8,6 +8,7 @@ use arrow_array::{Decimal128Array, Int32Array, Int64Array, TimestampMicrosecondA
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, Field, Schema};
 use chrono_tz::Tz;
+use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::{Input, Inspect, probe};
 
 use super::*;
@@ -17,6 +18,7 @@ use crate::job::plan::{
     CheckPlan, Column, Complete, Corrections, OnBadFile, PartialsCodec, Rerun, Statistic,
     VarianceRule, WindowLength, WindowPlan, timestamp_type,
 };
+use crate::lookup;
 use crate::record::Budget;
 use crate::sources::Feed;
 use crate::transform::Compiler;
@@ -109,6 +111,7 @@ fn plan(partials: PartialsCodec) -> Plan {
                     window: 0,
                     of: Complete::Column(4),
                     filter: None,
+                    skip_partial: false,
                     min_rows: 1,
                     warn_below: Some(0.9),
                     fail_below: None,
@@ -236,7 +239,9 @@ fn run(workers: usize, epochs: Epoch, codec: PartialsCodec) -> (Vec<String>, Vec
         let mut input = worker.dataflow::<Epoch, _, _>(|scope| {
             let (input, clean) = scope.new_input::<Batch>();
             let clock = epoch::clock(scope, &run, &probe::Handle::new());
-            let tallied = tally(&clean, &clock.control, &run);
+            let refused = empty(scope);
+            let reference = lookup::collections(scope, &run, None);
+            let tallied = tally(&clean, &refused, &reference, &clock.control, &run);
             let keep = |rows: Arc<Mutex<Vec<String>>>| {
                 let last = Arc::clone(&last);
                 move |event: Result<

@@ -30,11 +30,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::judge::{Row, judge_window};
+use super::judge::{Asked, Row, judge_window};
 use super::open::Open;
 use super::segments::{SegmentId, at};
 use super::told::{OfSegment, Told};
-use super::{Closed, Tally, name_of, no_baselines};
+use super::{Closed, Tally, is_stub, name_of, no_baselines};
 use crate::checks::layout::Layout;
 use crate::checks::variance::Baseline;
 use crate::checks::verdict::Judged;
@@ -126,6 +126,14 @@ impl Corrected {
                 self.closing.remove(&(first, id));
             }
             self.closing.insert((start, id));
+        }
+    }
+
+    /// Closed windows of the segment are to be judged again, where there are any.
+    pub(super) fn judge_again(&mut self, id: SegmentId) {
+        let of = of(&mut self.segments, id);
+        if !of.said.is_empty() && !std::mem::replace(&mut of.is_late, true) {
+            self.late.push(id);
         }
     }
 
@@ -264,6 +272,9 @@ impl Tally {
             corrected: Some(corrected),
             held_back,
             windows,
+            ends,
+            lists,
+            closed_until,
             open_from,
             final_until,
             ..
@@ -298,7 +309,10 @@ impl Tally {
             };
             let window = closed.next_if(|(at, _)| *at == start);
             let window = window.map(|(_, window)| window);
-            let window = window.filter(|window| window.partial.rows > 0);
+            let listed = lists.of(&kept.segment, start);
+            let window = window.filter(|window| {
+                layout.is_there(&window.partial) || listed.iter().any(Option::is_some)
+            });
             let was = before.next_if(|(at, _)| *at == start).map(|(_, was)| was);
             let is_final = start < *final_until;
             // One that closes and is final at once takes the baseline of all that are closed with it.
@@ -320,13 +334,15 @@ impl Tally {
             };
             let now = window.map(|window| {
                 let mut verdicts = Vec::new();
-                let row = judge_window(
-                    layout,
-                    held_back,
-                    (start, &window.partial),
-                    baselines,
-                    |of, judged| verdicts.push((of, judged)),
-                );
+                let asked = Asked {
+                    start,
+                    partial: &window.partial,
+                    is_stub: is_stub(layout, *ends, *closed_until, start),
+                    listed: &listed,
+                };
+                let row = judge_window(layout, held_back, asked, baselines, |of, judged| {
+                    verdicts.push((of, judged))
+                });
                 let row = (is_final || layout.tells_changes).then_some(row);
                 Said {
                     epoch: window.epoch,

@@ -6,12 +6,13 @@ use std::slice::IterMut;
 
 use arrow_schema::DataType;
 
-use crate::checks::layout::{CheckLayout, Layout, StatisticPlan, WindowMeasure};
+use crate::checks::distinct::ESTIMATED;
+use crate::checks::layout::{ArrivalOf, CheckLayout, Layout, StatisticPlan, WindowMeasure};
 use crate::checks::stats::{Accumulator, Partial};
 use crate::checks::value::{Value, double, ordered};
 use crate::checks::variance::Baseline;
 use crate::checks::verdict::{Judged, Status};
-use crate::job::plan::{AggregateFunction, ExpectedRows};
+use crate::job::plan::AggregateFunction;
 
 /// A statistic's number.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,16 @@ fn number(statistic: &StatisticPlan, partial: &Partial) -> Number {
         Accumulator::Sum(sum) if sum.wide != 0 => Number::Overflow(sum.wide),
         Accumulator::Moments(moments) if moments.first.wide != 0 => {
             Number::Overflow(moments.first.wide)
+        }
+        Accumulator::Distinct(distinct) => Number::Exact(Value::Int(distinct.number())),
+        Accumulator::Sketch(sketch) if sketch.wide != 0 => Number::Overflow(sketch.wide),
+        Accumulator::Sketch(sketch) => {
+            let AggregateFunction::Quantile(millionths) = statistic.function else {
+                panic!("{:?} is no quantile", statistic.function)
+            };
+            let quantile = sketch.quantile(millionths, statistic.is_exact);
+            let quantile = quantile.map(|minor| ordered(minor / power_of_ten(statistic.scale)));
+            Number::Exact(quantile.map(Value::Int).unwrap_or_default())
         }
         sums => Number::Exact(number_of_sums(statistic, sums).unwrap_or_default()),
     }
@@ -117,6 +128,27 @@ fn as_double(statistic: &StatisticPlan, number: &Number) -> Option<f64> {
     }
 }
 
+/// A verdict about a number that is an estimate, which it says.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "an estimate is told as a double"
+)]
+fn estimated(statistic: &StatisticPlan, partial: &Partial) -> Option<Judged> {
+    let accumulator = &partial.accumulators[statistic.accumulator?];
+    let Accumulator::Distinct(distinct) = accumulator else {
+        return None;
+    };
+    distinct.is_estimated().then(|| Judged {
+        status: Status::Measured,
+        value: Some(distinct.number() as f64),
+        numerator: None,
+        denominator: None,
+        expected: Some(ESTIMATED.to_owned()),
+        baseline: None,
+    })
+}
+
 /// A verdict about a number that is not there.
 fn overflowed(wide: Option<i64>) -> Judged {
     let expected = Some("values that can be worked out and have 64 bits at most".to_owned());
@@ -139,19 +171,37 @@ pub(super) struct Row {
     pub(super) values: Vec<Option<f64>>,
 }
 
+/// A window that is judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// When it starts.
+    pub(super) start: i64,
+    /// What was gathered of its rows.
+    pub(super) partial: &'a Partial,
+    /// Whether the data begin or end within it.
+    pub(super) is_stub: bool,
+    /// How many rows each list of the layout says that it should have.
+    pub(super) listed: &'a [Option<i64>],
+}
+
 /// Judges a window by all checks, in order; `emit` takes each verdict and the check or the statistic that it is about, checks first by their
 /// number. A check of those that are `held_back` beyond the window's start says nothing of it.
 pub(super) fn judge_window(
     layout: &Layout,
     held_back: &[i64],
-    (start, partial): (i64, &Partial),
+    asked: Asked<'_>,
     baselines: &mut [Baseline],
     mut emit: impl FnMut(usize, Judged),
 ) -> Row {
     let statistics = layout.statistics.iter();
     let numbers: Vec<Number> = statistics
-        .map(|statistic| number(statistic, partial))
+        .map(|statistic| number(statistic, asked.partial))
         .collect();
+    for (index, statistic) in layout.statistics.iter().enumerate() {
+        if let Some(told) = estimated(statistic, asked.partial) {
+            emit(layout.checks.len() + index, told);
+        }
+    }
     for (index, number) in numbers.iter().enumerate() {
         if let Number::Overflow(wide) = number {
             emit(layout.checks.len() + index, overflowed(Some(*wide)));
@@ -160,13 +210,16 @@ pub(super) fn judge_window(
     let mut values = Vec::new();
     let mut baselines = baselines.iter_mut();
     for (index, (check, held_back)) in layout.checks.iter().zip(held_back).enumerate() {
-        if start <= *held_back {
+        if asked.start <= *held_back {
             if check.value.is_some() {
                 values.push(None);
             }
+            if check.compared().is_some() {
+                baselines.next();
+            }
             continue;
         }
-        let judged = judge(check, layout, (start, partial), &numbers, &mut baselines);
+        let judged = judge(check, layout, asked, &numbers, &mut baselines);
         if check.value.is_some() {
             values.push(judged.value);
         }
@@ -179,26 +232,55 @@ pub(super) fn judge_window(
 fn judge(
     check: &CheckLayout,
     layout: &Layout,
-    (start, partial): (i64, &Partial),
+    asked: Asked<'_>,
     numbers: &[Number],
     baselines: &mut IterMut<'_, Baseline>,
 ) -> Judged {
+    let Asked {
+        start,
+        partial,
+        is_stub,
+        listed,
+    } = asked;
     let count = |accumulator: &usize| match &partial.accumulators[*accumulator] {
         Accumulator::Count(rows) => *rows,
         other => panic!("check {} counts by {other:?}", check.name),
     };
     match &check.measure {
-        WindowMeasure::Arrival(completeness, rows, expected) => {
+        WindowMeasure::Arrival(completeness, rows, of) => {
             let rows = rows.as_ref().map_or(partial.rows, count);
-            match expected {
-                ExpectedRows::Number(expected) => {
-                    completeness.judge_arrival(rows, i64::try_from(*expected).ok())
+            let judge = |expected: Option<i64>| {
+                if is_stub && completeness.skips_partial {
+                    completeness.measure_arrival(rows, expected)
+                } else {
+                    completeness.judge_arrival(rows, expected)
                 }
-                ExpectedRows::Statistic(index) => match &numbers[*index] {
+            };
+            match of {
+                ArrivalOf::Number(expected) => judge(Some(*expected)),
+                ArrivalOf::Statistic(index) => match &numbers[*index] {
                     Number::Overflow(_) => overflowed(None),
-                    Number::Exact(value) => completeness.judge_arrival(rows, whole(value)),
+                    Number::Exact(value) => judge(whole(value)),
                 },
+                ArrivalOf::Listed(list) => judge(listed.get(*list).copied().flatten()),
+                ArrivalOf::Alike(alike) => {
+                    let baseline = baselines
+                        .next()
+                        .expect("there is one a check that compares");
+                    let judged = judge(alike.usual(start, baseline));
+                    let is_measure = !matches!(judged.status, Status::Fail | Status::Partial);
+                    alike.take_rows(is_measure.then_some(rows), start, baseline);
+                    judged
+                }
             }
+        }
+        WindowMeasure::Matched(completeness, [found, missing], rows) => {
+            let rows = rows.as_ref().map_or(partial.rows, count);
+            completeness.judge(count(found), rows + count(missing))
+        }
+        WindowMeasure::Refused(completeness, refused, rows) => {
+            let (refused, rows) = (count(refused), rows.as_ref().map_or(partial.rows, count));
+            completeness.judge(refused, rows + refused)
         }
         WindowMeasure::Completeness(completeness, numerator, denominator) => {
             let rows = denominator.as_ref().map_or(partial.rows, count);
@@ -206,6 +288,9 @@ fn judge(
         }
         WindowMeasure::Variance(variance, of) => {
             let baseline = baselines.next().expect("there is one a variance check");
+            if partial.rows == 0 {
+                return variance.nothing();
+            }
             match &numbers[*of] {
                 Number::Overflow(_) => {
                     variance.pass(start, baseline);
@@ -213,10 +298,15 @@ fn judge(
                 }
                 number @ Number::Exact(_) => {
                     let statistic = as_double(&layout.statistics[*of], number);
-                    variance.judge(statistic, start, baseline)
+                    if is_stub && variance.skips_partial() {
+                        variance.measure_partial(statistic, start, baseline)
+                    } else {
+                        variance.judge(statistic, start, baseline)
+                    }
                 }
             }
         }
+        WindowMeasure::Reference(variance, _) if partial.rows == 0 => variance.nothing(),
         WindowMeasure::Reference(variance, [of, reference]) => {
             let has_none = |index: &usize| matches!(numbers[*index], Number::Overflow(_));
             if has_none(of) || has_none(reference) {
@@ -224,7 +314,11 @@ fn judge(
             }
             let [of, reference] = [of, reference]
                 .map(|index| as_double(&layout.statistics[*index], &numbers[*index]));
-            variance.hold(of, reference)
+            if is_stub && variance.skips_partial() {
+                variance.hold_partial(of, reference)
+            } else {
+                variance.hold(of, reference)
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! State of a tally as bytes, for a checkpoint.
 //!
 //! ```text
-//! version │ content │ segment and windows │ accumulators │ variance checks │ checks held back │ closed until │ names
+//! version │ content │ segment and windows │ accumulators │ variance checks │ checks held back │ closed until │ ends │ names
 //!         │ for each segment, in order: 1, values, windows by time, baselines, what was said, status │ 0 │ check value
 //! ```
 //!
@@ -32,7 +32,10 @@ use super::correct::{Corrected, Said};
 use super::open::Window;
 use super::segments::SegmentId;
 use super::{Tally, final_until, no_baselines, text, variances};
+use crate::checks::distinct::Distinct;
+use crate::checks::ends::Ends;
 use crate::checks::layout::{AccumulatorPlan, CheckLayout, Kind, Layout, WindowMeasure};
+use crate::checks::sketch::Sketch;
 use crate::checks::stats::{Accumulator, Moments, Partial, Sum};
 use crate::checks::value::{Segment, Value};
 use crate::checks::variance::{Baseline, of_previous};
@@ -45,9 +48,12 @@ pub use fold::fold;
 use form::{Reader, Writer};
 
 /// Of the format; the first byte.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
-/// Of the format before it, which is read, too: of windows that are not corrected, and with baselines of statistics alone, without starts.
+/// Of the format before it, which is read, too: it did not say where the data begin and end.
+const WITHOUT_ENDS: u8 = 4;
+
+/// Of the one before that, which is read, too: of windows that are not corrected, and with baselines of statistics alone, without starts.
 const WITHOUT_STARTS: u8 = 3;
 
 /// Of the one before that, which had whole state alone and did not say so; it is read, too.
@@ -67,7 +73,7 @@ const SEGMENT: u8 = 1;
 const END: u8 = 0;
 
 /// Statuses of segments by their codes, which begin at 1; 0 is none.
-const STATUSES: [Status; 9] = [
+const STATUSES: [Status; 10] = [
     Status::Pass,
     Status::Measured,
     Status::NoData,
@@ -77,6 +83,7 @@ const STATUSES: [Status; 9] = [
     Status::Warn,
     Status::Fail,
     Status::Overflow,
+    Status::Partial,
 ];
 
 /// Why bytes are no state of a tally.
@@ -170,13 +177,16 @@ impl Tally {
             .collect();
         let corrected = self.corrected.as_ref();
         let names = corrected.map(Corrected::names);
-        out.head(layout, content, &held_back, self.closed_until, names);
+        let times = (self.closed_until, self.ends);
+        out.head(layout, content, &held_back, times, names);
         for id in ids {
             let kept = self.segments.get(id);
             // Windows whose rows were all taken back are nothing.
             let windows = kept.open.iter();
             let windows: Vec<(i64, &Window)> = windows
-                .filter(|(_, window)| !window.partial.is_zero())
+                .filter(|(start, window)| {
+                    !window.partial.is_zero() || self.lists.expects(&kept.segment, *start)
+                })
                 .collect();
             let said = corrected.map(|corrected| corrected.said(id));
             let is_nothing = windows.is_empty()
@@ -212,6 +222,7 @@ impl Tally {
             found,
             matched,
             closed_until,
+            ends,
             names,
         } = reader.head(&layout)?;
         let places: Vec<usize> = match &mut self.corrected {
@@ -222,6 +233,7 @@ impl Tally {
             self.hold_back(|check| check.name == *name, *start);
         }
         self.pass(closed_until);
+        self.ends = self.ends.and(ends);
         let begins = Begins::new(&layout, closed_until);
         while reader.flag()? {
             let saved = reader.saved(&layout, &matched, begins, &places)?;
@@ -325,6 +337,8 @@ struct Head {
     matched: Matched,
     /// Windows that end here or before are closed.
     closed_until: i64,
+    /// Where the data began and ended.
+    ends: Ends,
     /// What verdicts are about.
     names: Vec<Arc<str>>,
 }
@@ -435,6 +449,15 @@ impl Matched {
                 self.new.contains(numerator)
                     || denominator.is_some_and(|denominator| self.new.contains(&denominator))
             }
+            WindowMeasure::Matched(_, [found, missing], rows) => {
+                [Some(*found), Some(*missing), *rows]
+                    .into_iter()
+                    .flatten()
+                    .any(|place| self.new.contains(&place))
+            }
+            WindowMeasure::Refused(_, refused, rows) => {
+                self.new.contains(refused) || rows.is_some_and(|rows| self.new.contains(&rows))
+            }
             WindowMeasure::Arrival(_, Some(rows), _) => self.new.contains(rows),
             WindowMeasure::Arrival(..)
             | WindowMeasure::Variance(..)
@@ -469,7 +492,7 @@ impl<W: Write> Writer<'_, W> {
         layout: &Layout,
         content: Content,
         held_back: &[(&str, i64)],
-        closed_until: i64,
+        (closed_until, ends): (i64, Ends),
         names: Option<&[Arc<str>]>,
     ) {
         self.byte(VERSION);
@@ -493,6 +516,11 @@ impl<W: Write> Writer<'_, W> {
             self.int(*start);
         }
         self.int(closed_until);
+        self.byte(u8::from(layout.asks_ends));
+        if layout.asks_ends {
+            self.int(ends.first);
+            self.int(ends.last);
+        }
         if let Some(names) = names {
             self.count(names.len());
             for name in names {
@@ -555,6 +583,18 @@ impl Reader<'_> {
         let found = self.found()?;
         let matched = found.matched(layout)?;
         let closed_until = self.int()?;
+        let ends = if self.has_ends() && self.flag()? {
+            Ends {
+                first: self.int()?,
+                last: self.int()?,
+            }
+        } else {
+            // Nobody looked where they began: before everything that comes.
+            Ends {
+                first: i64::MIN,
+                last: i64::MIN,
+            }
+        };
         let names = if layout.correct_within.is_some() {
             (0..self.count(1)?)
                 .map(|_| self.text().map(Arc::from))
@@ -567,6 +607,7 @@ impl Reader<'_> {
             found,
             matched,
             closed_until,
+            ends,
             names,
         })
     }
@@ -688,6 +729,14 @@ impl Reader<'_> {
         Ok(match plan.kind {
             Kind::Least => Accumulator::Least(extreme()?),
             Kind::Greatest => Accumulator::Greatest(extreme()?),
+            Kind::Distinct => match Distinct::from_text(self.text()?) {
+                Some(distinct) => Accumulator::Distinct(Box::new(distinct)),
+                None => return Err(self.wrong("different values that are none".to_owned())),
+            },
+            Kind::Sketch => match Sketch::from_text(self.text()?) {
+                Some(sketch) => Accumulator::Sketch(Box::new(sketch)),
+                None => return Err(self.wrong("counts of buckets that are none".to_owned())),
+            },
             Kind::Count => Accumulator::Count(self.int()?),
             Kind::Sum => Accumulator::Sum(self.sum()?),
             Kind::Moments => Accumulator::Moments(Moments {

@@ -10,7 +10,9 @@ use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use super::*;
 use crate::checks::Reducer;
 use crate::checks::completeness::Completeness;
-use crate::checks::layout::{CheckLayout, Input, Kind, SegmentColumn, StatisticInput};
+use crate::checks::layout::{
+    CheckLayout, Input, Kind, SegmentColumn, StatisticInput, WindowMeasure,
+};
 use crate::checks::stats::Moments;
 use crate::job::plan::{AggregateFunction, VarianceRule, timestamp_type};
 
@@ -77,6 +79,8 @@ fn layout(scale: i8) -> Layout {
         min_rows: 2,
         warn_below: Some(0.9),
         fail_below: Some(0.5),
+        is_small: false,
+        skips_partial: false,
     };
     let measure = layout.add_completeness(completeness, 2, DataType::Decimal128(38, scale), None);
     layout.checks.push(CheckLayout {

@@ -604,3 +604,43 @@ fn a_statistic_is_held_against_another_of_its_window() {
     let expected = check.hold(Some(1.0), Some(2.0)).expected;
     assert_eq!(expected.as_deref(), Some("deviation >= 0"));
 }
+
+#[test]
+fn no_window_is_bound_by_a_baseline_that_it_is_in() {
+    // Among n numbers that it is one of, none is further than (n − 1)/√n deviations from the mean: 2.85 for ten. Here the tenth is not among them.
+    let mut windows = vec![100.0, 102.0, 98.0, 100.0, 102.0, 98.0, 100.0, 102.0, 98.0];
+    windows.push(1_000.0);
+    let judged = judge_all(&hours(VarianceRule::z(9)), &windows);
+    let within = f64::from(9_u8) / f64::from(10_u8).sqrt();
+    let z = judged[9].value.unwrap();
+    // Mean 100, and 6 · 4 / 8 as the variance.
+    assert!((z - 900.0 / 3.0_f64.sqrt()).abs() < 1e-9, "{z}");
+    assert!(z > 100.0 * within);
+    let (centre, scale) = (mean(&windows), sample_deviation(&windows));
+    let bound = (1_000.0 - centre.unwrap()) / scale.unwrap();
+    assert!(bound < within, "{bound} of {within}");
+}
+
+#[test]
+fn windows_that_data_do_not_cover_are_measured_and_in_no_baseline() {
+    let rule = VarianceRule {
+        warn_beyond: Some(0.5),
+        ..by(Method::Relative)
+    };
+    let check = hours(rule);
+    let mut baseline = Baseline::default();
+    let hour = |hour: i64| hour * 3_600_000_000;
+    let judged = check.measure_partial(Some(5.0), hour(0), &mut baseline);
+    assert_eq!((judged.status, judged.value), (Status::Partial, None));
+    assert!(baseline.is_empty());
+    let judged = check.judge(Some(100.0), hour(1), &mut baseline);
+    assert_eq!(judged.status, Status::WarmingUp);
+    let judged = check.measure_partial(Some(10.0), hour(2), &mut baseline);
+    assert_eq!((judged.status, judged.value), (Status::Partial, Some(-0.9)));
+    let judged = check.judge(Some(100.0), hour(3), &mut baseline);
+    assert_eq!((judged.baseline, judged.value), (Some(100.0), Some(0.0)));
+    let judged = check.hold_partial(Some(10.0), Some(20.0));
+    assert_eq!((judged.status, judged.value), (Status::Partial, Some(-0.5)));
+    let judged = check.hold_partial(Some(10.0), None);
+    assert_eq!((judged.status, judged.value), (Status::Partial, None));
+}

@@ -48,6 +48,16 @@ fn accumulators(kind: Kind) -> BoxedStrategy<Accumulator> {
             .boxed(),
         Kind::Least => values().prop_map(Accumulator::Least).boxed(),
         Kind::Greatest => values().prop_map(Accumulator::Greatest).boxed(),
+        Kind::Distinct => proptest::collection::btree_map(values(), 1..9_i64, 0..9)
+            .prop_map(|values| Distinct::Exact(values.into_iter().collect()))
+            .prop_map(|distinct| Accumulator::Distinct(Box::new(distinct)))
+            .boxed(),
+        Kind::Sketch => (any::<i64>(), vec((-2_000..2_000_i64, 1..9_i64), 0..9))
+            .prop_map(|(wide, counts)| {
+                let counts: std::collections::BTreeMap<i64, i64> = counts.into_iter().collect();
+                Accumulator::Sketch(Box::new(Sketch::of(wide, counts)))
+            })
+            .boxed(),
     }
 }
 
@@ -184,7 +194,7 @@ fn words_that_mean_nothing_are_told() {
             with(run + 8, u64::MAX),
             "18446744073709551615 is no number of values",
         ),
-        (with(kinds, 5), "5 is no kind of accumulator"),
+        (with(kinds, 7), "7 is no kind of accumulator"),
         (with(partial + 24, 4), "4 is no kind of value"),
         (with(text + 8, 34), "there is no text of 5 bytes at 34"),
         (

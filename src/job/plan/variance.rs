@@ -23,6 +23,8 @@ pub struct VarianceRule {
     pub min_history: usize,
     /// Times in microseconds, start and end, in order and apart from each other: windows that meet one are in no baseline.
     pub exclude: Vec<(i64, i64)>,
+    /// Whether windows at the ends of the data are neither judged nor in a baseline.
+    pub skip_partial: bool,
 }
 
 /// What a statistic is compared with.
@@ -51,6 +53,7 @@ impl VarianceRule {
             floor_relative: 0.0,
             min_history: 2,
             exclude: Vec::new(),
+            skip_partial: false,
         }
     }
 }

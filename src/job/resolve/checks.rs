@@ -4,6 +4,7 @@ use arrow_schema::DataType;
 use chrono_tz::Tz;
 
 use super::continuous::refuse_now;
+use super::expected::Expectation;
 use super::report::{Report, Wrong};
 use super::scope::Scope;
 use super::sources::EventTime;
@@ -11,9 +12,11 @@ use super::units::read_duration;
 use super::variance::read_variance;
 use super::windows::{Window, read_segment};
 use super::words::{check_column_name, check_name};
-use crate::job::plan::{CheckPlan, Complete, ExpectedRows, Measure, WindowPlan, timestamp_type};
+use crate::job::plan::{
+    CheckPlan, Complete, ExpectedRows, LookupPlan, Measure, WindowPlan, timestamp_type,
+};
 use crate::job::problems::quoted;
-use crate::job::spec::{CheckSpec, CompletenessSpec, FreshnessSpec, Named, WindowSpec};
+use crate::job::spec::{CheckSpec, CompletenessSpec, FreshnessSpec, LookupSpec, Named, WindowSpec};
 use crate::job::tables::{WINDOW_END, WINDOW_START, measured_window};
 use crate::transform::Expression;
 
@@ -24,6 +27,8 @@ pub(super) struct Context<'a> {
     pub(super) event_time: &'a EventTime,
     pub(super) window_specs: &'a Named<WindowSpec>,
     pub(super) windows: &'a [Window],
+    pub(super) lookup_specs: &'a Named<LookupSpec>,
+    pub(super) lookups: &'a [Option<LookupPlan>],
     /// That of the business.
     pub(super) time_zone: Tz,
     /// Whether the job runs until it is told to stop.
@@ -108,9 +113,22 @@ fn read_completeness(
     if context.is_continuous {
         refuse_now(report, &at("where"), &[filter.as_ref()]);
     }
+    let (warn, fail, others) = read_thresholds(spec);
+    for (option, _) in others.iter().filter(|(_, given)| *given) {
+        let wrong = if spec.refused.is_some() {
+            Wrong::new("of refused rows there should be few")
+                .hint("write `warn_above` and `fail_above`")
+        } else {
+            Wrong::new("of rows as they should be there are never too many")
+                .hint("write `warn_below` and `fail_below`; only the share of `refused` rows has an upper bound")
+        };
+        report.add(&at(option), wrong);
+    }
     for (option, share) in [
         ("warn_below", spec.warn_below),
         ("fail_below", spec.fail_below),
+        ("warn_above", spec.warn_above),
+        ("fail_above", spec.fail_above),
     ] {
         if share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
             report.add(
@@ -118,6 +136,25 @@ fn read_completeness(
                 Wrong::new("it is no share").expected("a number from 0 to 1, such as 0.97"),
             );
         }
+    }
+    let expects = spec.expected_rows.is_some()
+        || spec.rows_from.is_some()
+        || spec.expected_from.is_some()
+        || spec.expected_like.is_some();
+    if spec.skip_partial.is_some() && !expects {
+        let wrong = Wrong::new("a share of the rows that are there is whole in any window");
+        report.add(
+            &at("skip_partial"),
+            wrong.hint("leave it out; it is for rows that are expected"),
+        );
+    }
+    if let (Some(warn), Some(fail)) = (spec.warn_above, spec.fail_above)
+        && fail < warn
+    {
+        let wrong = Wrong::new(format!(
+            "`fail_above` {fail} is below `warn_above` {warn}, so that no verdict is `warn`"
+        ));
+        report.add(&path, wrong.expected("warn_above ≤ fail_above"));
     }
     if let (Some(warn), Some(fail)) = (spec.warn_below, spec.fail_below)
         && fail > warn
@@ -131,10 +168,32 @@ fn read_completeness(
         window: window?,
         of: of?,
         filter,
+        skip_partial: spec.skip_partial.unwrap_or(false),
         min_rows: spec.min_rows.unwrap_or(1),
-        warn_below: spec.warn_below,
-        fail_below: spec.fail_below,
+        warn_below: warn,
+        fail_below: fail,
     })
+}
+
+/// The thresholds that the share has, and which of those it has not are given.
+fn read_thresholds(
+    spec: &CompletenessSpec,
+) -> (Option<f64>, Option<f64>, [(&'static str, bool); 2]) {
+    let below = [
+        ("warn_below", spec.warn_below),
+        ("fail_below", spec.fail_below),
+    ];
+    let above = [
+        ("warn_above", spec.warn_above),
+        ("fail_above", spec.fail_above),
+    ];
+    let (mine, others) = if spec.refused.is_some() {
+        (above, below)
+    } else {
+        (below, above)
+    };
+    let others = others.map(|(option, share)| (option, share.is_some()));
+    (mine[0].1, mine[1].1, others)
 }
 
 /// What a share is taken of: one of `column`, `columns` and those of `expected_rows`, as the schema says.
@@ -168,15 +227,38 @@ fn read_complete(
         let condition = context.scope.compiled(&condition)?;
         return Some(Complete::Columns(ids, condition));
     }
+    if let Some(lookup) = &spec.matched {
+        return read_matched(report, &at("matched"), lookup, context);
+    }
+    if let Some(refused) = spec.refused {
+        if !refused {
+            let wrong = Wrong::new("it measures the share of refused rows, or something else");
+            report.add(&at("refused"), wrong.expected("true"));
+            return None;
+        }
+        return Some(Complete::Refused);
+    }
+    let rows = Complete::Rows;
     if spec.min_rows.is_some() {
         let wrong = Wrong::new("where rows are expected, few of them are what is looked for");
         report.add(&at("min_rows"), wrong.hint("leave it out"));
     }
+    let expectation = Expectation {
+        name,
+        window: &context.windows[window?],
+        context,
+    };
+    if let Some(from) = &spec.expected_from {
+        return expectation.listed(report, from).map(rows);
+    }
+    if let Some(like) = spec.expected_like {
+        return expectation.alike(report, like).map(rows);
+    }
     let Some(statistic) = &spec.rows_from else {
-        return (spec.expected_rows).map(|rows| Complete::Rows(ExpectedRows::Number(rows)));
+        return (spec.expected_rows).map(|number| rows(ExpectedRows::Number(number)));
     };
     let path = at("rows_from");
-    let window = &context.windows[window?];
+    let window = expectation.window;
     let index = find_statistic(report, &path, statistic, window)?;
     if !is_whole(&window.plan.as_ref()?.statistics[index].data_type) {
         let wrong = Wrong::new(format!(
@@ -186,11 +268,49 @@ fn read_complete(
         report.add(&path, wrong.expected("a statistic of whole numbers"));
         return None;
     }
-    let expected = ExpectedRows::Statistic(index);
-    Some(Complete::Rows(expected))
+    Some(rows(ExpectedRows::Statistic(index)))
 }
 
-fn is_whole(data_type: &DataType) -> bool {
+/// A look-up by its name.
+pub(super) fn find_lookup<'a>(
+    report: &mut Report<'_>,
+    path: &[&str],
+    written: &str,
+    context: Context<'a>,
+) -> Option<(usize, &'a LookupPlan)> {
+    let names = || context.lookup_specs.names();
+    let Some(lookup) = context.lookup_specs.position(written) else {
+        let wrong = Wrong::new(format!("{} is no look-up", quoted(written)));
+        let expected = if context.lookup_specs.is_empty() {
+            "a look-up of [lookups]".to_owned()
+        } else {
+            names().collect::<Vec<_>>().join(", ")
+        };
+        report.add(
+            path,
+            wrong.expected(expected).did_you_mean(written, names()),
+        );
+        return None;
+    };
+    // A faulty look-up is told where it stands.
+    Some((lookup, context.lookups[lookup].as_ref()?))
+}
+
+/// The look-up that rows should have found something in.
+fn read_matched(
+    report: &mut Report<'_>,
+    path: &[&str],
+    written: &str,
+    context: Context<'_>,
+) -> Option<Complete> {
+    let (lookup, plan) = find_lookup(report, path, written, context)?;
+    let (position, _) = plan.on.first()?;
+    let key = plan.first_column + position;
+    Some(Complete::Matched { lookup, key })
+}
+
+/// Whether values are numbers of rows.
+pub(super) fn is_whole(data_type: &DataType) -> bool {
     match data_type {
         DataType::Decimal128(_, scale) => *scale == 0,
         other => *other != DataType::Float64,

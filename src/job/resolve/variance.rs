@@ -78,6 +78,7 @@ pub(super) fn read_variance(
         floor_relative,
         min_history: report.take(&at("min_history"), as_usize(min_history))?,
         exclude,
+        skip_partial: spec.skip_partial.unwrap_or(false),
     };
     Some(Measure::Variance {
         window: index,
@@ -215,17 +216,10 @@ fn read_against(
                 report.add(&of("weeks"), wrong);
                 return None;
             };
-            if !(1..=520).contains(&weeks) {
-                let wrong = Wrong::new(format!("{weeks} is no number of weeks to keep"));
-                report.add(&of("weeks"), wrong.expected("from 1 to 520"));
-                return None;
-            }
+            let weeks = read_weeks(report, &of("weeks"), weeks)?;
             let every = context.windows[index].plan.as_ref()?.every;
             check_weeks(report, &of("same"), same, every)?;
-            Some(Against::Weeks(
-                report.take(&of("weeks"), as_usize(weeks))?,
-                same,
-            ))
+            Some(Against::Weeks(weeks, same))
         }
         (None, None, Some(statistic)) => {
             if method != Method::Relative {
@@ -249,8 +243,18 @@ fn read_against(
     }
 }
 
+/// A number of weeks of which windows are kept.
+pub(super) fn read_weeks(report: &mut Report<'_>, path: &[&str], weeks: u64) -> Option<usize> {
+    if !(1..=520).contains(&weeks) {
+        let wrong = Wrong::new(format!("{weeks} is no number of weeks to keep"));
+        report.add(path, wrong.expected("from 1 to 520"));
+        return None;
+    }
+    report.take(path, as_usize(weeks))
+}
+
 /// Windows of other weeks are the same only where as many begin in each week.
-fn check_weeks(
+pub(super) fn check_weeks(
     report: &mut Report<'_>,
     path: &[&str],
     same: Same,
@@ -301,7 +305,7 @@ fn most_history(against: Against, every: WindowLength) -> Option<(u64, String)> 
 fn check_zero(report: &mut Report<'_>, path: &[&str; 3], statistic: &Statistic) {
     if matches!(
         statistic.function,
-        AggregateFunction::Count | AggregateFunction::Sum
+        AggregateFunction::Count | AggregateFunction::Sum | AggregateFunction::CountDistinct
     ) {
         return;
     }

@@ -29,6 +29,10 @@ pub struct VarianceSpec {
     /// Days and times of the business time zone whose windows are in no baseline: a date, `DATE..DATE` with both, or `TIME..TIME` without
     /// the second. They are judged all the same. Default: none. Example: `["2026-12-25", "2026-08-01..2026-08-15", "2026-03-02T10:00..2026-03-02T12:00"]`.
     pub exclude: Option<Vec<String>>,
+    /// Whether windows that the data do not cover are left out: the one that the first event of all is in, unless it is its very beginning, and, at
+    /// the end of a run, the one that the newest event is in (a date covers its day). Their verdict is `partial`, and they are in no baseline.
+    /// Default: false. Example: `true`.
+    pub skip_partial: Option<bool>,
 }
 
 /// How a distance is measured.

@@ -5,11 +5,12 @@
 
 use arrow_schema::DataType;
 use datafusion_sql::sqlparser::ast::{
-    Expr as Sql, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    DuplicateTreatment, Expr as Sql, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
 };
 
 use super::words::type_name;
 use super::{Aggregate, Compiler, Expression, ExpressionError};
+use crate::checks::sketch::MILLION;
 use crate::job::plan::AggregateFunction;
 
 /// Largest precision of a decimal.
@@ -18,7 +19,7 @@ const MOST_DIGITS: u8 = 38;
 /// Digits that `avg` adds to the scale.
 const AVG_DIGITS: i8 = 4;
 
-const KNOWN: [(&str, AggregateFunction); 7] = [
+const KNOWN: [(&str, AggregateFunction); 8] = [
     ("count", AggregateFunction::Count),
     ("sum", AggregateFunction::Sum),
     ("avg", AggregateFunction::Avg),
@@ -26,18 +27,20 @@ const KNOWN: [(&str, AggregateFunction); 7] = [
     ("max", AggregateFunction::Max),
     ("var_samp", AggregateFunction::VarSamp),
     ("stddev_samp", AggregateFunction::StddevSamp),
+    ("approx_quantile", AggregateFunction::Quantile(0)),
 ];
 
 /// Aggregates of SQL that have another name here or none.
-const OTHERS: [(&str, Option<&str>); 11] = [
+const OTHERS: [(&str, Option<&str>); 12] = [
     ("mean", Some("avg")),
     ("var", Some("var_samp")),
     ("variance", Some("var_samp")),
     ("stddev", Some("stddev_samp")),
     ("var_pop", Some("var_samp")),
     ("stddev_pop", Some("stddev_samp")),
-    ("median", None),
-    ("approx_distinct", None),
+    ("median", Some("approx_quantile")),
+    ("approx_percentile_cont", Some("approx_quantile")),
+    ("approx_distinct", Some("count(distinct x)")),
     ("array_agg", None),
     ("string_agg", None),
     ("bool_and", None),
@@ -61,14 +64,14 @@ pub(super) fn compile(
         ));
     };
     let name = call.name.to_string().to_lowercase();
-    let function = known(&name)?;
+    let mut function = known(&name)?;
     if call.over.is_some() || call.null_treatment.is_some() || !call.within_group.is_empty() {
         return Err(error(
             &format!("{name} takes a filter only"),
             "write it as in sum(x) filter (where y)",
         ));
     }
-    let argument = argument(&name, &call)?;
+    let argument = argument(&name, &mut function, &call)?;
     let filter = call
         .filter
         .map(|filter| boolean(compiler, *filter))
@@ -111,27 +114,68 @@ fn known(name: &str) -> Result<AggregateFunction, ExpressionError> {
 }
 
 /// The argument; `None` for a star.
-fn argument(name: &str, call: &Function) -> Result<Option<Sql>, ExpressionError> {
+fn argument(
+    name: &str,
+    function: &mut AggregateFunction,
+    call: &Function,
+) -> Result<Option<Sql>, ExpressionError> {
+    let is_quantile = matches!(function, AggregateFunction::Quantile(_));
     let wrong = || {
-        error(
-            &format!("{name} takes one argument"),
-            &format!("write {name}(x)"),
-        )
+        if is_quantile {
+            error(
+                &format!("{name} takes a value and a number from 0 to 1"),
+                &format!("write {name}(x, 0.95)"),
+            )
+        } else {
+            error(
+                &format!("{name} takes one argument"),
+                &format!("write {name}(x)"),
+            )
+        }
     };
     let FunctionArguments::List(list) = &call.args else {
         return Err(wrong());
     };
-    if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
+    let is_distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+    if is_distinct && *function == AggregateFunction::Count {
+        *function = AggregateFunction::CountDistinct;
+    } else if list.duplicate_treatment.is_some() {
         return Err(error(
-            &format!("{name} takes no distinct and no order"),
+            &format!("{name} takes no distinct"),
+            "count(distinct x) tells how many different values there are",
+        ));
+    }
+    if !list.clauses.is_empty() {
+        return Err(error(
+            &format!("{name} takes no order"),
             "count rows or values, with a filter where needed",
         ));
     }
     match list.args.as_slice() {
+        [
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(sql)),
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(share)),
+        ] if is_quantile => {
+            let millionths = millionths(&share.to_string()).ok_or_else(wrong)?;
+            *function = AggregateFunction::Quantile(millionths);
+            Ok(Some(sql.clone()))
+        }
+        _ if is_quantile => Err(wrong()),
         [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] => Ok(None),
         [FunctionArg::Unnamed(FunctionArgExpr::Expr(sql))] => Ok(Some(sql.clone())),
         _ => Err(wrong()),
     }
+}
+
+/// A share as millionths: a decimal from 0 to 1 with six places at most.
+fn millionths(text: &str) -> Option<u32> {
+    let (whole, places) = text.split_once('.').unwrap_or((text, ""));
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if places.len() > 6 || !is_digits(whole) || !is_digits(places) || text.is_empty() {
+        return None;
+    }
+    let number: u32 = format!("{whole}{places:0<6}").parse().ok()?;
+    (number <= MILLION).then_some(number)
 }
 
 fn boolean(compiler: &Compiler, sql: Sql) -> Result<Expression, ExpressionError> {
@@ -164,7 +208,11 @@ fn result_type(
         _ => None,
     };
     match (function, scale) {
-        (AggregateFunction::Count, _) => Ok(DataType::Int64),
+        (AggregateFunction::Count | AggregateFunction::CountDistinct, _) => Ok(DataType::Int64),
+        (AggregateFunction::Quantile(_), Some(_)) => Ok(DataType::Float64),
+        (AggregateFunction::Quantile(_), None) if found == &DataType::Float64 => {
+            Ok(DataType::Float64)
+        }
         (AggregateFunction::Min | AggregateFunction::Max, _) => Ok(found.clone()),
         (AggregateFunction::Sum, Some(scale)) => Ok(DataType::Decimal128(MOST_DIGITS, scale)),
         (AggregateFunction::Avg, Some(scale)) => Ok(DataType::Decimal128(

@@ -96,7 +96,7 @@ pub fn fold(layout: &Layout, series: &[&[u8]]) -> Result<Vec<u8>, Broken> {
         layout,
         Content::Whole,
         &held_back,
-        last.head.closed_until,
+        (last.head.closed_until, last.head.ends),
         names.as_deref(),
     );
     let written = "a Vec takes everything";

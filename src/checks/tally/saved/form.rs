@@ -123,6 +123,8 @@ impl<'a, W: Write> Writer<'a, W> {
                 }
             }
             Accumulator::Least(value) | Accumulator::Greatest(value) => self.value(value),
+            Accumulator::Distinct(distinct) => self.text(&distinct.to_text()),
+            Accumulator::Sketch(sketch) => self.text(&sketch.to_text()),
         }
     }
 
@@ -202,6 +204,11 @@ impl<'a> Reader<'a> {
     /// Whether its baselines say when their windows started.
     pub(super) fn has_starts(&self) -> bool {
         self.version > super::WITHOUT_STARTS
+    }
+
+    /// Whether it says where the data begin and end.
+    pub(super) fn has_ends(&self) -> bool {
+        self.version > super::WITHOUT_ENDS
     }
 
     /// A baseline of so many windows at most.

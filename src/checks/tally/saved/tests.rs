@@ -79,12 +79,26 @@ fn layout_with(windows: Windows, checks: &[&str]) -> Arc<Layout> {
                 DataType::Decimal128(18, 2),
             ),
             statistic("last", AggregateFunction::Max, channel, DataType::Utf8),
+            statistic(
+                "amounts",
+                AggregateFunction::CountDistinct,
+                amount(),
+                DataType::Int64,
+            ),
+            statistic(
+                "middle",
+                AggregateFunction::Quantile(500_000),
+                amount(),
+                DataType::Float64,
+            ),
         ],
     );
     let completeness = Completeness {
         min_rows: 2,
         warn_below: Some(0.9),
         fail_below: Some(0.5),
+        is_small: false,
+        skips_partial: false,
     };
     let check = |name: &str, measure| CheckLayout {
         name: name.into(),
@@ -148,6 +162,14 @@ fn partial(layout: &Layout, amount: Option<i64>) -> Partial {
             Accumulator::Least(amount.map_or(Value::Null, |amount| Value::Wide(amount.into())))
         }
         Kind::Greatest => Accumulator::Greatest(Value::Text("é".repeat(3).into())),
+        Kind::Distinct => {
+            let values = amount.map(|amount| (Value::Wide(amount.into()), 1));
+            Accumulator::Distinct(Box::new(Distinct::Exact(values.into_iter().collect())))
+        }
+        Kind::Sketch => {
+            let counts = amount.map(|amount| (amount >> 50, 1));
+            Accumulator::Sketch(Box::new(Sketch::of(0, counts)))
+        }
     });
     let accumulators = accumulators.collect();
     Partial {
@@ -461,7 +483,7 @@ fn refusals_say_what_is_wrong() {
     changed[0] = 9;
     assert_eq!(
         error(&layout, &changed),
-        "the state is of version 9 of its format; this build reads version 4"
+        "the state is of version 9 of its format; this build reads version 5"
     );
     changed = bytes.clone();
     changed[60] ^= 1;
@@ -473,7 +495,8 @@ fn refusals_say_what_is_wrong() {
     assert_eq!(
         error(&newest_layout(), &bytes),
         "the state is of \"minute per [region int, channel varchar], windows of 60000000 µs, keeping [Moments of decimal(18,2) column 3, \
-         Sum of bigint column 4, Least of decimal(18,2) column 3, Greatest of varchar column 1, Count of decimal(18,2) column 3], comparing [usual with 3 previous, steady with 2 previous]\", \
+         Sum of bigint column 4, Least of decimal(18,2) column 3, Greatest of varchar column 1, Distinct of decimal(18,2) column 3, Sketch of decimal(18,2) column 3, \
+         Count of decimal(18,2) column 3], comparing [usual with 3 previous, steady with 2 previous]\", \
          and this job keeps \"alive per [region varchar], windows of all times, keeping [Greatest of timestamp column 1], comparing []\""
     );
     let mut tally = Tally::new(layout);
@@ -497,29 +520,50 @@ fn the_form_of_saved_state_is_pinned() {
         shape(&tally.layout),
         tally.layout.words(&tally.layout.accumulators[0]),
     );
-    // Version, content and shape; one accumulator, no variance check, none held back; closed until.
-    let head = 3 + shape.len() + 2 + words.len() + 2 + 10;
+    // Version, content and shape; one accumulator, no variance check, none held back; closed until; no ends.
+    let head = 3 + shape.len() + 2 + words.len() + 2 + 10 + 1;
     let (state, check) = bytes[head..].split_at(bytes.len() - head - 8);
     assert_eq!(
         state,
         [1, 1, 2, b'e', b's', 1, 0, 0xAC, 2, 4, 1, 0x81, 1, 0, 0]
     );
     assert_eq!(check, check_of(&bytes[..bytes.len() - 8]).to_le_bytes());
-    // The version before the last one had no content.
-    let mut before = bytes[..bytes.len() - 8].to_vec();
-    before[0] = 2;
-    before.remove(1);
-    before.extend_from_slice(&check_of(&before).to_le_bytes());
-    let mut again = Tally::new(Arc::clone(&tally.layout));
-    again.load(&before, |_| true).unwrap();
-    assert_eq!(saved(&again), bytes);
-    // The one behind it had no windows that are corrected.
-    let mut before = bytes[..bytes.len() - 8].to_vec();
-    before[0] = 3;
-    before.extend_from_slice(&check_of(&before).to_le_bytes());
-    let mut again = Tally::new(Arc::clone(&tally.layout));
-    again.load(&before, |_| true).unwrap();
-    assert_eq!(saved(&again), bytes);
+    // Versions before it did not say whether it has ends, the first of them nothing of its content.
+    for version in [4, 3, 2] {
+        let mut before = bytes[..bytes.len() - 8].to_vec();
+        before[0] = version;
+        before.remove(head - 1);
+        if version == 2 {
+            before.remove(1);
+        }
+        before.extend_from_slice(&check_of(&before).to_le_bytes());
+        let mut again = Tally::new(Arc::clone(&tally.layout));
+        again.load(&before, |_| true).unwrap();
+        assert_eq!(saved(&again), bytes, "{version}");
+    }
+}
+
+#[test]
+fn where_the_data_begin_is_not_known_of_state_that_does_not_say() {
+    let layout = layout(Windows::Fixed(60_000_000));
+    let asking = Arc::new(Layout {
+        asks_ends: true,
+        ..Layout::clone(&layout)
+    });
+    let mut tally = Tally::new(Arc::clone(&layout));
+    tally.apply(segment(Some(7), 1), 0, partial(&layout, Some(1)), 1);
+    let mut again = Tally::new(Arc::clone(&asking));
+    again.load(&saved(&tally), |_| true).unwrap();
+    let ends = |first, last| Ends { first, last };
+    again.reach(ends(70, 80));
+    assert_eq!(again.ends, ends(i64::MIN, 80));
+    // Of state that says, all workers know the same.
+    let mut first = Tally::new(Arc::clone(&asking));
+    first.reach(ends(70, 80));
+    let mut next = Tally::new(asking);
+    next.load(&saved(&first), |_| true).unwrap();
+    next.reach(ends(75, 90));
+    assert_eq!(next.ends, ends(70, 90));
 }
 
 #[test]
@@ -707,4 +751,96 @@ fn many_windows_of_one_segment_come_back() {
     // A row, and verdicts of three checks.
     assert_eq!(expected.len(), 400);
     assert_eq!(all_lines(&again.close()), expected);
+}
+
+#[test]
+fn statistics_of_any_size_come_back() {
+    let amount = || Some((Input::Column(3), DataType::Int64));
+    let statistic = |name: &str, function, data_type| StatisticInput {
+        name: name.into(),
+        function,
+        argument: amount(),
+        filter: None,
+        data_type,
+    };
+    let layout = Arc::new(Layout::new(
+        "minute".into(),
+        Vec::new(),
+        2,
+        Windows::Fixed(60 * SECOND),
+        &[
+            statistic("unique", AggregateFunction::CountDistinct, DataType::Int64),
+            statistic(
+                "middle",
+                AggregateFunction::Quantile(500_000),
+                DataType::Float64,
+            ),
+            statistic(
+                "most",
+                AggregateFunction::Quantile(950_000),
+                DataType::Float64,
+            ),
+        ],
+    ));
+    assert_eq!(
+        layout.accumulators.len(),
+        2,
+        "quantiles share their buckets"
+    );
+    let rows = |from: i64, to: i64| {
+        let mut reducer = crate::checks::Reducer::new(Arc::clone(&layout));
+        let values: Vec<i64> = (from..to).collect();
+        let count = values.len();
+        let times =
+            arrow_array::TimestampMicrosecondArray::from(vec![0; count]).with_timezone("UTC");
+        let columns: [Option<arrow_array::ArrayRef>; 4] = [
+            None,
+            None,
+            Some(Arc::new(times)),
+            Some(Arc::new(arrow_array::Int64Array::from(values))),
+        ];
+        reducer.add(&columns, count, 0);
+        reducer.drain()
+    };
+    for (last, unique) in [(200, "200"), (5_000, "near 5000")] {
+        let mut tally = Tally::new(Arc::clone(&layout));
+        let mut whole = Tally::new(Arc::clone(&layout));
+        for (group, part) in rows(0, last / 2) {
+            tally.apply(group.0, group.1, part, 1);
+        }
+        let mut again = Tally::new(Arc::clone(&layout));
+        again.load(&saved(&tally), |_| true).unwrap();
+        assert_eq!(saved(&again), saved(&tally));
+        for (group, part) in rows(last / 4, last) {
+            again.apply(group.0, group.1, part, 2);
+        }
+        for (group, part) in rows(0, last) {
+            whole.apply(group.0, group.1, part, 2);
+        }
+        let (closed, at_once) = (again.close(), whole.close());
+        let names = ["unique", "middle", "most"];
+        let found = lines(&closed.windows[0], &names);
+        let words: Vec<&str> = found[0].split(' ').collect();
+        if unique == "200" {
+            // Of 0..50, 50..100 twice and 100..200: places 125 and 238 of 250.
+            assert_eq!(words, ["200", "87.0", "187.0"]);
+            assert_eq!(closed.verdicts.num_rows(), 0);
+        } else {
+            assert_eq!(
+                words[0],
+                lines(&at_once.windows[0], &names)[0]
+                    .split(' ')
+                    .next()
+                    .unwrap()
+            );
+            let number: i64 = words[0].parse().unwrap();
+            assert!((4_750..5_250).contains(&number), "{number}");
+            let said = lines(&closed.verdicts, &["check", "status", "expected"]);
+            let expected = format!(
+                "minute.unique measured {}",
+                crate::checks::distinct::ESTIMATED
+            );
+            assert_eq!(said, [expected]);
+        }
+    }
 }

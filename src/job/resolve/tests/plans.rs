@@ -165,6 +165,7 @@ fn everything_of_a_job_is_decided() {
             window: 0,
             of: Complete::Column(3),
             filter: None,
+            skip_partial: false,
             min_rows: 1,
             warn_below: Some(_),
             fail_below: None

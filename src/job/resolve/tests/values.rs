@@ -245,3 +245,80 @@ fn completeness_takes_a_condition() {
         ["checks.customer_known.completeness.where: \"quantity + 1\" is no condition"]
     );
 }
+
+#[test]
+fn completeness_of_look_ups_refused_rows_and_expected_ones_says_what_is_wrong() {
+    let with = |completeness: &str| {
+        changed(
+            "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+            &format!("completeness = {{ {completeness} }}"),
+        )
+    };
+    let listed =
+        "expected_from = { lookup = \"regions\", rows = \"region_id\" }, skip_partial = true";
+    for good in [
+        "matched = \"fx\", warn_below = 0.99, where = \"quantity > 0\"",
+        "refused = true, warn_above = 0.01, fail_above = 0.05, min_rows = 10",
+        listed,
+        "expected_like = { weeks = 4, same = \"hour\" }, warn_below = 0.5",
+    ] {
+        plan(&with(good));
+    }
+    let path = "checks.customer_known.completeness";
+    for (wrong, said) in [
+        (
+            "matched = \"regionz\"",
+            ".matched: \"regionz\" is no look-up",
+        ),
+        (
+            "refused = false",
+            ".refused: it measures the share of refused rows, or something else",
+        ),
+        (
+            "refused = true, warn_below = 0.9",
+            ".warn_below: of refused rows there should be few",
+        ),
+        (
+            "matched = \"fx\", fail_above = 0.9",
+            ".fail_above: of rows as they should be there are never too many",
+        ),
+        (
+            "refused = true, warn_above = 0.5, fail_above = 0.1",
+            ": `fail_above` 0.1 is below `warn_above` 0.5, so that no verdict is `warn`",
+        ),
+        (
+            "column = \"customer_id\", skip_partial = true",
+            ".skip_partial: a share of the rows that are there is whole in any window",
+        ),
+        (
+            "expected_from = { lookup = \"stores\" }",
+            ".expected_from.lookup: \"stores\" is no look-up",
+        ),
+        (
+            "expected_from = { lookup = \"regions\", rows = \"zone\" }",
+            ".expected_from.rows: column \"zone\" is no number of rows",
+        ),
+        (
+            "expected_from = { lookup = \"regions\", rows = \"zones\" }",
+            ".expected_from.rows: \"zones\" is no column of look-up \"regions\"",
+        ),
+        (
+            "expected_from = { lookup = \"regions\", at = \"zone\" }",
+            ".expected_from.at: column \"zone\" is no time",
+        ),
+        (
+            "expected_from = { lookup = \"fx\" }",
+            ".expected_from: look-up \"fx\" has no column for \"region_id\", which makes the segments of window \"minute\"",
+        ),
+        (
+            "expected_like = { weeks = 0, same = \"hour\" }",
+            ".expected_like.weeks: 0 is out of range",
+        ),
+        (
+            "expected_like = { weeks = 600, same = \"hour\" }",
+            ".expected_like.weeks: 600 is no number of weeks to keep",
+        ),
+    ] {
+        assert_eq!(faults(&with(wrong)), [format!("{path}{said}")], "{wrong}");
+    }
+}

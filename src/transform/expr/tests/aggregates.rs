@@ -38,6 +38,21 @@ fn aggregates_have_the_documented_types() {
             DataType::Float64,
         ),
         (
+            "count(distinct customer_id) filter (where quantity > 0)",
+            AggregateFunction::CountDistinct,
+            DataType::Int64,
+        ),
+        (
+            "approx_quantile(amount, 0.95)",
+            AggregateFunction::Quantile(950_000),
+            DataType::Float64,
+        ),
+        (
+            "approx_quantile(\"Preço Unitário\", 1)",
+            AggregateFunction::Quantile(1_000_000),
+            DataType::Float64,
+        ),
+        (
             "stddev_samp(cast(\"Preço Unitário\" as decimal(18,2)))",
             AggregateFunction::StddevSamp,
             DataType::Float64,
@@ -81,7 +96,14 @@ fn what_is_no_exact_aggregate_is_an_error() {
     assert!(error("sum(ts)").message.contains("not timestamp"));
     for text in [
         "sum(*)",
-        "count(distinct customer_id)",
+        "sum(distinct quantity)",
+        "count(distinct *)",
+        "approx_quantile(amount)",
+        "approx_quantile(amount, 2)",
+        "approx_quantile(amount, -0.5)",
+        "approx_quantile(amount, 0.1234567)",
+        "approx_quantile(amount, quantity)",
+        "approx_quantile(ts, 0.5)",
         "quantity",
         "sum(amount) + 1",
         "sum(amount, 2)",

@@ -6,6 +6,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 
 use super::*;
+use crate::checks::expected::Entry;
+use crate::checks::layout::ArrivalOf;
+use crate::job::plan::ListedRows;
 
 const MINUTE: i64 = 60 * SECOND;
 
@@ -19,6 +22,24 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let moved = prop_oneof![2 => Just(0), 4 => 0..100 * SECOND, 1 => 0..1_000 * SECOND];
     let workers = proptest::option::weighted(0.3, 1..5_usize);
     vec((vec(row, 0..8), moved, workers), 1..25)
+}
+
+/// The same, where windows that the data do not cover are left out of variance.
+fn without_partial(layout: &Layout) -> Layout {
+    let mut layout = layout.clone();
+    for check in &mut layout.checks {
+        if let WindowMeasure::Variance(variance, _) = &mut check.measure {
+            let rule = VarianceRule {
+                warn_beyond: Some(0.5),
+                fail_beyond: Some(1.0),
+                skip_partial: true,
+                ..VarianceRule::z(variance.most())
+            };
+            *variance = Variance::new(rule, layout.windows, chrono_tz::Tz::UTC);
+        }
+    }
+    layout.asks_ends = layout.checks.iter().any(CheckLayout::asks_ends);
+    layout
 }
 
 fn corrected(checks: &[&str], within: i64, tells_changes: bool, strict: bool) -> Arc<Layout> {
@@ -66,6 +87,7 @@ impl Standing {
 fn at_once(
     layout: &Arc<Layout>,
     rows: &[(Segment, i64, Partial, Epoch)],
+    ends: Ends,
     watermark: i64,
 ) -> Closed {
     let mut layout = Layout::clone(layout);
@@ -75,6 +97,7 @@ fn at_once(
     for (segment, start, partial, epoch) in rows {
         tally.apply(segment.clone(), *start, partial.clone(), *epoch);
     }
+    tally.reach(ends);
     tally.close_until(watermark)
 }
 
@@ -128,8 +151,12 @@ proptest! {
         tells_changes in any::<bool>(),
         checks in prop::sample::select(vec![&["known", "usual", "steady"][..], &["usual"], &["known"], &[]]),
         panes in 1..4_u32,
+        skips_partial in any::<bool>(),
     ) {
         let mut layout = Layout::clone(&corrected(checks, within, tells_changes, false));
+        if skips_partial {
+            layout = without_partial(&layout);
+        }
         layout.panes = panes;
         let layout = Arc::new(layout);
         let hop = i64::from(panes - 1) * MINUTE;
@@ -138,8 +165,10 @@ proptest! {
         let mut watermark = 1_774_738_800_000_000;
         let (mut verdicts, mut windows) = (Standing::default(), Standing::default());
         let mut rows = Vec::new();
+        let mut all_ends = Ends::default();
         for (epoch, (came, moved, workers)) in (1..).zip(steps) {
             watermark += moved;
+            let mut ends = Ends::default();
             let takes_from = quiet.0[0].takes_from(watermark);
             prop_assert_eq!(takes_from, layout.windows.start(layout.windows.number(watermark - within)));
             let (open_from, mut late) = (quiet.0[0].open_from, 0);
@@ -149,6 +178,8 @@ proptest! {
                     continue;
                 }
                 let (of, part) = (segment(*region, *channel), partial(&layout, *amount));
+                let time = start + 20 * SECOND;
+                ends = ends.and(Ends { first: time, last: time });
                 quiet.apply(of.clone(), start, part.clone(), epoch);
                 cut.apply(of.clone(), start, part.clone(), epoch);
                 // A row is late once, in however many windows.
@@ -157,12 +188,14 @@ proptest! {
                 let starts = (0..i64::from(panes)).map(|before| start - before * MINUTE);
                 rows.extend(starts.map(|start| (of.clone(), start, part.clone(), epoch)));
             }
+            all_ends = all_ends.and(ends);
+            quiet.0.iter_mut().chain(&mut cut.0).for_each(|tally| tally.reach(ends));
             prop_assert_eq!(quiet.0[0].take_corrected(), late);
             let closed = quiet.0[0].close_until(watermark);
             prop_assert_eq!(cut.close_until(watermark), sorted(all_lines(&closed)));
             verdicts.take(&closed.verdicts);
             closed.windows.iter().for_each(|table| windows.take(table));
-            let now = at_once(&layout, &rows, watermark);
+            let now = at_once(&layout, &rows, all_ends, watermark);
             prop_assert_eq!(&verdicts, &expected([&now.verdicts], takes_from - hop));
             let mut table = expected(&now.windows, takes_from - hop);
             if !tells_changes {
@@ -176,11 +209,15 @@ proptest! {
                 cut.checkpoint(number, 3);
             }
         }
+        // What the watermark has passed is whole, which a tally of all rows at once is told by the data alone.
+        let passed = Ends { first: i64::MAX, last: watermark };
+        all_ends = all_ends.and(passed);
+        quiet.0.iter_mut().chain(&mut cut.0).for_each(|tally| tally.reach(passed));
         let closed = quiet.0[0].close_until(i64::MAX);
         prop_assert_eq!(cut.close_until(i64::MAX), sorted(all_lines(&closed)));
         verdicts.take(&closed.verdicts);
         closed.windows.iter().for_each(|table| windows.take(table));
-        let all = at_once(&layout, &rows, i64::MAX);
+        let all = at_once(&layout, &rows, all_ends, i64::MAX);
         prop_assert_eq!(&verdicts, &expected([&all.verdicts], i64::MAX));
         prop_assert_eq!(&windows, &expected(&all.windows, i64::MAX));
         prop_assert_eq!(quiet.0[0].open().1, 0);
@@ -222,4 +259,84 @@ proptest! {
         let of_known = verdicts.0.keys().filter(|(line, _)| line.starts_with("known ")).count();
         prop_assert_eq!(of_known, segments.len());
     }
+}
+
+#[test]
+fn a_window_that_only_a_list_knows_is_told_corrected_and_settled_across_lives() {
+    let mut layout = Layout::clone(&corrected(&["known"], 10 * MINUTE, false, false));
+    layout.lists.push(ListedRows {
+        lookup: 0,
+        segment: vec![0, 1],
+        rows: None,
+        at: None,
+    });
+    let came = Completeness {
+        min_rows: 1,
+        warn_below: Some(1.0),
+        fail_below: None,
+        is_small: false,
+        skips_partial: false,
+    };
+    layout.checks.push(CheckLayout {
+        name: "came".into(),
+        value: None,
+        measure: WindowMeasure::Arrival(came, None, ArrivalOf::Listed(0)),
+    });
+    layout.asks_ends = true;
+    let layout = Arc::new(layout);
+    let (listed, other) = (segment(Some(1), 0), segment(Some(2), 1));
+    let begin = || {
+        let mut tally = Tally::new(Arc::clone(&layout));
+        tally.expect(Entry {
+            list: 0,
+            segment: listed.clone(),
+            start: None,
+            rows: 1,
+            entries: 1,
+        });
+        tally
+    };
+    let mut tally = begin();
+    let day = 1_774_738_800_000_000;
+    for minute in [0, 3] {
+        tally.apply(
+            other.clone(),
+            day + minute * MINUTE,
+            partial(&layout, Some(1)),
+            1,
+        );
+    }
+    tally.reach(Ends {
+        first: day + 1,
+        last: day + 3 * MINUTE + 2,
+    });
+    let mut verdicts = Standing::default();
+    verdicts.take(&tally.close_until(day + 4 * MINUTE).verdicts);
+    let of_list = |verdicts: &Standing, value: &str| {
+        let lines = verdicts.0.iter();
+        let lines = lines.filter(|((line, _), count)| {
+            assert_eq!(**count, 1, "{line}");
+            line.starts_with("came region=1") && line.contains(value)
+        });
+        lines
+            .map(|((_, is_final), _)| *is_final)
+            .collect::<Vec<bool>>()
+    };
+    assert_eq!(of_list(&verdicts, " warn 0.0 0 1 "), [false; 4]);
+    // Another life has what was said, and the list from its look-up.
+    let mut again = begin();
+    again.load(&saved(&tally), |_| true).unwrap();
+    assert_eq!(again.close_until(day + 4 * MINUTE).verdicts.num_rows(), 0);
+    again.apply(
+        listed.clone(),
+        day + 2 * MINUTE,
+        partial(&layout, Some(1)),
+        2,
+    );
+    verdicts.take(&again.close_until(day + 4 * MINUTE).verdicts);
+    assert_eq!(of_list(&verdicts, " warn 0.0 0 1 "), [false; 3]);
+    assert_eq!(of_list(&verdicts, " pass 1.0 1 1 "), [false; 1]);
+    verdicts.take(&again.close_until(i64::MAX).verdicts);
+    assert_eq!(of_list(&verdicts, " warn 0.0 0 1 "), [true; 3]);
+    assert_eq!(of_list(&verdicts, " pass 1.0 1 1 "), [true; 1]);
 }
