@@ -15,7 +15,8 @@ pub struct VarianceSpec {
     pub against: AgainstSpec,
     /// Which way is judged. Default: `"both"`.
     pub direction: Option<Direction>,
-    /// Distance beyond which the verdict is `warn`, in units of the method. Default: none. Example: `3.0`.
+    /// Distance beyond which the verdict is `warn`, in units of the method. To start from: for days against the same weekday of 8 weeks 3.5 with
+    /// `z`, 2.5 with `mad`, 0.4 with `relative`; for hours against the same hour of 8 weeks 6 with `z`, 8 with `mad`. Default: none. Example: `3.0`.
     #[schemars(range(min = 0))]
     pub warn_beyond: Option<f64>,
     /// Distance beyond which the verdict is `fail`, in units of the method. Default: none. Example: `6.0`.
