@@ -16,6 +16,7 @@
 //! - [`expected`] is which rows should come, by a look-up that lists them.
 //! - [`completeness`], [`freshness`] and [`variance`] are pure functions of a window and its history; [`verdict`] is what
 //!   they answer.
+//! - [`history`] says what was believed when, from what was said.
 //! - [`operators`] is the dataflow around it; nothing else here knows timely.
 //!
 //! Invariants: a statistic is the same for every order and split of its rows (`reduce::tests`); a window under test is
@@ -27,6 +28,7 @@ pub mod ends;
 pub mod exchange;
 pub mod expected;
 pub mod freshness;
+pub mod history;
 pub mod layout;
 pub mod operators;
 pub mod reduce;

@@ -29,6 +29,7 @@ mod signals;
 mod status;
 mod stop;
 mod summary;
+mod verdicts;
 mod verify;
 
 use std::ffi::OsString;
@@ -100,6 +101,7 @@ fn dispatch(typed: Typed) -> Result<u8, Stop> {
             None => epochs::epochs(&job, json),
         },
         Typed::Verify { job, json, .. } => verify::verify(&job, json),
+        Typed::Verdicts(typed) => verdicts::verdicts(&typed),
         Typed::Quarantine(typed) => quarantine::quarantine(&typed),
         Typed::Generate {
             set: arguments::DataSet::Ventas(typed),

@@ -13,6 +13,7 @@
 //!   control    every process with process 0: life signs, failures, the end (`control`)
 //! ```
 
+mod alerts;
 mod behind;
 mod busy;
 mod connect;

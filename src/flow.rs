@@ -7,7 +7,7 @@ use timely::worker::Worker;
 
 use crate::cluster::{Run, exchange};
 use crate::record::Epoch;
-use crate::{checks, decode, epoch, lookup, sinks, sources, transform, validate};
+use crate::{alerts, checks, decode, epoch, lookup, sinks, sources, transform, validate};
 
 /// Builds the dataflow of a run on one worker.
 pub fn build(worker: &mut Worker, run: &Arc<Run>) {
@@ -53,6 +53,9 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
         let judged = checks::tally(&clean, &split.judged, &reference, control, run);
         let verdicts = epoch::verdict_notes(&judged.verdicts, run);
 
+        // Alerts: verdicts by which something gets bad, or is so no more; told when they are committed.
+        let alerts = alerts::bad_verdicts(&judged.verdicts, control, run);
+
         // Outputs: staged here, published when all of the run, or of the epochs up to a checkpoint, is good.
         let staged = sinks::stage(
             clean,
@@ -65,14 +68,15 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
         );
 
         // What every worker has to tell, at the end or at a checkpoint.
-        let notes = scope.concatenate([
+        let told = [
             split.notes,
             parked,
             distinct.notes,
             verdicts,
             judged.notes,
             staged,
-        ]);
+        ];
+        let notes = scope.concatenate(told.into_iter().chain(alerts));
         epoch::gather(notes, control, run);
     });
 }

@@ -18,6 +18,7 @@ pub mod transform;
 
 pub mod lookup;
 
+pub mod alerts;
 pub mod checks;
 
 pub mod sinks;

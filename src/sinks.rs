@@ -27,6 +27,7 @@ pub mod delta;
 mod dictionary;
 mod error;
 mod fixed;
+mod history;
 mod hive;
 mod integers;
 mod interval;
@@ -45,10 +46,12 @@ mod stage;
 mod writer;
 
 pub use error::SinkError;
+pub use history::{SAID_AT, SAID_EPOCH};
 pub use lines::LineWriter;
 pub use output::{OutputRoot, Run, staged_run};
 pub use publish::{
-    Added, Manifest, ManifestFile, ManifestSink, QUARANTINE, Said, kept_files, published, shape,
+    Added, Manifest, ManifestFile, ManifestSink, QUARANTINE, Said, VERDICTS, kept_files, published,
+    shape,
 };
 pub use stage::{add_empty, output_schema, stage};
 pub use writer::{SinkWriter, StagedFile, write_empty};

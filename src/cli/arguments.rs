@@ -93,6 +93,17 @@ In an exported file a text that a spreadsheet would take for a formula (it begin
 with = + - @, a tab or a carriage return) has an apostrophe before it; --exact leaves
 it as it is. Bytes that are no UTF-8 are shown as \\xNN.";
 
+const VERDICTS_EXAMPLES: &str = "\
+Examples:
+  caudal verdicts jobs/ventas-stream.toml                       by check and status; what warns or fails
+  caudal verdicts jobs/ventas-stream.toml --as-of 2026-03-14T12:00  what was believed then
+  caudal verdicts jobs/ventas-stream.toml --as-of 1204          the same when epoch 1204 had passed
+  caudal verdicts jobs/ventas-stream.toml --check amount_usual --segment region_id=5
+  caudal verdicts jobs/ventas-stream.toml --check amount_usual --window 2026-03-14T11:58 --changes
+                                                                what was believed when, and why it changed
+
+From the history that a continuous job keeps; it may run meanwhile.";
+
 const GENERATE_EXAMPLES: &str = "\
 Example:
   caudal generate ventas --rows 1000000 --seed 1 --out data
@@ -221,6 +232,9 @@ pub(super) enum Typed {
     /// Show the rows that the last run refused, and why
     #[command(disable_help_flag = true, after_help = QUARANTINE_EXAMPLES)]
     Quarantine(QuarantineTyped),
+    /// Show what a continuous job says of its checks, or said at some time, and why it changed
+    #[command(disable_help_flag = true, after_help = VERDICTS_EXAMPLES)]
+    Verdicts(VerdictsTyped),
     /// Write a generated data set
     #[command(disable_help_flag = true, disable_help_subcommand = true)]
     Generate {
@@ -348,6 +362,35 @@ pub(super) struct QuarantineTyped {
     pub(super) exact: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct VerdictsTyped {
+    #[command(flatten)]
+    help: Help,
+    /// The job file
+    pub(super) job: PathBuf,
+    /// What was believed at this time of the job's clock (ISO 8601; UTC where it names no zone), or when this epoch had passed
+    #[arg(long, value_name = "TIME|EPOCH")]
+    pub(super) as_of: Option<String>,
+    /// Only this check
+    #[arg(long, value_name = "NAME")]
+    pub(super) check: Option<String>,
+    /// Only this segment, as verdicts have it: `region_id=5`
+    #[arg(long, value_name = "SEGMENT")]
+    pub(super) segment: Option<String>,
+    /// Only the windows that this time is in
+    #[arg(long, value_name = "TIME")]
+    pub(super) window: Option<String>,
+    /// What was said one after another, and why it changed
+    #[arg(long)]
+    pub(super) changes: bool,
+    /// List every verdict, not only the newest 20
+    #[arg(long)]
+    pub(super) all: bool,
+    /// One line of JSON for each verdict or change, all of them
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum DataSet {
     /// A day of sales with known faults, its look-ups, and the result that is right
@@ -406,6 +449,7 @@ mod tests {
             &["caudal", "explain", "--help"],
             &["caudal", "status", "--help"],
             &["caudal", "quarantine", "--help"],
+            &["caudal", "verdicts", "--help"],
             &["caudal", "generate", "--help"],
             &["caudal", "generate", "ventas", "--help"],
             &["caudal", "completions", "--help"],

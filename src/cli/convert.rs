@@ -145,6 +145,11 @@ fn status(text: &str) -> Result<StatusCommand, Stop> {
 
 /// Reads a time: RFC 3339, the same without an offset (UTC), or a day (its midnight UTC). Gives microseconds since 1970.
 fn moment(text: &str) -> Result<i64, Stop> {
+    moment_of("--as-of", text)
+}
+
+/// The same of another option.
+pub(super) fn moment_of(option: &str, text: &str) -> Result<i64, Stop> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.timestamp_micros());
     }
@@ -162,7 +167,7 @@ fn moment(text: &str) -> Result<i64, Stop> {
         return Ok(day.and_time(NaiveTime::MIN).and_utc().timestamp_micros());
     }
     Err(Stop::Words(format!(
-        "--as-of: {} is not a time\n  expected: 2026-03-14T18:30:00Z, 2026-03-14T18:30+01:00, 2026-03-14 18:30 (UTC) or \
+        "{option}: {} is not a time\n  expected: 2026-03-14T18:30:00Z, 2026-03-14T18:30+01:00, 2026-03-14 18:30 (UTC) or \
          2026-03-14 (its midnight UTC)\n  now: nothing was started",
         quoted(text)
     )))

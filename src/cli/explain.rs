@@ -12,9 +12,10 @@ use super::numbers::data_type;
 use super::stop::{FINE, Stop};
 use super::{load, print};
 use crate::job::plan::{
-    Against, Complete, Corrections, Decimals, Direction, Empty, ExpectedRows, Format, Keep,
-    LookupPlan, Measure, Method, Missing, Placement, Plan, Records, Same, SinkFormat, SinkFrom,
-    SinkPlan, SinkTo, SourceColumn, Then, Transport, VarianceRule, WindowLength, WindowPlan,
+    Against, CheckPlan, Complete, Corrections, Decimals, Direction, Empty, ExpectedRows, Format,
+    Keep, LookupPlan, Measure, Method, Missing, Placement, Plan, Records, Same, SinkFormat,
+    SinkFrom, SinkPlan, SinkTo, SourceColumn, Then, Transport, VarianceRule, WindowLength,
+    WindowPlan,
 };
 use crate::job::resolve::{duration_text, type_text};
 
@@ -679,6 +680,23 @@ fn edges(plan: &Plan) -> Vec<(String, String)> {
     {
         edges.push((clean.clone(), format!("checks:freshness {}", check.name)));
     }
+    let judged = || {
+        let windows = plan.windows.iter();
+        let windows = windows.map(|window| format!("checks:tally {}", window.name));
+        let of_age = |check: &&CheckPlan| matches!(check.measure, Measure::Freshness { .. });
+        let ages = plan.checks.iter().filter(of_age);
+        windows.chain(ages.map(|check| format!("checks:freshness {}", check.name)))
+    };
+    if plan.keeps_verdicts() {
+        edges.extend(judged().map(|from| (from, "sinks:history".to_owned())));
+    }
+    if !plan.alerts.is_empty() {
+        edges.extend(judged().map(|from| (from, "alerts:bad".to_owned())));
+        edges.extend(plan.alerts.iter().map(|alerts| {
+            let to = format!("alerts {}: {}", alerts.name, alerts.to);
+            ("alerts:bad".to_owned(), to)
+        }));
+    }
     if plan.keeps_quarantine() {
         edges.push(("validate:split".to_owned(), "sinks:keep".to_owned()));
     }
@@ -701,18 +719,7 @@ fn edges(plan: &Plan) -> Vec<(String, String)> {
             SinkFrom::Windows(window) => {
                 edges.push((format!("checks:tally {}", plan.windows[window].name), stage));
             }
-            SinkFrom::Verdicts => {
-                for window in &plan.windows {
-                    edges.push((format!("checks:tally {}", window.name), stage.clone()));
-                }
-                for check in plan
-                    .checks
-                    .iter()
-                    .filter(|check| matches!(check.measure, Measure::Freshness { .. }))
-                {
-                    edges.push((format!("checks:freshness {}", check.name), stage.clone()));
-                }
-            }
+            SinkFrom::Verdicts => edges.extend(judged().map(|from| (from, stage.clone()))),
         }
     }
     edges.extend(continuous::deliveries(plan));

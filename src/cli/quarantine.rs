@@ -10,7 +10,6 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::arguments::QuarantineTyped;
 use super::stop::{FINE, Stop};
@@ -18,7 +17,7 @@ use super::{load, numbers, print};
 use crate::job::plan::{Plan, Transport};
 use crate::job::problems::{nearest, quoted};
 use crate::record::{Kept, KeptHeader, KeptLines, Kind, shown};
-use crate::sinks::chain::{self, CommittedFile};
+use crate::sinks::chain;
 use crate::sinks::{QUARANTINE, SinkError, kept_files, published};
 
 /// Rows that `--reason` lists without `--all`: a screen of them.
@@ -29,9 +28,6 @@ const SHOWN: usize = 96;
 
 /// Bytes of a list that are gathered before they are printed.
 const PRINTED: usize = 1 << 16;
-
-/// How often a file is looked for that a commit is just making visible, and how long between.
-const LOOKS: (u32, Duration) = (20, Duration::from_millis(50));
 
 /// A refused row and the header of its file.
 struct Row {
@@ -160,7 +156,7 @@ fn of_commits(plan: &Plan) -> Result<Quarantine, Stop> {
             Err(error) => return Box::new(std::iter::once(Err(failed(&error)))),
         };
         let path = plan.output.join(&file.path);
-        match open(&path, &file, to) {
+        match chain::open(&plan.output, &file, to) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 gone += file.rows;
                 print::warning(&format!(
@@ -178,20 +174,6 @@ fn of_commits(plan: &Plan) -> Result<Quarantine, Stop> {
         by: format!("all commits up to epoch {}", numbers::grouped(to)),
         rows: Box::new(numbered(rows)),
     })
-}
-
-/// Opens a file of a commit. Those of the newest may not be visible for a moment.
-fn open(path: &Path, file: &CommittedFile, newest: u64) -> io::Result<File> {
-    let (looks, rest) = LOOKS;
-    for _ in 0..looks {
-        match File::open(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound && file.to >= newest => {
-                std::thread::sleep(rest);
-            }
-            opened => return opened,
-        }
-    }
-    File::open(path)
 }
 
 fn numbered(

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::alerts::Alerts;
 use super::life::{Kept, Life, Told, lock};
 use super::outcome::Outcome;
 use super::partitions::{Partitions, look_at_folders};
@@ -91,6 +92,7 @@ impl Behind {
             staged_from: life.resume.epoch,
             keeping,
             announced,
+            alerts: Alerts::start(run, store)?,
         };
         let partitions = Partitions::start(run, life, topics)?;
         let commit_thread = std::thread::Builder::new()
@@ -220,6 +222,8 @@ struct Committer {
     keeping: Keeping,
     /// Where this life can be asked to end.
     announced: Option<Arc<Announced>>,
+    /// Who is told of checks.
+    alerts: Option<Alerts>,
 }
 
 impl Committer {
@@ -238,6 +242,9 @@ impl Committer {
             epoch = to;
             self.life.committed();
             partitions.committed(moved);
+        }
+        if let Some(alerts) = self.alerts.filter(|_| !self.run.fate.is_over()) {
+            alerts.receivers.end();
         }
         Committed {
             journal: self.journal,
@@ -275,6 +282,15 @@ impl Committer {
                 _ => None,
             })
             .collect();
+        let mut stand = None;
+        if let Some(alerts) = &mut self.alerts {
+            let at = (binding.epoch, binding.now);
+            let is_caught_up = partitions.iter().all(|moved| moved.caught_up);
+            let (stands, bytes) = alerts.take(plan, &notes, at, is_caught_up);
+            let id = (binding.epoch, self.life.generation);
+            state.push(state::write(&*self.store, id, &Alerts::file(), &bytes)?);
+            stand = Some(stands);
+        }
         state.sort_by(|a, b| a.path.cmp(&b.path));
         let mut outcome = Outcome::default();
         epoch::decide(plan, &notes, false, &mut outcome);
@@ -337,6 +353,9 @@ impl Committer {
             checkpoint,
         })?;
         self.staged_from = to;
+        if let (Some(alerts), Some(stand)) = (&self.alerts, stand) {
+            alerts.receivers.committed(stand, &alerts.watch);
+        }
         // Who commits is the one to be asked. What can't be written now is at the next commit.
         if let Some(announced) = &self.announced {
             drop(announced.renew());

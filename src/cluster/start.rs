@@ -26,7 +26,7 @@ use crate::job::plan::{LookupPlan, Plan, Rerun, SinkTo, SourcePlan};
 use crate::lookup::{self, Loaded};
 use crate::record::{Budget, Note};
 use crate::sinks::{
-    Added, OutputRoot, QUARANTINE, Said, SinkError, StagedFile, add_empty, staged_run,
+    Added, OutputRoot, QUARANTINE, Said, SinkError, StagedFile, VERDICTS, add_empty, staged_run,
 };
 use crate::sources::{Delivery, Feed, SourceError};
 
@@ -539,6 +539,12 @@ pub(super) fn staged_files(
                 rows,
                 bytes,
             }),
+            Note::History { path, rows, bytes } => staged.push(StagedFile {
+                sink: VERDICTS.to_owned(),
+                path,
+                rows,
+                bytes,
+            }),
             Note::Printed { sink, rows } => outcome.outputs[sink].rows += rows,
             Note::Sent { sink, rows, bytes } => {
                 outcome.outputs[sink].rows += rows;
@@ -548,6 +554,7 @@ pub(super) fn staged_files(
             | Note::Duplicates { .. }
             | Note::Late { .. }
             | Note::Verdicts { .. }
+            | Note::Bad(_)
             | Note::State(_) => {}
         }
     }

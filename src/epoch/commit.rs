@@ -62,6 +62,8 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
             Note::Duplicates { rule, counts } => repeated[*rule].add(counts.clone()),
             Note::Staged { .. }
             | Note::Kept { .. }
+            | Note::History { .. }
+            | Note::Bad(_)
             | Note::Printed { .. }
             | Note::Sent { .. }
             | Note::State(_) => {}

@@ -15,7 +15,7 @@ use timely::dataflow::operators::generic::Operator;
 use super::TOLD_FAILURES;
 use crate::cluster::Run;
 use crate::job::plan::{Complete, Measure, Plan};
-use crate::job::tables::{SIGN, WINDOW_START, verdict_columns};
+use crate::job::tables::{FINAL, SIGN, WINDOW_START, verdict_columns};
 use crate::record::{Batch, Epoch, Failure, Note, by_place};
 use crate::transform::text::Text;
 
@@ -54,6 +54,7 @@ struct Columns {
     status: usize,
     value: usize,
     expected: usize,
+    is_final: usize,
     sign: usize,
 }
 
@@ -73,6 +74,7 @@ impl Columns {
             status: place("status"),
             value: place("value"),
             expected: place("expected"),
+            is_final: place(FINAL),
             sign: place(SIGN),
         }
     }
@@ -94,7 +96,8 @@ fn notes(run: &Run, places: &Columns, rows: &RecordBatch) -> Vec<Note> {
     let values = column(places.value).as_primitive::<Float64Type>();
     let starts = column(places.window_start).as_primitive::<TimestampMicrosecondType>();
     let mut of_check: BTreeMap<&str, (BTreeMap<String, i64>, Vec<Failure>)> = BTreeMap::new();
-    let mut said: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let finals = column(places.is_final).as_boolean();
+    let mut said: BTreeMap<(&str, &str, bool), u64> = BTreeMap::new();
     for row in 0..rows.num_rows() {
         let (Some(check), Some(status)) = (checks.value(row), statuses.value(row)) else {
             continue;
@@ -106,9 +109,11 @@ fn notes(run: &Run, places: &Columns, rows: &RecordBatch) -> Vec<Note> {
             // What it was has been told; what it is now comes behind it.
             continue;
         }
-        *said.entry((check, status)).or_default() += 1_u64;
         let value = values.is_valid(row).then(|| values.value(row));
         let start = starts.is_valid(row).then(|| starts.value(row));
+        // What is provisional is said as final later. An age never is final: each change of it counts.
+        let counts = finals.value(row) || start.is_none();
+        *said.entry((check, status, counts)).or_default() += 1_u64;
         let segment = segments.value(row).unwrap_or_default();
         observed.tell(check, segment, start, status, value);
         if FAILING.contains(&status) {
@@ -134,8 +139,8 @@ fn notes(run: &Run, places: &Columns, rows: &RecordBatch) -> Vec<Note> {
             });
         }
     }
-    for ((check, status), verdicts) in said {
-        observed.count(check, status, verdicts);
+    for ((check, status, counts), verdicts) in said {
+        observed.count(check, status, counts, verdicts);
     }
     of_check
         .into_iter()

@@ -52,6 +52,7 @@ const FREE: &[&[&str]] = &[
     &["job", "state"],
     &["job", "state_options"],
     &["job", "reasons"],
+    &["job", "verdict_history"],
     // The cluster is held against its own id when it answers.
     &["sources", "*", "kafka", "brokers"],
     &["sources", "*", "kafka", "start"],
@@ -76,6 +77,8 @@ const FREE: &[&[&str]] = &[
     &["checks", "*", "variance", "floor"],
     &["checks", "*", "variance", "exclude"],
     &["checks", "*", "variance", "skip_partial"],
+    // What is open is told anew to whom was not told.
+    &["alerts"],
     &["sinks", "*", "parquet", "compression"],
     &["sinks", "*", "parquet", "merge_files"],
     &["sinks", "*", "parquet", "keep_merged"],
@@ -90,6 +93,8 @@ const FREE: &[&[&str]] = &[
 
 /// Those of them that say nothing of what a row, a state or a message is: epochs from before such a change may be read again.
 const ALIKE: &[&[&str]] = &[
+    &["alerts"],
+    &["job", "verdict_history"],
     &["job", "epoch"],
     &["job", "checkpoint"],
     &["job", "in_flight"],
@@ -438,6 +443,11 @@ json = {}
                 "output = \"out\"",
                 "output = \"out\"\nepoch = \"2 seconds\"",
                 "job.epoch = \"2 seconds\" was added",
+            ),
+            (
+                "[sinks.rows]",
+                "[alerts.hook]\nwebhook = { url = \"http://x\", secret = \"geheim\" }\n[sinks.rows]",
+                "alerts.hook = { webhook = { url = \"http://x\", secret = \"***\" } } was added",
             ),
             (
                 "warn_beyond = 3.0",

@@ -3,6 +3,7 @@
 //! Everything here is decided: defaults are filled in, names are bound to column ids, expressions are typed, units are
 //! converted. `resolve` makes it from the job file and does no I/O beyond looking at paths.
 
+mod alerts;
 mod continuous;
 mod kafka;
 mod notation;
@@ -21,6 +22,7 @@ use super::secrets::JobText;
 use crate::record::Encoding;
 use crate::transform::Expression;
 
+pub use alerts::{AlertsPlan, Receiver};
 pub use continuous::{
     Arrival, Bucket, Continuous, FollowSource, KafkaSource, KafkaStart, Metadata, OnDataLoss,
     StatePlace, Topics,
@@ -91,6 +93,8 @@ pub struct Plan {
     pub windows: Vec<WindowPlan>,
     /// The checks, in file order.
     pub checks: Vec<CheckPlan>,
+    /// Who is told of checks, in file order.
+    pub alerts: Vec<AlertsPlan>,
     /// The sinks, in file order.
     pub sinks: Vec<SinkPlan>,
     /// The Kafka clusters that sinks write to, in the order in which sinks name them.
@@ -101,6 +105,12 @@ impl Plan {
     /// Whether refused rows are kept by caudal itself: where they go into files of the job, or to a topic, too.
     pub fn keeps_quarantine(&self) -> bool {
         keeps_quarantine(&self.sinks)
+    }
+
+    /// Whether what was said of its checks is kept by caudal itself, with when it was said.
+    pub fn keeps_verdicts(&self) -> bool {
+        let continuous = self.continuous.as_ref();
+        continuous.is_some_and(|continuous| continuous.verdict_history) && !self.checks.is_empty()
     }
 
     /// For how long, in microseconds of event time, windows that are closed are corrected; a job with an end closes them with all rows.

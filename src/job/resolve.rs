@@ -13,6 +13,7 @@
 //! Everything is read to its end whatever is faulty, so that a job's faults are told at once; what only follows from
 //! a fault that is told already is not (see [`scope`]). No file is looked at.
 
+mod alerts;
 mod checks;
 mod client;
 mod clusters;
@@ -101,6 +102,7 @@ fn assert_whole(plan: &Plan, spec: &Spec) {
         ("duplicates", plan.duplicates.len(), spec.duplicates.len()),
         ("windows", plan.windows.len(), spec.windows.len()),
         ("checks", plan.checks.len(), spec.checks.len()),
+        ("alerts", plan.alerts.len(), spec.alerts.len()),
         ("sinks", plan.sinks.len(), spec.sinks.len()),
     ];
     for (what, resolved, written) in counts {
@@ -181,6 +183,12 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
         is_continuous,
     };
     let checks = checks::resolve_checks(report, &spec.checks, context);
+    let of_alerts = alerts::Context {
+        checks: &spec.checks,
+        windows: &spec.windows,
+        is_continuous,
+    };
+    let alerts = alerts::resolve_alerts(report, &spec.alerts, of_alerts);
     let derived_ids: Vec<usize> = derived.iter().map(|derived| derived.id).collect();
     let readers: Vec<_> = readers(sources.plans.iter().flatten(), lookups.iter().flatten());
     let tables = sinks::Tables {
@@ -236,6 +244,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
             .filter_map(|window| window.plan)
             .collect(),
         checks,
+        alerts,
         sinks,
         clusters,
     }

@@ -20,8 +20,8 @@ const ENDINGS: [&str; 8] = [
     "customer_key_base64",
 ];
 
-/// Others that hold one: claims of a token that the broker trusts without a signature; a token of a bucket.
-const WHOLE: [&str; 2] = ["sasl.oauthbearer.config", "token"];
+/// Others that hold one: claims of a token that the broker trusts without a signature; a token of a bucket; the key of a signature.
+const WHOLE: [&str; 3] = ["sasl.oauthbearer.config", "token", "secret"];
 
 /// Whether a client's option of this name holds a secret, whatever the case it is written in.
 pub fn is_secret(option: &str) -> bool {
@@ -78,6 +78,7 @@ mod tests {
             "aws_secret_access_key",
             "session_token",
             "token",
+            "secret",
         ] {
             assert_eq!(masked(name, "x"), MASK, "{name}");
         }

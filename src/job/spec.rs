@@ -8,6 +8,7 @@
 //! first and lose their places; where exactly one of several tables must be there, the schema says so (`allOf` of `oneOf`)
 //! and `document` reads it from the schema.
 
+mod alerts;
 mod completeness;
 mod sinks;
 mod variance;
@@ -22,6 +23,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::secrets::masked;
 
+pub use alerts::{AlertLogSpec, AlertmanagerSpec, AlertsSpec, SeveritySpec, WebhookSpec};
 pub use completeness::{CompletenessSpec, ExpectedFromSpec, ExpectedLikeSpec};
 pub use sinks::{
     AvroSinkSpec, Compression, CreateTopicSpec, CsvSinkSpec, DecimalsSpec, DeliverySpec,
@@ -61,6 +63,9 @@ pub struct Spec {
     /// Measures over windows or streams of rows, each with a verdict.
     #[serde(default)]
     pub checks: Named<CheckSpec>,
+    /// Who is told when a check of a continuous job warns or fails, and when it does no more.
+    #[serde(default)]
+    pub alerts: Named<AlertsSpec>,
     /// Where results go.
     pub sinks: Named<SinkSpec>,
 }
@@ -98,6 +103,10 @@ pub struct JobSpec {
     /// How many rows of a continuous job may wait for reference rows (`missing = { then = "wait" }`); while there are as many, rows that
     /// would wait are refused. What an epoch parks counts two epochs later. Default: 100000.
     pub max_parked: Option<u64>,
+    /// Continuous jobs with checks: whether all that was said of them is kept, with the epoch and the time at which it was said, as Parquet
+    /// files in `_caudal/verdicts` of `output`: what `caudal verdicts` tells of. A file is written with each checkpoint that has verdicts,
+    /// and none is ever taken away by the job. Default: true.
+    pub verdict_history: Option<bool>,
     /// What becomes of a file that can't be read to its end. Default: `"stop"`.
     pub on_bad_file: Option<OnBadFile>,
     /// Size of the pieces that files are cut into, whatever the number of workers. Default: `"512 KiB"`.
@@ -135,6 +144,7 @@ impl fmt::Debug for JobSpec {
             .field("rerun", &self.rerun)
             .field("max_refused", &self.max_refused)
             .field("max_parked", &self.max_parked)
+            .field("verdict_history", &self.verdict_history)
             .field("on_bad_file", &self.on_bad_file)
             .field("chunk", &self.chunk)
             .field("epoch", &self.epoch)

@@ -158,14 +158,22 @@ metrics! {
     corrected_rows: IntCounterVec = "caudal_checks_late_corrected_rows_total" ["window"];
     /// Rows that came too late for a window of those that are corrected, and not for another of the job.
     late_for_window_rows: IntCounterVec = "caudal_checks_late_for_window_rows_total" ["window"];
-    /// Verdicts by status, as they were said; what was taken back later counts, too.
+    /// Verdicts by status: each window's once, when it is final; an age each time its status changes.
     verdicts: IntCounterVec = "caudal_checks_verdicts_total" ["check", "status"];
+    /// Verdicts of windows that late rows may still correct, by status, each time one was said; what was taken back later counts, too.
+    provisional_verdicts: IntCounterVec = "caudal_checks_provisional_verdicts_total" ["check", "status"];
     /// Value of the newest verdict that has one; of the first 200 segments of a check.
     segment_value: GaugeVec = "caudal_checks_segment_value" ["check", "segment"];
     /// How bad the newest verdict is: 0 nothing to say, 1 warn, 2 fail or overflow; of the first 200 segments of a check.
     segment_severity: IntGaugeVec = "caudal_checks_segment_severity" ["check", "segment"];
     /// Verdicts of segments beyond the first 200 of a check, which have no series of their own.
     other_verdicts: IntCounterVec = "caudal_checks_verdicts_other_total" ["check"];
+    /// Alerts that a receiver was told of and that are open.
+    open_alerts: IntGaugeVec = "caudal_alerts_open" ["alerts"];
+    /// Messages about alerts that a receiver has answered; what Alertmanager is told again of what is open does not count.
+    alert_messages: IntCounterVec = "caudal_alerts_messages_total" ["alerts"];
+    /// Deliveries that a receiver of alerts did not answer, or refused; what they were about is told later.
+    alert_failures: IntCounterVec = "caudal_alerts_failures_total" ["alerts"];
     /// Rows that came to a sink.
     received_rows: IntCounterVec = "caudal_sinks_received_rows_total" ["sink"];
     /// Memory of the batches that came to a sink; what several batches share is counted in each.
@@ -272,8 +280,8 @@ mod tests {
     #[test]
     fn names_keep_the_house_form() {
         let rooms = [
-            "sources", "validate", "lookup", "cluster", "checks", "sinks", "epoch", "process",
-            "build", "job", "observe",
+            "alerts", "sources", "validate", "lookup", "cluster", "checks", "sinks", "epoch",
+            "process", "build", "job", "observe",
         ];
         let mut names = BTreeSet::new();
         for metric in DECLARED {
@@ -308,6 +316,7 @@ mod tests {
                     "by",
                     "cluster",
                     "shard",
+                    "alerts",
                 ];
                 assert!(known.contains(label), "{name}: {label} is no known label");
             }

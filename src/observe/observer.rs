@@ -309,6 +309,26 @@ impl Observer {
         }
     }
 
+    /// So many alerts are open for a receiver.
+    pub fn alerts_open(&self, alerts: usize, open: usize) {
+        let name = self.plan.alerts[alerts].name.as_str();
+        let gauge = self.metrics.open_alerts.with_label_values(&[name]);
+        gauge.set(signed(open));
+    }
+
+    /// A receiver has answered a message, and so many alerts are open for it.
+    pub fn alerts_told(&self, alerts: usize, open: usize) {
+        let name = self.plan.alerts[alerts].name.as_str();
+        self.metrics.alert_messages.with_label_values(&[name]).inc();
+        self.alerts_open(alerts, open);
+    }
+
+    /// A receiver did not answer, or refused what it was sent.
+    pub fn alerts_failed(&self, alerts: usize) {
+        let name = self.plan.alerts[alerts].name.as_str();
+        self.metrics.alert_failures.with_label_values(&[name]).inc();
+    }
+
     /// A hand on the verdicts of one batch.
     pub fn verdicts(&self) -> Verdicts<'_> {
         Verdicts {
@@ -621,9 +641,14 @@ impl Verdicts<'_> {
             .tell(self.metrics, check, segment, window_start, status, value);
     }
 
-    /// So many verdicts of a check have this status.
-    pub fn count(&self, check: &str, status: &str, verdicts: u64) {
-        let counter = self.metrics.verdicts.with_label_values(&[check, status]);
+    /// So many verdicts of a check have this status; `is_last`: nothing is said in their place.
+    pub fn count(&self, check: &str, status: &str, is_last: bool, verdicts: u64) {
+        let counter = if is_last {
+            &self.metrics.verdicts
+        } else {
+            &self.metrics.provisional_verdicts
+        };
+        let counter = counter.with_label_values(&[check, status]);
         counter.inc_by(verdicts);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Place;
+use crate::alerts::BadRow;
 use crate::epoch::StateFile;
 
 /// One thing a worker has to tell; gathered on worker 0.
@@ -32,6 +33,17 @@ pub enum Note {
         /// Its size.
         bytes: u64,
     },
+    /// A file of the history of verdicts that stands in the stage folder, whole.
+    History {
+        /// Path below the history's folder.
+        path: String,
+        /// Rows in it.
+        rows: u64,
+        /// Its size.
+        bytes: u64,
+    },
+    /// Verdicts by which something gets bad, or is so no more.
+    Bad(Vec<BadRow>),
     /// State of an operator of a continuous job, written at a checkpoint.
     State(StateFile),
     /// Messages of a sink that were handed to its topic's shards.

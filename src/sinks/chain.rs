@@ -68,7 +68,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-pub use self::fold::{CommittedFile, Manifests, files, manifests};
+pub use self::fold::{CommittedFile, Manifests, files, manifests, open};
 pub use self::manifest::{Added, CheckpointSaid, Manifest, SentMessages, newest};
 use self::manifest::{Put, put};
 use self::steps::Steps;
@@ -77,7 +77,9 @@ use super::output::{
     FORMAT, check_paths, claim, file_sinks, is_owned, lock, make_folders, refuse_foreign_folders,
     staged_folder, staged_run,
 };
-use super::publish::{ManifestFile, QUARANTINE, QUARANTINE_FOLDER, sync};
+use super::publish::{
+    ManifestFile, QUARANTINE, QUARANTINE_FOLDER, VERDICTS, VERDICTS_FOLDER, sync,
+};
 use super::{SinkError, StagedFile, output_schema, write_empty};
 use crate::job::plan::{SinkPlan, keeps_quarantine};
 use crate::record::Epoch;
@@ -334,11 +336,12 @@ impl Opened<'_> {
         let of_job = file_sinks(self.sinks).map(|(plan, path)| (plan.name.clone(), path));
         let own = keeps_quarantine(self.sinks)
             .then(|| (QUARANTINE.to_owned(), QUARANTINE_FOLDER.to_owned()));
+        let history = [(VERDICTS.to_owned(), VERDICTS_FOLDER.to_owned())];
         let mut chain = Chain {
             root: self.root,
             job: self.job,
             generation,
-            folders: of_job.chain(own).collect(),
+            folders: of_job.chain(own).chain(history).collect(),
             newest,
             tables: Vec::new(),
             steps: self.steps,

@@ -23,8 +23,8 @@ use crate::record::{Batch, Epoch, Note};
 
 /// What stages the rows of one interval on one worker.
 pub(super) trait Stager: Sized + 'static {
-    /// Takes rows; `now` is their epoch's bound wall time in microseconds.
-    fn write(&mut self, run: &Run, rows: &RecordBatch, now: i64) -> Result<(), SinkError>;
+    /// Takes rows of an epoch; the second of `at` is its bound wall time in microseconds.
+    fn write(&mut self, run: &Run, rows: &RecordBatch, at: (Epoch, i64)) -> Result<(), SinkError>;
 
     /// Makes whole what was staged, and tells of it.
     fn finish(self, run: &Run) -> Result<Vec<Note>, SinkError>;
@@ -133,7 +133,8 @@ pub(super) fn staged<'scope, S: Stager>(
                         make(&run, interval.from).map(|made| interval.stager.insert(made))
                     }
                 };
-                if let Err(error) = stager.and_then(|stager| stager.write(&run, rows, now)) {
+                if let Err(error) = stager.and_then(|stager| stager.write(&run, rows, (epoch, now)))
+                {
                     run.fail(error.into());
                     interval.stager = None;
                     is_over = true;

@@ -69,7 +69,7 @@ impl Writer {
 }
 
 impl Stager for Writer {
-    fn write(&mut self, _: &Run, rows: &RecordBatch, _: i64) -> Result<(), SinkError> {
+    fn write(&mut self, _: &Run, rows: &RecordBatch, _: (Epoch, i64)) -> Result<(), SinkError> {
         let text = |place: usize| rows.column(place).as_string::<i32>();
         let number = |place: usize, row: usize| {
             let column = rows.column(place).as_primitive::<Int64Type>();

@@ -53,6 +53,12 @@ pub const QUARANTINE: &str = ".quarantine";
 /// Its folder, relative to the root.
 pub(super) const QUARANTINE_FOLDER: &str = "_caudal/quarantine";
 
+/// What stands for a sink's name where a continuous job itself keeps what was said of its checks; no sink of a job begins with a dot.
+pub const VERDICTS: &str = ".verdicts";
+
+/// Its folder, relative to the output root.
+pub(super) const VERDICTS_FOLDER: &str = "_caudal/verdicts";
+
 /// A commit: what one run made visible.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {

@@ -8,6 +8,7 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::{Stream, StreamVec};
 
+use super::history::keep_history;
 use super::interval::{Stager, staged};
 use super::kafka;
 use super::keep::keep;
@@ -53,6 +54,9 @@ pub fn stage<'scope>(
     }
     if run.plan.keeps_quarantine() {
         notes.push(keep(refused, control, run));
+    }
+    if run.plan.keeps_verdicts() {
+        notes.push(keep_history(verdicts, control, run));
     }
     scope.concatenate(notes)
 }
@@ -115,7 +119,12 @@ impl Writer {
 }
 
 impl Stager for Writer {
-    fn write(&mut self, run: &Run, rows: &RecordBatch, now: i64) -> Result<(), SinkError> {
+    fn write(
+        &mut self,
+        run: &Run,
+        rows: &RecordBatch,
+        (_, now): (Epoch, i64),
+    ) -> Result<(), SinkError> {
         let plan = &run.plan.sinks[self.sink];
         let batch = project(plan, &self.schema, rows, now);
         match &mut self.to {

@@ -1,7 +1,9 @@
 //! Files that go on: what a continuous job reads of them while they grow, are renamed, compressed, cut and replaced, and while
 //! it is killed. Each row is reckoned from the bytes that the test wrote, and from a run with an end over the same bytes.
 
+mod alerts;
 pub(crate) mod job;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::fs;

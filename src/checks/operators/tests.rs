@@ -141,6 +141,7 @@ fn plan(partials: PartialsCodec) -> Plan {
                 None,
             ),
         ],
+        alerts: Vec::new(),
         sinks: vec![],
         clusters: vec![],
     }

@@ -183,6 +183,11 @@ pub(in crate::cli) fn lines(plan: &Plan) -> Vec<String> {
             }
         )
     }));
+    lines.extend(
+        plan.alerts
+            .iter()
+            .map(|alerts| format!("alerts.{}: {}", alerts.name, alerts.to)),
+    );
     lines
 }
 

@@ -351,7 +351,7 @@ jobs/x.toml:6:10: \"out\" is no value
   expected: a string in quotes, a number, true or false, an array or a table
   hint: put strings in quotes; put commas between values
 jobs/x.toml:7:1: job.keyy: there is no such key
-  expected: name, key, time_zone, output, state, state_options, reasons, rerun, max_refused, max_parked, on_bad_file, chunk, epoch, checkpoint, in_flight, join_timeout, peer_timeout, partials
+  expected: name, key, time_zone, output, state, state_options, reasons, rerun, max_refused, max_parked, verdict_history, on_bad_file, chunk, epoch, checkpoint, in_flight, join_timeout, peer_timeout, partials
   hint: did you mean \"key\"?
 jobs/x.toml:8:15: unclosed table
   expected: `]`

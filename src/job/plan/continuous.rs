@@ -20,6 +20,8 @@ pub struct Continuous {
     pub checkpoint: Duration,
     /// How many rows may wait for reference rows.
     pub max_parked: u64,
+    /// Whether it keeps what was said of its checks, with when it was said.
+    pub verdict_history: bool,
 }
 
 /// Where the state of a job is.

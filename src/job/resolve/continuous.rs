@@ -75,6 +75,7 @@ pub(super) fn read_continuous(
             ("state_options", !job.state_options.is_empty()),
             ("checkpoint", job.checkpoint.is_some()),
             ("max_parked", job.max_parked.is_some()),
+            ("verdict_history", job.verdict_history.is_some()),
         ] {
             if given {
                 report.add(&["job", option], only_continuous(option));
@@ -97,6 +98,7 @@ pub(super) fn read_continuous(
         epoch,
         checkpoint: checkpoint.unwrap_or(CHECKPOINT.max(epoch)),
         max_parked: job.max_parked.unwrap_or(MAX_PARKED),
+        verdict_history: job.verdict_history.unwrap_or(true),
     })
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::manifest::read;
 use super::steps::Steps;
@@ -96,6 +97,24 @@ pub struct CommittedFile {
     pub bytes: u64,
     /// The `to` of its commit.
     pub to: Epoch,
+}
+
+/// How often a file is looked for that a commit is just making visible, and how long between.
+const LOOKS: (u32, Duration) = (20, Duration::from_millis(50));
+
+/// Opens a committed file. Those of the newest commit, which goes to `newest`, may not be visible for a moment.
+pub fn open(root: &Path, file: &CommittedFile, newest: Epoch) -> io::Result<File> {
+    let path = root.join(&file.path);
+    let (looks, rest) = LOOKS;
+    for _ in 0..looks {
+        match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && file.to >= newest => {
+                std::thread::sleep(rest);
+            }
+            opened => return opened,
+        }
+    }
+    File::open(&path)
 }
 
 /// All files that were ever committed below a root, in order. Takes no lock.

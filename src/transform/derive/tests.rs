@@ -101,6 +101,7 @@ fn plan() -> Arc<Plan> {
         duplicates: Vec::new(),
         windows: Vec::new(),
         checks: Vec::new(),
+        alerts: Vec::new(),
         sinks: Vec::new(),
         clusters: Vec::new(),
     })

@@ -1,5 +1,6 @@
 //! Jobs without an end: what they resolve to.
 
+mod alerts;
 mod faults;
 mod topics;
 
@@ -74,6 +75,7 @@ fn a_source_without_an_end_makes_a_continuous_job_and_everything_has_its_default
             epoch: Duration::from_secs(1),
             checkpoint: Duration::from_secs(10),
             max_parked: 100_000,
+            verdict_history: true,
         })
     );
     assert_eq!(
@@ -112,6 +114,7 @@ fn all_that_a_continuous_job_says_is_in_the_plan() {
             epoch: Duration::from_millis(250),
             checkpoint: Duration::from_mins(1),
             max_parked: 100_000,
+            verdict_history: true,
         })
     );
     let offset = |partition, offset| (("ventas-es".to_owned(), partition), offset);

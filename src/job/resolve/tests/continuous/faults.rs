@@ -300,6 +300,8 @@ const BOUNDED: &[(&str, &str)] = &[
         "missing = { then = \"wait\", for = \"1 hour\" }",
     ),
     ("[job]", "[job]\nmax_parked = 5"),
+    ("[job]", "[job]\nverdict_history = false"),
+    ("[job]", "[alerts.told]\nlog = {}\n[job]"),
     (
         "files = { path = \"enriched\", partition_by = [\"zone\", \"date\"] }\nparquet = {}",
         "files = { path = \"enriched\", partition_by = [\"zone\", \"date\"] }\nparquet = { delta = true }",
