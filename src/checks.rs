@@ -14,14 +14,15 @@
 //! - [`mod@tally`] holds the merged partials of each segment, closes the windows, and asks the checks.
 //! - [`ends`] is where the data begin and end, for what is to be known of windows there and in between.
 //! - [`expected`] is which rows should come, by a look-up that lists them.
-//! - [`completeness`], [`freshness`] and [`variance`] are pure functions of a window and its history; [`verdict`] is what
-//!   they answer.
+//! - [`completeness`] and [`variance`] are pure functions of a window and its history; [`verdict`] is what they answer.
+//! - [`freshness`] keeps the segments of its checks by itself: it looks at no window, but at time. [`calendar`] is business time.
 //! - [`history`] says what was believed when, from what was said.
 //! - [`operators`] is the dataflow around it; nothing else here knows timely.
 //!
 //! Invariants: a statistic is the same for every order and split of its rows (`reduce::tests`); a window under test is
 //! never in its own baseline (`variance::tests`); windows of a segment are judged in order of time, in one place.
 
+pub mod calendar;
 pub mod completeness;
 pub mod distinct;
 pub mod ends;
@@ -49,7 +50,7 @@ mod wide;
 
 pub(crate) use inputs::times as inputs_times;
 pub use layout::Layout;
-pub use operators::{Tallied, inputs_of, inputs_of_refused, reduce, tally};
+pub use operators::{Refused, Tallied, inputs_of, inputs_of_refused, reduce, tally};
 pub use reduce::Reducer;
 pub use stats::Partial;
 pub use value::{Segment, Value};

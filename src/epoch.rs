@@ -16,6 +16,7 @@ pub(crate) mod durable;
 mod gather;
 mod journal;
 mod keeping;
+mod lag;
 mod reading;
 mod references;
 mod saving;
@@ -40,6 +41,7 @@ pub use journal::{
     check_option, look_at_journal, look_at_state, open_state, probe,
 };
 pub use keeping::{Keeping, Kept, usable};
+pub use lag::{Ends, Lag};
 pub use reading::Reading;
 pub use references::{Given, References};
 pub use saving::{Saving, saved};

@@ -50,7 +50,11 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
         let clean = exchange::by_bin(distinct.rows, run).probe_with(&passed);
 
         // Checks: statistics as differences, applied and judged where their segment lives.
-        let judged = checks::tally(&clean, &split.judged, &reference, control, run);
+        let refused = checks::Refused {
+            judged: &split.judged,
+            all: &split.refused,
+        };
+        let judged = checks::tally(&clean, &refused, &reference, control, run);
         let verdicts = epoch::verdict_notes(&judged.verdicts, run);
 
         // Alerts: verdicts by which something gets bad, or is so no more; told when they are committed.

@@ -39,7 +39,7 @@ impl Names {
             .collect();
         for check in &plan.checks {
             let per = match &check.measure {
-                Measure::Freshness { per, .. } => names(per),
+                Measure::Freshness(freshness) => names(&freshness.per),
                 Measure::Completeness { window, .. } | Measure::Variance { window, .. } => {
                     names(&plan.windows[*window].per)
                 }

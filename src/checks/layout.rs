@@ -11,8 +11,8 @@ use std::fmt::Write;
 use arrow_schema::DataType;
 
 use crate::job::plan::{
-    Against, AggregateFunction, Complete, Corrections, ExpectedRows, ListedRows, Measure, Plan,
-    VarianceRule,
+    Against, AggregateFunction, Complete, Corrections, ExpectedRows, FreshnessPlan, ListedRows,
+    Measure, Plan, VarianceRule,
 };
 use crate::transform::expr::words::type_name;
 
@@ -331,18 +331,23 @@ impl Layout {
         layout
     }
 
-    /// The layout of a freshness check: the newest event of each segment, in one window that holds all times.
-    pub fn newest_event(plan: &Plan, name: &str, per: &[usize], event_time: usize) -> Self {
-        let data_type = plan.columns[event_time].data_type.clone();
-        let newest = StatisticInput {
-            name: "newest".into(),
-            function: AggregateFunction::Max,
-            argument: Some((Input::Column(event_time), data_type.clone())),
-            filter: None,
-            data_type,
-        };
-        let segment = segment_columns(plan, per);
-        let mut layout = Self::new(name.into(), segment, event_time, Windows::Whole, &[newest]);
+    /// The layout of a freshness check: the newest event of each segment, or that it has rows alone, in one window that holds all times.
+    pub fn of_freshness(plan: &Plan, name: &str, freshness: &FreshnessPlan) -> Self {
+        let newest = freshness.event_time.map(|event_time| {
+            let data_type = plan.columns[event_time].data_type.clone();
+            StatisticInput {
+                name: "newest".into(),
+                function: AggregateFunction::Max,
+                argument: Some((Input::Column(event_time), data_type.clone())),
+                filter: None,
+                data_type,
+            }
+        });
+        let segment = segment_columns(plan, &freshness.per);
+        // The one window takes rows without a time, too, and looks at none.
+        let time = freshness.inputs().last().unwrap_or_default();
+        let statistics: Vec<_> = newest.into_iter().collect();
+        let mut layout = Self::new(name.into(), segment, time, Windows::Whole, &statistics);
         layout.name_inputs(plan);
         layout
     }

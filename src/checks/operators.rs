@@ -11,8 +11,9 @@
 //! A continuous job keeps state instead (`keep`): windows close as time passes them, epoch by epoch.
 //! Where windows hop, `reduce` keeps the panes that they are made of, and `tally` adds each to all windows that have it: what is exchanged does not
 //! grow, and what is kept does.
-//! A freshness check needs the newest event of *all* segments, so one worker keeps all of its segments; they are few.
+//! A freshness check has an operator of its own ([`fresh`]).
 
+mod fresh;
 mod keep;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +30,7 @@ use timely::dataflow::{Scope, Stream, StreamVec};
 
 use crate::cluster::Run;
 use crate::epoch::Control;
-use crate::job::plan::{Measure, Plan};
+use crate::job::plan::Plan;
 use crate::lookup::Reference;
 use crate::observe::Observer;
 use crate::record::{Batch, Epoch, Note};
@@ -42,7 +43,7 @@ use super::layout::{Layout, Of};
 use super::reduce::{Group, Reducer};
 use super::stats::Partial;
 use super::tally::Tally;
-use keep::{Kind, keep};
+use keep::keep;
 
 /// Partials on their way: the statistics are the difference.
 pub type Partials<'scope> = VecCollection<'scope, Epoch, Group, Partial>;
@@ -67,6 +68,14 @@ impl<'scope> From<Partials<'scope>> for Came<'scope> {
     }
 }
 
+/// Rows that were refused, as checks ask for them.
+pub struct Refused<'a, 'scope> {
+    /// Those of which windows count something, named as clean rows are.
+    pub judged: &'a Stream<'scope, Epoch, Batch>,
+    /// That there are any.
+    pub all: &'a Stream<'scope, Epoch, Batch>,
+}
+
 /// What the checks room gives to the sinks.
 pub struct Tallied<'scope> {
     /// The rows of `windows.NAME`, one stream for each of `plan.windows`.
@@ -77,17 +86,17 @@ pub struct Tallied<'scope> {
     pub notes: StreamVec<'scope, Epoch, Note>,
 }
 
-/// Keeps all windows and checks of the plan over the clean rows.
+/// Keeps all windows and checks of the plan over the clean rows; freshness looks at refused ones, too, and at who is expected.
 ///
 /// Shape: fields of the clean batches are named by column id in decimal, and those of [`inputs_of`] are there. In a bounded run rows
 /// come out at the end of the input; in a continuous job windows close as the watermark passes their end, freshness is judged
 /// by each epoch's bound wall time, and state is written at the checkpoints that `control` tells of.
 ///
-/// What is counted of refused rows comes from `judged`, whose fields are named as those of clean rows; behind all ids it has a column for each
+/// What is counted of refused rows comes from [`Refused::judged`], whose fields are named as those of clean rows; behind all ids it has a column for each
 /// look-up: true where the row was refused for want of its reference row, else null.
 pub fn tally<'scope>(
     clean: &Stream<'scope, Epoch, Batch>,
-    judged: &Stream<'scope, Epoch, Batch>,
+    refused: &Refused<'_, 'scope>,
     reference: &Reference<'scope>,
     control: &StreamVec<'scope, Epoch, Control>,
     run: &Arc<Run>,
@@ -98,7 +107,7 @@ pub fn tally<'scope>(
     let partials = |layout: &Arc<Layout>, placement| {
         let mut partials = reduce(clean.clone(), layout, run.now);
         if layout.asks_refused() {
-            let refused = reduce_rows(judged.clone(), layout, run.now, Of::Refused);
+            let refused = reduce_rows(refused.judged.clone(), layout, run.now, Of::Refused);
             partials = partials.concat(refused);
         }
         meet(partials, plan.partials, placement)
@@ -111,7 +120,7 @@ pub fn tally<'scope>(
             listed: (!layout.lists.is_empty()).then(|| listed(reference, run, &layout)),
         };
         let (rows, judged) = if run.resumed.is_some() {
-            let kept = keep(came, control, run, layout, Kind::Windows);
+            let kept = keep(came, control, run, layout);
             notes.push(kept.notes);
             (kept.windows, kept.verdicts)
         } else {
@@ -120,16 +129,17 @@ pub fn tally<'scope>(
         windows.push(rows);
         verdicts.push(judged);
     }
-    for (layout, freshness) in freshness_checks(plan) {
-        let layout = Arc::new(layout);
-        let came = Came::from(partials(&layout, Placement::OnOne));
-        verdicts.push(if run.resumed.is_some() {
-            let kept = keep(came, control, run, layout, Kind::Freshness(freshness));
-            notes.push(kept.notes);
-            kept.verdicts
-        } else {
-            tally_freshness(came, &layout, &run.observer, freshness, run.as_of)
-        });
+    for (check, freshness) in fresh::of_plan(plan) {
+        let layout = Arc::new(Layout::of_freshness(plan, &check.name, freshness));
+        let inputs = fresh::Inputs {
+            partials: partials(&layout, Placement::OnOne),
+            refused: fresh::refused(refused.all.clone()),
+            expected: fresh::expected(freshness, reference, run),
+        };
+        let rule = Freshness::new(freshness, &run.calendars);
+        let kept = fresh::keep(inputs, control, run, layout, rule);
+        notes.push(kept.notes);
+        verdicts.push(kept.verdicts);
     }
     let scope: Scope<'scope, Epoch> = clean.scope();
     Tallied {
@@ -143,8 +153,8 @@ pub fn tally<'scope>(
 pub fn inputs_of(plan: &Plan) -> BTreeSet<usize> {
     let windows = (0..plan.windows.len()).map(|index| Layout::of_window(plan, index));
     windows
-        .chain(freshness_checks(plan).map(|(layout, _)| layout))
         .flat_map(|layout| layout.columns())
+        .chain(fresh::of_plan(plan).flat_map(|(_, freshness)| freshness.inputs()))
         .collect()
 }
 
@@ -156,24 +166,6 @@ pub fn inputs_of_refused(plan: &Plan) -> Option<BTreeSet<usize>> {
         .iter()
         .flat_map(|layout| layout.columns_of(Of::Refused));
     (!asking.is_empty()).then(|| columns.collect())
-}
-
-fn freshness_checks(plan: &Plan) -> impl Iterator<Item = (Layout, Freshness)> {
-    plan.checks.iter().filter_map(|check| match &check.measure {
-        Measure::Freshness {
-            per,
-            event_time,
-            warn_after,
-            fail_after,
-        } => Some((
-            Layout::newest_event(plan, &check.name, per, *event_time),
-            Freshness {
-                warn_after: *warn_after,
-                fail_after: *fail_after,
-            },
-        )),
-        _ => None,
-    })
 }
 
 /// Reduces this worker's rows to one partial for each epoch, segment and window.
@@ -302,25 +294,6 @@ pub fn tally_window<'scope>(
     )
 }
 
-/// Judges the age of the newest event of each segment, when the input has ended.
-pub fn tally_freshness<'scope>(
-    came: Came<'scope>,
-    layout: &Arc<Layout>,
-    observer: &Arc<Observer>,
-    freshness: Freshness,
-    as_of: Option<i64>,
-) -> Stream<'scope, Epoch, Batch> {
-    let tally = Tally::new(Arc::clone(layout));
-    let (_, verdicts) = at_the_end(
-        came,
-        format!("checks:freshness {}", layout.name),
-        Watched::new(layout, observer),
-        tally,
-        move |tally| (Vec::new(), tally.close_freshness(&freshness, as_of)),
-    );
-    verdicts
-}
-
 /// How much of a tally is open, for whoever looks.
 struct Watched {
     name: String,
@@ -342,6 +315,11 @@ impl Watched {
     fn tell(&self, worker: usize, tally: &Tally) {
         let (segments, windows) = tally.open();
         self.observer.windows(&self.name, worker, segments, windows);
+    }
+
+    fn tell_segments(&self, worker: usize, segments: usize) {
+        self.observer
+            .windows(&self.name, worker, segments, segments);
     }
 }
 

@@ -4,7 +4,7 @@
 //! columns are combined pair by pair, (3) times become window numbers, (4) segment and window become a group, and (5) each
 //! accumulator walks its column once and adds to the row's group. Expressions are worked out once a batch and shared.
 //!
-//! A row without an event time is in no window: it falls into a group of its own that is thrown away, and is counted in
+//! A row without an event time is in no window, but for the one that holds all times: it falls into a group of its own that is thrown away, and is counted in
 //! [`Reducer::untimed`]. Rows are never looked at one by one, so there is no branch for it in the loops.
 
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use super::layout::{Layout, Of};
 use super::slots::{Slots, count};
 use super::stats::Partial;
 use super::value::Segment;
+use super::windows::Windows;
 
 /// What a partial is the statistics of: a segment, and the start of a window in microseconds since 1970.
 pub type Group = (Segment, i64);
@@ -204,6 +205,10 @@ impl Reducer {
 
     /// Steps 3 and 4: the number of each row's group; false where no row has an event time.
     fn number_groups(&mut self, columns: &[Option<ArrayRef>], rows: usize) -> bool {
+        if self.layout.windows == Windows::Whole {
+            self.number_segments_alone(rows);
+            return true;
+        }
         let event_time = column(columns, self.layout.event_time);
         let mut moments = times(&event_time);
         let nulls = event_time
@@ -246,6 +251,28 @@ impl Reducer {
                 .for_each(|row| groups[row] = UNTIMED);
         }
         true
+    }
+
+    /// Steps 3 and 4 where one window holds all times: rows without one are in it, too.
+    fn number_segments_alone(&mut self, rows: usize) {
+        let Scratch {
+            segments,
+            windows,
+            groups,
+            ..
+        } = &mut self.scratch;
+        windows.clear();
+        windows.resize(rows, 0);
+        let segment_count = match (self.combined.last(), self.values.last()) {
+            (Some(combined), _) => combined.pairs().len(),
+            (None, Some(values)) => values.len(),
+            (None, None) => 1,
+        };
+        self.groups
+            .assign(segments, segment_count, windows, (0, 0), groups);
+        for group in groups.iter_mut() {
+            *group += 1;
+        }
     }
 
     /// The values of a segment's number.

@@ -23,7 +23,7 @@ mod changed;
 mod correct;
 mod judge;
 mod open;
-mod saved;
+pub(in crate::checks) mod saved;
 mod segments;
 mod table;
 mod told;

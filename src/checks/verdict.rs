@@ -37,6 +37,10 @@ pub enum Status {
     Fail,
     /// A number does not fit or could not be worked out.
     Overflow,
+    /// The segment is not kept any more.
+    Retired,
+    /// There are more segments than are kept.
+    TooManySegments,
 }
 
 impl Status {
@@ -53,6 +57,8 @@ impl Status {
             Self::Warn => "warn",
             Self::Fail => "fail",
             Self::Overflow => "overflow",
+            Self::Retired => "retired",
+            Self::TooManySegments => "too_many_segments",
         }
     }
 
@@ -115,7 +121,7 @@ pub struct Verdict<'a> {
 }
 
 /// The columns of the table `verdicts`: check, segment, `window_start`, `window_end`, status, value, numerator, denominator,
-/// expected, baseline, epoch, final, sign. Text comes as `Dictionary(Int32, Utf8)`, since a few texts stand in all rows.
+/// expected, baseline, epoch, final, sign, reason. Text comes as `Dictionary(Int32, Utf8)`, since a few texts stand in all rows.
 pub fn schema() -> SchemaRef {
     let text = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     Arc::new(Schema::new(vec![
@@ -127,11 +133,12 @@ pub fn schema() -> SchemaRef {
         Field::new("value", DataType::Float64, true),
         Field::new("numerator", DataType::Int64, true),
         Field::new("denominator", DataType::Int64, true),
-        Field::new("expected", text, true),
+        Field::new("expected", text.clone(), true),
         Field::new("baseline", DataType::Float64, true),
         Field::new("epoch", DataType::Int64, false),
         Field::new("final", DataType::Boolean, false),
         Field::new("sign", DataType::Int32, false),
+        Field::new("reason", text, true),
     ]))
 }
 
@@ -151,11 +158,17 @@ pub(crate) struct VerdictBuilder {
     epoch: Vec<i64>,
     is_final: Vec<bool>,
     sign: Vec<i32>,
+    reason: StringDictionaryBuilder<Int32Type>,
 }
 
 impl VerdictBuilder {
     /// Adds a row.
     pub(crate) fn push(&mut self, verdict: Verdict<'_>) {
+        self.push_because(verdict, None);
+    }
+
+    /// Adds a row that says why.
+    pub(crate) fn push_because(&mut self, verdict: Verdict<'_>, reason: Option<&str>) {
         let Verdict {
             check,
             segment,
@@ -177,6 +190,7 @@ impl VerdictBuilder {
         self.baseline.push(judged.baseline);
         self.is_final.push(is_final);
         self.sign.push(sign);
+        self.reason.append_option(reason);
         self.epoch.push(
             i64::try_from(epoch).expect("an epoch is a count of seconds or of input, below 2^63"),
         );
@@ -201,6 +215,7 @@ impl VerdictBuilder {
             Arc::new(Int64Array::from(self.epoch)),
             Arc::new(BooleanArray::from(self.is_final)),
             Arc::new(Int32Array::from(self.sign)),
+            Arc::new(self.reason.finish()),
         ];
         RecordBatch::try_new(schema(), columns).expect("the columns were built for this schema")
     }

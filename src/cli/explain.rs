@@ -1,6 +1,7 @@
 //! `caudal explain`: the plan and the dataflow, for people, as a picture, or as JSON.
 
 pub(super) mod continuous;
+mod freshness;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -171,6 +172,10 @@ fn document(plan: &Plan) -> Value {
         .checks
         .iter()
         .map(|check| (check.name.clone(), json!(measure(plan, &check.measure))));
+    let calendars = plan.calendars.iter();
+    let calendars: serde_json::Map<_, _> = calendars
+        .map(|calendar| (calendar.name.clone(), freshness::calendar(calendar)))
+        .collect();
     let stages = plan.stages.iter().map(|stage| {
         let lookups = stage
             .lookups
@@ -213,6 +218,9 @@ fn document(plan: &Plan) -> Value {
         "checks": checks.collect::<serde_json::Map<_, _>>(),
         "sinks": sinks.collect::<serde_json::Map<_, _>>(),
     });
+    if !calendars.is_empty() {
+        document["calendars"] = Value::Object(calendars);
+    }
     if !plan.clusters.is_empty() {
         document["clusters"] = Value::Object(clusters.collect());
     }
@@ -366,11 +374,6 @@ fn measure(plan: &Plan, measure: &Measure) -> String {
             .map(|value| format!(", {word} {value}"))
             .unwrap_or_default()
     };
-    let seconds = |word: &str, micros: Option<i64>| {
-        micros
-            .map(|micros| format!(", {word} {} s", micros / 1_000_000))
-            .unwrap_or_default()
-    };
     match measure {
         Measure::Completeness {
             window,
@@ -414,27 +417,7 @@ fn measure(plan: &Plan, measure: &Measure) -> String {
                 ""
             }
         ),
-        Measure::Freshness {
-            per,
-            warn_after,
-            fail_after,
-            ..
-        } => {
-            let per: Vec<&str> = per
-                .iter()
-                .map(|id| plan.columns[*id].name.as_str())
-                .collect();
-            let per = if per.is_empty() {
-                String::new()
-            } else {
-                format!(" per {}", per.join(", "))
-            };
-            format!(
-                "freshness{per}{}{}",
-                seconds("warn after", *warn_after),
-                seconds("fail after", *fail_after)
-            )
-        }
+        Measure::Freshness(freshness) => self::freshness::words(plan, freshness),
         Measure::Variance { window, of, rule } => format!(
             "{} of {} in windows.{} {}{}{}{}",
             method(rule),
@@ -676,7 +659,7 @@ fn edges(plan: &Plan) -> Vec<(String, String)> {
     for check in plan
         .checks
         .iter()
-        .filter(|check| matches!(check.measure, Measure::Freshness { .. }))
+        .filter(|check| matches!(check.measure, Measure::Freshness(_)))
     {
         edges.push((clean.clone(), format!("checks:freshness {}", check.name)));
     }

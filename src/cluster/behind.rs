@@ -339,6 +339,7 @@ impl Committer {
             references: references.clone(),
             changed: changed.collect(),
             parked: binding.parked,
+            lag: binding.lag.clone(),
             shards,
             kept: beside.kept.clone(),
             is_alone: beside.is_alone,

@@ -26,9 +26,10 @@ use super::renewed;
 use super::run::Input;
 use super::start::{Ended, MARK, Others, execute, staged_files};
 use super::{Delivered, Fate, Run, RunError, ShardId};
+use crate::checks::calendar::read_all_holidays;
 use crate::epoch::state::Unread;
 use crate::epoch::{
-    self, Binding, Checkpoint, Claim, Drained, History, Journal, Keeping, PlanText, Reading,
+    self, Binding, Checkpoint, Claim, Drained, History, Journal, Keeping, Lag, PlanText, Reading,
     Record, ReferenceRows, Totals,
 };
 use crate::fault;
@@ -119,6 +120,7 @@ pub(super) fn lead(
         plan.join_timeout,
     )?;
     identify(plan, &mut identities, &discoveries)?;
+    let holidays = hold_holidays(plan, &mut identities, !resume.replay.is_empty())?;
     fault::at("look at topics");
     let (shards, unseen) =
         look_at_clusters(plan, &history, chosen, &mut identities, &*store, fate)?;
@@ -169,6 +171,7 @@ pub(super) fn lead(
     let begin = Begin {
         now: epoch::wall_time(),
         as_of: None,
+        holidays,
         replay: false,
         stage: Some(format!("life-{generation:08}")),
         mark: format!("{generation} {}", std::process::id()),
@@ -432,6 +435,7 @@ fn resume(
                 references: checkpoint.references.clone(),
                 changed: checkpoint.changed.clone(),
                 parked: checkpoint.parked,
+                lag: checkpoint.lag.clone(),
                 replay: replay(checkpoint.epoch),
             },
             checkpoint.state.clone(),
@@ -446,6 +450,7 @@ fn resume(
             partitions: first.map_or_else(Vec::new, |first| first.moved.clone()),
             changed: Vec::new(),
             parked: 0,
+            lag: Some(Lag::unknown()),
             references: first.map_or_else(Vec::new, |first| {
                 let mut rows = Vec::new();
                 for change in &first.references {
@@ -574,6 +579,39 @@ fn hold_topics(
         }
     }
     Ok(gone)
+}
+
+/// Reads the holidays of calendars, and writes them down where they are news. Where epochs are to be read again they are judged as they were: by
+/// the days that are written down, and those of the file wait for another start.
+fn hold_holidays(
+    plan: &Plan,
+    identities: &mut BTreeMap<String, String>,
+    is_read_again: bool,
+) -> Result<Vec<Vec<i64>>, RunError> {
+    let mut holidays = read_all_holidays(plan)?;
+    for (calendar, days) in plan.calendars.iter().zip(&mut holidays) {
+        let Some(file) = &calendar.file else { continue };
+        let name = format!("calendars.{}", calendar.name);
+        let words = |days: &[i64]| -> String {
+            let days: Vec<String> = days.iter().map(i64::to_string).collect();
+            days.join(" ")
+        };
+        let known = identities.get(&name).filter(|_| is_read_again);
+        if let Some(known) = known.filter(|known| **known != words(days)) {
+            tracing::warn!(
+                action = "holidays-wait",
+                calendar = calendar.name,
+                file = %file.display(),
+                "the file of holidays is another one than before, and epochs are to be read again: it counts from the next start on"
+            );
+            *days = known
+                .split(' ')
+                .filter_map(|day| day.parse().ok())
+                .collect();
+        }
+        identities.insert(name, words(days));
+    }
+    Ok(holidays)
 }
 
 /// Adds what the sources are by their own word. Errors: one is another than the journal knows, where its positions mean nothing.
@@ -756,6 +794,7 @@ fn begin_journal(
             moved: Vec::new(),
             references: changes,
             parked: 0,
+            lag: None,
         }]))?;
     }
     Ok(())

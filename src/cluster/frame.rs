@@ -126,6 +126,8 @@ pub(super) struct Begin {
     pub(super) now: i64,
     /// The time freshness is judged at.
     pub(super) as_of: Option<i64>,
+    /// For each calendar the days of its file, in days since 1970.
+    pub(super) holidays: Vec<Vec<i64>>,
     /// Whether rows that an earlier run refused are fed again, and nothing else.
     pub(super) replay: bool,
     /// Name of the folder below the output root in which files are staged, where the job writes any.

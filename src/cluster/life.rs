@@ -1,12 +1,15 @@
 //! One life of a continuous job: from where it goes on, and what its threads hand to each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use super::renewed;
-use crate::epoch::{Binding, FilePlace, Found, Moved, Partition, ReferenceRows, StateFile};
+use crate::epoch::{
+    Binding, Ends, FilePlace, Found, Lag, Moved, Partition, ReferenceRows, StateFile,
+};
 use crate::lookup::{Change, Offer};
 use crate::record::{Epoch, Note};
 
@@ -27,6 +30,8 @@ pub struct Resume {
     pub changed: Vec<String>,
     /// Rows that were parked before it.
     pub parked: u64,
+    /// What was behind then.
+    pub lag: Option<Lag>,
     /// Bindings after it, which are read again.
     pub replay: Vec<Binding>,
 }
@@ -111,6 +116,17 @@ pub struct Life {
     renamed: Mutex<Vec<(Partition, FilePlace)>>,
     /// What sources and targets are by their own word.
     identities: Mutex<BTreeMap<String, String>>,
+    /// What brokers of each source said of its ends.
+    asked: Mutex<BTreeMap<String, Asked>>,
+    /// Wall times bound with the checkpoints that are not committed, the oldest first.
+    waiting: Mutex<VecDeque<i64>>,
+}
+
+/// What brokers said of the ends of a source.
+#[derive(Debug, Default)]
+struct Asked {
+    is_away: bool,
+    answer: Option<(Instant, Vec<(Partition, i64)>)>,
 }
 
 impl Life {
@@ -138,6 +154,8 @@ impl Life {
             places: found.places,
             stands: Mutex::default(),
             renamed: Mutex::default(),
+            asked: Mutex::default(),
+            waiting: Mutex::default(),
         }
     }
 
@@ -168,12 +186,43 @@ impl Life {
     /// Remembers what a checkpoint holds of the coordinator until it is committed.
     pub fn keep_checkpoint(&self, kept: Kept) {
         self.uncommitted.fetch_add(1, Ordering::AcqRel);
+        lock(&self.waiting).push_back(kept.binding.now);
         lock(&self.checkpoints).insert(kept.binding.epoch, kept);
     }
 
     /// A checkpoint is committed.
     pub(super) fn committed(&self) {
         self.uncommitted.fetch_sub(1, Ordering::AcqRel);
+        lock(&self.waiting).pop_front();
+    }
+
+    /// The wall time bound with the oldest checkpoint that is not committed.
+    pub fn uncommitted_since(&self) -> Option<i64> {
+        lock(&self.waiting).front().copied()
+    }
+
+    /// Brokers of a source said where its partitions ended when they were `asked`, or did not answer.
+    pub(super) fn heard(&self, source: &str, asked: Instant, ends: Option<Vec<(Partition, i64)>>) {
+        let mut all = lock(&self.asked);
+        let of_source = all.entry(source.to_owned()).or_default();
+        of_source.is_away = ends.is_none();
+        if let Some(ends) = ends {
+            of_source.answer = Some((asked, ends));
+        }
+    }
+
+    /// What brokers said of the ends of each source, with times as `wall` reads them.
+    pub fn ends(&self, wall: impl Fn(Instant) -> i64) -> BTreeMap<String, Ends> {
+        let all = lock(&self.asked);
+        let each = all.iter().map(|(source, asked)| {
+            let answer = asked.answer.as_ref();
+            let ends = Ends {
+                is_away: asked.is_away,
+                answer: answer.map(|(asked, ends)| (wall(*asked), ends.clone())),
+            };
+            (source.clone(), ends)
+        });
+        each.collect()
     }
 
     /// How many checkpoints are bound and not committed.

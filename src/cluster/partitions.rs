@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::life::Life;
 use super::{Run, RunError};
 use crate::epoch::Moved;
+use crate::job::plan::Measure;
 use crate::sources::{Folders, SourceError, Topics};
 
 /// How often brokers are asked for partitions that are new.
@@ -16,6 +17,9 @@ const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(10);
 
 /// How often they are asked where partitions end: one small question to each broker that leads some.
 const LOOK_FOR_ENDS: Duration = Duration::from_secs(1);
+
+/// The same where a check goes by it: silence is told a second late at most.
+const LOOK_FOR_ENDS_OFTEN: Duration = Duration::from_millis(500);
 
 /// How long the end of a job waits for the last word to the groups.
 const LAST_WORD: Duration = Duration::from_secs(2);
@@ -65,10 +69,14 @@ impl Partitions {
 
 fn ask(run: &Run, life: &Life, mut topics: Vec<Topics>, hears: &Receiver<Vec<Moved>>) {
     let (mut looked, mut ends) = (Instant::now(), None::<Instant>);
+    let mut checks = run.plan.checks.iter();
+    let every = if checks.any(|check| matches!(check.measure, Measure::Freshness(_))) {
+        LOOK_FOR_ENDS_OFTEN
+    } else {
+        LOOK_FOR_ENDS
+    };
     loop {
-        let rest = ends.map_or(Duration::ZERO, |ends| {
-            LOOK_FOR_ENDS.saturating_sub(ends.elapsed())
-        });
+        let rest = ends.map_or(Duration::ZERO, |ends| every.saturating_sub(ends.elapsed()));
         match hears.recv_timeout(rest) {
             Ok(partitions) => {
                 for of_source in &topics {
@@ -81,9 +89,16 @@ fn ask(run: &Run, life: &Life, mut topics: Vec<Topics>, hears: &Receiver<Vec<Mov
             Err(RecvTimeoutError::Disconnected) => return,
         }
         for of_source in &topics {
+            let asked = Instant::now();
             match of_source.ends() {
-                Ok(ends) => run.observer.standing().ends(of_source.name(), ends),
-                Err(words) => run.observer.standing().away(of_source.name(), words),
+                Ok(ends) => {
+                    life.heard(of_source.name(), asked, Some(ends.clone()));
+                    run.observer.standing().ends(of_source.name(), ends);
+                }
+                Err(words) => {
+                    life.heard(of_source.name(), asked, None);
+                    run.observer.standing().away(of_source.name(), words);
+                }
             }
         }
         ends = Some(Instant::now());

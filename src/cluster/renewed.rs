@@ -104,6 +104,7 @@ mod tests {
             moved,
             references: Vec::new(),
             parked: 0,
+            lag: None,
         };
         Resume {
             epoch,
@@ -114,6 +115,7 @@ mod tests {
             references: Vec::new(),
             changed: Vec::new(),
             parked: 0,
+            lag: None,
             replay: bindings.into_iter().map(binding).collect(),
         }
     }

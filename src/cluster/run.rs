@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use super::frame::{Begin, Resumed};
 use super::outcome::{Progress, RunOptions};
 use super::{Fate, JoinError, Life, ReplayError};
+use crate::checks::calendar::{Calendar, HolidaysError};
 use crate::epoch::state::Unread;
 use crate::epoch::{Journal, JournalError, Reading, Store, look_at_state};
 use crate::job::plan::{Complete, Measure, Plan, SinkFrom};
@@ -49,6 +50,8 @@ pub struct Run {
     pub now: i64,
     /// The time freshness is judged at, in microseconds since 1970; the newest event where absent.
     pub as_of: Option<i64>,
+    /// The calendars of the plan, with the days of their files.
+    pub calendars: Vec<Arc<Calendar>>,
     /// Where sinks stage their files; `None` where no sink writes files.
     stage: Option<PathBuf>,
     /// In a continuous job, from where it goes on.
@@ -91,6 +94,9 @@ pub enum RunError {
     /// Input could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The file of a calendar could not be read.
+    #[error(transparent)]
+    Holidays(#[from] HolidaysError),
     /// A look-up could not be loaded.
     #[error(transparent)]
     Lookup(#[from] LookupError),
@@ -395,6 +401,7 @@ impl Run {
             observer: Arc::clone(&options.observer),
             now: begin.now,
             as_of: begin.as_of,
+            calendars: calendars(plan, &begin.holidays),
             stage: begin
                 .stage
                 .as_ref()
@@ -438,6 +445,7 @@ impl Run {
         let begin = Begin {
             now,
             as_of: options.as_of,
+            holidays: Vec::new(),
             replay: false,
             stage: None,
             resumed: None,
@@ -537,6 +545,15 @@ impl Run {
     }
 }
 
+/// The calendars of a plan; `holidays` are the days of their files.
+fn calendars(plan: &Plan, holidays: &[Vec<i64>]) -> Vec<Arc<Calendar>> {
+    let calendars = plan.calendars.iter().enumerate();
+    let of_file = |index: usize| holidays.get(index).map_or(&[][..], Vec::as_slice);
+    calendars
+        .map(|(index, calendar)| Arc::new(Calendar::new(calendar, of_file(index))))
+        .collect()
+}
+
 /// The interval of a generation in which sinks stage what comes after epoch `from`.
 pub(super) fn interval(from: Epoch) -> u64 {
     from + 1
@@ -572,12 +589,7 @@ fn needed(plan: &Plan, before: bool) -> Vec<bool> {
                     need(filter.inputs());
                 }
             }
-            Measure::Freshness {
-                per, event_time, ..
-            } => {
-                need(per);
-                need(&[*event_time]);
-            }
+            Measure::Freshness(freshness) => need(&freshness.inputs().collect::<Vec<_>>()),
             Measure::Variance { .. } => {}
         }
     }

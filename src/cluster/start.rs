@@ -19,6 +19,7 @@ use super::outcome::{Outcome, OutputSummary, Phase, RunOptions};
 use super::replay::{Replayed, check_shapes};
 use super::run::{Input, OwnFeed};
 use super::{Cluster, Fate, Run, RunError, continuous};
+use crate::checks::calendar::read_all_holidays;
 use crate::epoch::{self, Decision, JournalError};
 use crate::fault;
 use crate::flow;
@@ -182,12 +183,13 @@ fn lead(
         .progress
         .set_total_bytes(feed.total_bytes + own_bytes);
     options.progress.set_phase(Phase::Loading);
+    let holidays = read_all_holidays(plan)?;
     let references = plan
         .lookups
         .iter()
         .map(|lookup| load(lookup, plan.join_timeout, fate))
         .collect::<Result<Vec<Loaded>, _>>()?;
-    let input = (Input { feed, references }, own);
+    let input = (Input { feed, references }, own, holidays);
     let mut root = match root {
         None if writes_files => Some(OutputRoot::open(&plan.output, &plan.name, &plan.sinks)?),
         root => root,
@@ -229,7 +231,7 @@ fn attempt(
     options: &RunOptions,
     fate: &Arc<Fate>,
     budget: &Arc<Budget>,
-    (input, own): (Input, Option<OwnFeed>),
+    (input, own, holidays): (Input, Option<OwnFeed>, Vec<Vec<i64>>),
     delivery: Option<&Delivery>,
     root: Option<&mut OutputRoot>,
     others: Option<Others>,
@@ -244,6 +246,7 @@ fn attempt(
     let begin = Begin {
         now,
         as_of: options.as_of,
+        holidays,
         replay: options.replay,
         stage: staging.as_ref().map(|staging| staging.id.clone()),
         mark: format!("{now} {}", std::process::id()),

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use super::binding::{Binding, FileMark, Moved, Partition, ReferenceChange, ReferenceRows};
 use super::control::{Answer, Assigned};
+use super::lag::{Ends, Lag, Lags, Stand};
 use crate::job::plan::Arrival;
 use crate::record::Epoch;
 
@@ -40,6 +41,13 @@ pub struct Binder {
     changed: Vec<String>,
     /// Rows that were parked before it.
     parked: u64,
+    /// Until when partitions were read, where a check goes by it.
+    lags: Option<Lags>,
+    lag: Option<Lag>,
+    /// What brokers said of each source's ends.
+    ends: BTreeMap<String, Ends>,
+    /// Wall time bound with the oldest checkpoint that is not visible.
+    uncommitted: Option<i64>,
 }
 
 #[derive(Debug, Clone)]
@@ -72,9 +80,45 @@ impl Binder {
             references: references.to_vec(),
             changed: changed.to_vec(),
             parked,
+            lags: None,
+            lag: None,
+            ends: BTreeMap::new(),
+            uncommitted: None,
         };
         binder.take(partitions);
         binder
+    }
+
+    /// Tells from here on how far epochs are behind; `lag` is that of the last one that is bound.
+    #[must_use]
+    pub fn telling_lags(mut self, lag: Option<Lag>) -> Self {
+        let mut lags = Lags::default();
+        for (partition, known) in &self.partitions {
+            if known.caught_up {
+                lags.caught_up(partition, known.moved_at);
+            }
+        }
+        lags.replay(self.now, lag.as_ref());
+        self.lags = Some(lags);
+        self.lag = lag;
+        self
+    }
+
+    /// Whether it tells how far epochs are behind.
+    pub fn tells_lags(&self) -> bool {
+        self.lags.is_some()
+    }
+
+    /// Hears, before an epoch is bound, where sources end by their brokers' last word, and the wall time bound with the oldest checkpoint that is
+    /// not visible.
+    pub fn hear(&mut self, ends: BTreeMap<String, Ends>, uncommitted: Option<i64>) {
+        self.ends = ends;
+        self.uncommitted = uncommitted;
+    }
+
+    /// What was not read, or not visible, when the last epoch that is bound closed.
+    pub fn lag(&self) -> Option<&Lag> {
+        self.lag.as_ref()
     }
 
     /// The last epoch that is bound.
@@ -178,6 +222,11 @@ impl Binder {
         self.take(&moved);
         self.watermark = self.watermark.max(self.advance());
         self.take_references(&references);
+        self.lag = self.lags.take().and_then(|mut lags| {
+            let lag = lags.decide(self.now, self.stands(), &self.ends, self.uncommitted);
+            self.lags = Some(lags);
+            lag
+        });
         Binding {
             epoch: self.epoch,
             generation: self.generation,
@@ -186,7 +235,29 @@ impl Binder {
             moved,
             references,
             parked: self.parked,
+            lag: self.lag.clone(),
         }
+    }
+
+    /// Where each partition stands.
+    fn stands(&self) -> impl Iterator<Item = Stand<'_>> {
+        let known = self.partitions.values();
+        let marks = self.marks().zip(known);
+        marks.map(|((partition, mark, _), known)| Stand {
+            partition,
+            at: known.at,
+            caught_up: known.caught_up,
+            is_quiet: self.is_quiet(partition, known),
+            mark,
+        })
+    }
+
+    /// Whether a partition gave no row for its source's `idle_after`.
+    fn is_quiet(&self, partition: &Partition, known: &Known) -> bool {
+        let arrival = self.arrival.get(&partition.source);
+        let arrival = arrival.copied().unwrap_or_default();
+        let quiet = self.now.saturating_sub(known.moved_at);
+        quiet >= micros(arrival.idle_after)
     }
 
     /// Takes a binding that was decided before.
@@ -198,6 +269,10 @@ impl Binder {
         self.take(&binding.moved);
         self.take_references(&binding.references);
         self.parked = binding.parked;
+        self.lag.clone_from(&binding.lag);
+        if let Some(lags) = &mut self.lags {
+            lags.replay(self.now, self.lag.as_ref());
+        }
     }
 
     fn take_references(&mut self, changes: &[ReferenceChange]) {
@@ -259,8 +334,7 @@ impl Binder {
             let mark = known
                 .newest
                 .map(|newest| newest.saturating_sub(micros(arrival.disorder)));
-            let quiet = self.now.saturating_sub(known.moved_at);
-            let is_idle = known.caught_up && quiet >= micros(arrival.idle_after);
+            let is_idle = known.caught_up && self.is_quiet(partition, known);
             (partition, mark, is_idle)
         })
     }

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::lag::Lag;
 use crate::record::Epoch;
 
 /// A part of a source that is read in one order: a partition of a topic, or a followed file.
@@ -77,6 +78,9 @@ pub struct Binding {
     /// Rows that were parked before it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub parked: u64,
+    /// What was not read, or not visible, when it closed; only told where a check goes by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<Lag>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -153,6 +157,9 @@ pub struct Checkpoint {
     /// As in the epoch's binding.
     #[serde(default)]
     pub parked: u64,
+    /// As in the epoch's binding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<Lag>,
     /// How far each shard of each cluster is that sinks write to.
     #[serde(default)]
     pub shards: Vec<ShardAt>,

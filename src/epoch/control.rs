@@ -7,6 +7,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::binding::{FileMark, Moved, Partition};
+use super::lag::Lag;
 use crate::cluster::Seen;
 use crate::record::Epoch;
 
@@ -28,6 +29,9 @@ pub struct Opening {
     pub now: i64,
     /// Event time before which rows are late, in microseconds since 1970.
     pub watermark: Option<i64>,
+    /// What was not read, or not visible, when the epoch before closed; only told where a check goes by it.
+    #[serde(default)]
+    pub lag: Option<Lag>,
     /// Look-ups that changed in the epoch before: rows that wait for them are read again.
     pub changed: Vec<String>,
     /// Whether rows may be parked.

@@ -33,7 +33,7 @@ use super::references::References;
 use super::{Binding, ReferenceChange, StateFile, state};
 use crate::cluster::{Kept, Life, Run};
 use crate::fault;
-use crate::job::plan::Continuous;
+use crate::job::plan::{Continuous, Measure};
 use crate::lookup::Prepared;
 use crate::record::Epoch;
 
@@ -115,6 +115,12 @@ impl Coordinator {
             &resume.references,
             (&resume.changed, resume.parked),
         );
+        let mut checks = run.plan.checks.iter();
+        let binder = if checks.any(|check| matches!(check.measure, Measure::Freshness(_))) {
+            binder.telling_lags(resume.lag.clone())
+        } else {
+            binder
+        };
         let found = resume.partitions.iter().enumerate();
         let found = found.map(|(number, known)| Assigned {
             number,
@@ -202,6 +208,7 @@ impl Coordinator {
             epoch,
             now: self.binder.now(),
             watermark: self.binder.watermark(),
+            lag: self.binder.lag().cloned(),
             changed: self.binder.changed().to_vec(),
             may_park: self.binder.parked() < continuous.max_parked,
             checkpoint,
@@ -228,6 +235,7 @@ impl Coordinator {
     /// Binds the epoch by all answers.
     fn bind(&mut self, answers: Vec<Answer>) {
         let found = std::mem::take(&mut self.found);
+        self.hear();
         let standing = self.run.observer.standing();
         if let Some(binding) = self.again.take() {
             self.binder.replay(&binding);
@@ -265,6 +273,19 @@ impl Coordinator {
         if let Some(clock) = &self.clock {
             clock.activate();
         }
+    }
+
+    /// Lets the binder hear what is known of ends and commits, where a check goes by it.
+    fn hear(&mut self) {
+        if !self.binder.tells_lags() {
+            return;
+        }
+        let (wall, began) = self.began;
+        let ends = self.life.ends(|asked| {
+            let since = asked.saturating_duration_since(began);
+            wall.saturating_add(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+        });
+        self.binder.hear(ends, self.life.uncommitted_since());
     }
 
     /// The changes of look-ups that the epoch read, and the objects that hold them.

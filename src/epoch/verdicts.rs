@@ -20,7 +20,7 @@ use crate::record::{Batch, Epoch, Failure, Note, by_place};
 use crate::transform::text::Text;
 
 /// The statuses that fail a run.
-pub(super) const FAILING: [&str; 2] = ["fail", "overflow"];
+pub(super) const FAILING: [&str; 3] = ["fail", "overflow", "too_many_segments"];
 
 /// Counts verdicts by check and status, and puts the worst failures into words.
 pub fn verdict_notes<'scope>(
@@ -56,6 +56,7 @@ struct Columns {
     expected: usize,
     is_final: usize,
     sign: usize,
+    reason: usize,
 }
 
 impl Columns {
@@ -76,6 +77,7 @@ impl Columns {
             expected: place("expected"),
             is_final: place(FINAL),
             sign: place(SIGN),
+            reason: place("reason"),
         }
     }
 }
@@ -89,9 +91,14 @@ fn notes(run: &Run, places: &Columns, rows: &RecordBatch) -> Vec<Note> {
             .as_ref()
             .expect("a batch of verdicts has all columns of their table")
     };
-    let [checks, segments, statuses, expected] =
-        [places.check, places.segment, places.status, places.expected]
-            .map(|place| Text::new(column(place)));
+    let [checks, segments, statuses, expected, reasons] = [
+        places.check,
+        places.segment,
+        places.status,
+        places.expected,
+        places.reason,
+    ]
+    .map(|place| Text::new(column(place)));
     let signs = column(places.sign).as_primitive::<Int32Type>();
     let values = column(places.value).as_primitive::<Float64Type>();
     let starts = column(places.window_start).as_primitive::<TimestampMicrosecondType>();
@@ -131,10 +138,11 @@ fn notes(run: &Run, places: &Columns, rows: &RecordBatch) -> Vec<Note> {
                 .value(row)
                 .map(|expected| format!(", expected {expected}"))
                 .unwrap_or_default();
+            let because = (reasons.value(row)).map_or_else(String::new, |why| format!(" ({why})"));
             failures.push(Failure {
                 badness: badness(plan, check, value),
                 words: format!(
-                    "checks.{check}: {segment}{window}: {status}, value {shown}{expected}"
+                    "checks.{check}: {segment}{window}: {status}{because}, value {shown}{expected}"
                 ),
             });
         }
@@ -169,6 +177,6 @@ fn badness(plan: &Plan, check: &str, value: Option<f64>) -> f64 {
         Some(Measure::Completeness { .. }) => -value,
         Some(Measure::Variance { .. }) => value.abs(),
         // A statistic that overflowed is no check of the plan: its value is how many rows did.
-        Some(Measure::Freshness { .. }) | None => value,
+        Some(Measure::Freshness(_)) | None => value,
     }
 }

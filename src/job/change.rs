@@ -66,8 +66,14 @@ const FREE: &[&[&str]] = &[
     &["checks", "*", "completeness", "warn_above"],
     &["checks", "*", "completeness", "skip_partial"],
     &["checks", "*", "completeness", "fail_above"],
+    // When a business is open says what ages mean, not what is kept.
+    &["calendars"],
     &["checks", "*", "freshness", "warn_after"],
     &["checks", "*", "freshness", "fail_after"],
+    &["checks", "*", "freshness", "calendar"],
+    &["checks", "*", "freshness", "expected"],
+    &["checks", "*", "freshness", "retire_after"],
+    &["checks", "*", "freshness", "max_segments"],
     &["checks", "*", "variance", "warn_beyond"],
     &["checks", "*", "variance", "fail_beyond"],
     &["checks", "*", "variance", "min_history"],
@@ -408,6 +414,11 @@ json = {}
                 "[checks.usual]",
                 "[checks.alive]\nfreshness = { per = [\"region\"] }\n[checks.usual]",
                 "checks.alive = { freshness = { per = [\"region\"] } } was added",
+            ),
+            (
+                "[checks.usual]",
+                "[calendars.shop]\nhours = [\"09:00..18:00\"]\n[checks.usual]",
+                "calendars.shop = { hours = [\"09:00..18:00\"] } was added",
             ),
             (
                 "[checks.usual]",

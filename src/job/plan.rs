@@ -5,6 +5,7 @@
 
 mod alerts;
 mod continuous;
+mod freshness;
 mod kafka;
 mod notation;
 mod sinks;
@@ -27,6 +28,7 @@ pub use continuous::{
     Arrival, Bucket, Continuous, FollowSource, KafkaSource, KafkaStart, Metadata, OnDataLoss,
     StatePlace, Topics,
 };
+pub use freshness::{CalendarPlan, ExpectedSegments, FreshnessOn, FreshnessPlan};
 pub use kafka::{CreateTopic, Delivery, KafkaCluster, KafkaSink, OnFailure, progress_topic};
 pub use notation::{
     LocalTimes, Notation, NumberNotation, Range, Repeated, Rounding, Skipped, Words,
@@ -91,6 +93,8 @@ pub struct Plan {
     pub duplicates: Vec<DuplicatesPlan>,
     /// The windows, in file order.
     pub windows: Vec<WindowPlan>,
+    /// When businesses are open, in file order.
+    pub calendars: Vec<CalendarPlan>,
     /// The checks, in file order.
     pub checks: Vec<CheckPlan>,
     /// Who is told of checks, in file order.
@@ -919,17 +923,8 @@ pub enum Measure {
         /// Below it the verdict is `fail`; above it, of refused rows.
         fail_below: Option<f64>,
     },
-    /// Age of the newest event of each segment at the end of the run: against the newest event of all, or `--as-of`.
-    Freshness {
-        /// Ids of the segment's columns; empty: one segment.
-        per: Vec<usize>,
-        /// Id of the event-time column.
-        event_time: usize,
-        /// Microseconds beyond which the verdict is `warn`.
-        warn_after: Option<i64>,
-        /// Microseconds beyond which the verdict is `fail`.
-        fail_after: Option<i64>,
-    },
+    /// Age of what came last of each segment.
+    Freshness(FreshnessPlan),
     /// Distance of a statistic from those of other windows of its segment, or from another statistic.
     Variance {
         /// Index in `plan.windows`.

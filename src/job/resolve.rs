@@ -14,6 +14,7 @@
 //! a fault that is told already is not (see [`scope`]). No file is looked at.
 
 mod alerts;
+mod calendars;
 mod checks;
 mod client;
 mod clusters;
@@ -23,6 +24,7 @@ mod derive;
 mod duplicates;
 mod expected;
 mod follow;
+mod freshness;
 mod kafka;
 mod lookups;
 mod metadata;
@@ -47,6 +49,8 @@ mod words;
 
 use std::path::Path;
 
+pub use calendars::read_date;
+pub use freshness::MOST_SEGMENTS;
 pub(super) use kafka::cluster_as_written;
 pub use reasons::DEFAULT_REASONS;
 pub use report::Wrong;
@@ -101,6 +105,7 @@ fn assert_whole(plan: &Plan, spec: &Spec) {
         ("rules", plan.rules.len(), spec.rules.len()),
         ("duplicates", plan.duplicates.len(), spec.duplicates.len()),
         ("windows", plan.windows.len(), spec.windows.len()),
+        ("calendars", plan.calendars.len(), spec.calendars.len()),
         ("checks", plan.checks.len(), spec.checks.len()),
         ("alerts", plan.alerts.len(), spec.alerts.len()),
         ("sinks", plan.sinks.len(), spec.sinks.len()),
@@ -172,6 +177,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
         &sources.event_time,
         is_continuous,
     );
+    let calendars = calendars::resolve_calendars(report, &spec.calendars, folder, time_zone);
     let context = checks::Context {
         scope: &scope,
         event_time: &sources.event_time,
@@ -179,6 +185,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
         windows: &windows,
         lookup_specs: &spec.lookups,
         lookups: &lookups,
+        calendars: &spec.calendars,
         time_zone,
         is_continuous,
     };
@@ -243,6 +250,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
             .into_iter()
             .filter_map(|window| window.plan)
             .collect(),
+        calendars,
         checks,
         alerts,
         sinks,

@@ -9,7 +9,9 @@
 //! and `document` reads it from the schema.
 
 mod alerts;
+mod calendars;
 mod completeness;
+mod freshness;
 mod sinks;
 mod variance;
 
@@ -24,7 +26,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use super::secrets::masked;
 
 pub use alerts::{AlertLogSpec, AlertmanagerSpec, AlertsSpec, SeveritySpec, WebhookSpec};
+pub use calendars::CalendarSpec;
 pub use completeness::{CompletenessSpec, ExpectedFromSpec, ExpectedLikeSpec};
+pub use freshness::{ExpectedSpec, FreshnessOn, FreshnessSpec};
 pub use sinks::{
     AvroSinkSpec, Compression, CreateTopicSpec, CsvSinkSpec, DecimalsSpec, DeliverySpec,
     FilesSinkSpec, JsonSinkSpec, KafkaSinkSpec, OnFailureSpec, ParquetSinkSpec, SinkSpec,
@@ -60,6 +64,9 @@ pub struct Spec {
     /// Statistics per segment and event-time window.
     #[serde(default)]
     pub windows: Named<WindowSpec>,
+    /// When businesses are open: what checks count ages by.
+    #[serde(default)]
+    pub calendars: Named<CalendarSpec>,
     /// Measures over windows or streams of rows, each with a verdict.
     #[serde(default)]
     pub checks: Named<CheckSpec>,
@@ -903,26 +910,12 @@ pub struct CheckSpec {
     pub window: Option<String>,
     /// Measure: the share of rows with a value, or of rows that came, per segment and window.
     pub completeness: Option<CompletenessSpec>,
-    /// Measure: the age of the newest event, per segment.
+    /// Measure: the age of what came last, per segment.
     pub freshness: Option<FreshnessSpec>,
     /// Measure: how far a statistic is from those of earlier windows, or from another statistic of its window.
     pub variance: Option<VarianceSpec>,
     /// Name of the column it adds to `windows.NAME`. Default: none. Example: `"completeness"`.
     pub value: Option<String>,
-}
-
-/// The age of the newest event. Without thresholds it only measures.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FreshnessSpec {
-    /// Columns that make the segment. Default: none, one segment. Example: `["region_id"]`.
-    pub per: Option<Vec<String>>,
-    /// Column that holds the time. Default: the sources' `event_time`.
-    pub event_time: Option<String>,
-    /// Age beyond which the verdict is `warn`. Default: none. Example: `"10 minutes"`.
-    pub warn_after: Option<String>,
-    /// Age beyond which the verdict is `fail`. Default: none. Example: `"30 minutes"`.
-    pub fail_after: Option<String>,
 }
 
 /// A table whose keys the user chooses, in file order. Keys are unique: TOML refuses a second one.

@@ -134,7 +134,7 @@ pub fn duplicate_columns(rows: &[Column]) -> Vec<Column> {
 }
 
 /// `verdicts`: one row a verdict. `segment` is a canonical text such as `region_id=5`, empty for one segment; numerator
-/// and denominator are those of a share; a verdict that is taken back has sign −1.
+/// and denominator are those of a share; a verdict that is taken back has sign −1; `reason` says what happened to a segment (freshness).
 pub fn verdict_columns() -> Vec<Column> {
     let columns = [
         ("check", DataType::Utf8, false),
@@ -150,6 +150,7 @@ pub fn verdict_columns() -> Vec<Column> {
         ("epoch", DataType::Int64, false),
         (FINAL, DataType::Boolean, false),
         (SIGN, DataType::Int32, false),
+        ("reason", DataType::Utf8, true),
     ];
     named("verdicts", columns)
 }
@@ -209,7 +210,7 @@ pub fn window_columns(
 pub fn measured_window(measure: &Measure) -> Option<usize> {
     match measure {
         Measure::Completeness { window, .. } | Measure::Variance { window, .. } => Some(*window),
-        Measure::Freshness { .. } => None,
+        Measure::Freshness(_) => None,
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
-    UInt64Array, new_null_array,
+    ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
+    StringArray, UInt64Array, new_null_array,
 };
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
@@ -40,7 +40,7 @@ pub struct Split<'scope> {
     /// duplicates, their places behind all ids.
     pub clean: Stream<'scope, Epoch, Batch>,
     /// Refused rows, as [`crate::job::tables::refused_columns`] describes them, named by their places in that table; where the plan
-    /// keeps a quarantine, what it keeps besides (kind, bytes, header, encoding) stands behind.
+    /// keeps a quarantine, what it keeps besides (kind, bytes, header, encoding) stands behind. Where only a check asks for them they have no columns.
     pub refused: Stream<'scope, Epoch, Batch>,
     /// Of refused rows what checks count of them, named as in clean rows; behind all ids a column for each look-up that is true where the row was
     /// refused for want of its reference row. Nothing where no check asks.
@@ -188,6 +188,8 @@ struct Judge {
     refused_schema: SchemaRef,
     /// Whether any sink takes refused rows; without one they are only counted.
     keep_refused: bool,
+    /// Whether a check asks whether there are any: they come without columns then, where no sink takes them.
+    tell_refused: bool,
     /// Id of the event time that windows go by.
     window_time: Option<usize>,
     /// Whether caudal keeps them itself, too: kind, bytes, header and encoding then stand behind the columns of the table.
@@ -227,7 +229,10 @@ impl Judge {
             .sinks
             .iter()
             .any(|sink| sink.from == crate::job::plan::SinkFrom::Refused);
+        let tell_refused = (plan.checks.iter())
+            .any(|check| matches!(check.measure, crate::job::plan::Measure::Freshness(_)));
         Self {
+            tell_refused,
             run: Arc::clone(run),
             precedence,
             refused_schema: Arc::new(Schema::new(fields)),
@@ -397,7 +402,13 @@ impl Judge {
                 .or_default() += 1;
         }
         if !self.keep_refused {
-            return Ok(Batch::default());
+            if !self.tell_refused {
+                return Ok(Batch::default());
+            }
+            let options = RecordBatchOptions::new().with_row_count(Some(refused.len()));
+            let none = Arc::new(Schema::empty());
+            let rows = RecordBatch::try_new_with_options(none, Vec::new(), &options)?;
+            return Ok(Batch::new(rows, draft.epoch));
         }
         let source = &plan.sources[draft.source];
         let numbers: Vec<usize> = refused.iter().map(|faults| faults[0].row).collect();

@@ -16,6 +16,7 @@ mod dependencies;
 mod deployment;
 mod duplicates;
 mod follow;
+mod freshness;
 mod fuzz;
 mod histories;
 mod hosts;

@@ -1,5 +1,6 @@
 //! Continuous jobs on a real Kafka: what they read, refuse, commit and go on from, and what they say when the world fails.
 
+mod alive;
 mod avro;
 mod changed;
 mod corrected;

@@ -1,4 +1,4 @@
-//! Windows and freshness in a continuous job: state that lives from epoch to epoch, and from one life of the job to the next.
+//! Windows in a continuous job: state that lives from epoch to epoch, and from one life of the job to the next.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use super::{Came, Watched};
 use crate::checks::ends::Ends;
 use crate::checks::exchange::Placement;
 use crate::checks::expected::Entry;
-use crate::checks::freshness::Freshness;
 use crate::checks::layout::Layout;
 use crate::checks::reduce::Group;
 use crate::checks::stats::Partial;
@@ -24,15 +23,7 @@ use crate::cluster::Run;
 use crate::epoch::{Control, Fold, Opening, Part, Saving, saved};
 use crate::record::{Batch, Epoch, Note};
 
-/// What is kept.
-pub(super) enum Kind {
-    /// Windows: closed as the watermark passes their end.
-    Windows,
-    /// The newest event of each segment: judged when its status changes.
-    Freshness(Freshness),
-}
-
-/// Applies partials epoch by epoch, and closes or judges what is due in each; writes the state when a checkpoint epoch has passed.
+/// Applies partials epoch by epoch, and closes what is due in each; writes the state when a checkpoint epoch has passed.
 ///
 /// Where windows of the job are corrected for different times, a row may be too late for one and not for another. Which window takes rows of an
 /// epoch is said by the watermark that the epoch sees, as it says which rows are refused; what a window does not take is counted.
@@ -43,7 +34,6 @@ pub(super) fn keep<'scope>(
     control: &StreamVec<'scope, Epoch, Control>,
     run: &Arc<Run>,
     layout: Arc<Layout>,
-    kind: Kind,
 ) -> Kept<'scope> {
     let Came {
         partials,
@@ -52,16 +42,7 @@ pub(super) fn keep<'scope>(
     } = came;
     let scope = partials.inner.scope();
     let (worker, peers) = (scope.index(), scope.peers());
-    let (name, placement) = match kind {
-        Kind::Windows => (
-            format!("checks:tally {}", layout.name),
-            Placement::BySegment,
-        ),
-        Kind::Freshness(_) => (
-            format!("checks:freshness {}", layout.name),
-            Placement::OnOne,
-        ),
-    };
+    let name = format!("checks:tally {}", layout.name);
     let watched = Watched::new(&layout, &run.observer);
     let state_name = name.replace([':', '/'], " ");
     let mut builder = OperatorBuilder::new(name, scope);
@@ -89,7 +70,7 @@ pub(super) fn keep<'scope>(
         let mut last = 0;
         let may_miss = layout.may_miss || layout.asks_refused();
         let mut tally = Tally::new(layout);
-        let owner = placement.among(peers);
+        let owner = Placement::BySegment.among(peers);
         let mine = |segment: &Segment| owner(segment) == worker;
         let restored = saved(&run, &state_name, |bytes| {
             tally.load(bytes, mine).map_err(|error| error.to_string())
@@ -173,16 +154,8 @@ pub(super) fn keep<'scope>(
                     let mut output = notes_output.activate();
                     output.session(&held[2]).give(note);
                 }
-                let (closed, judged) = match &kind {
-                    Kind::Windows => {
-                        let closed = tally.close_until(opening.watermark.unwrap_or(i64::MIN));
-                        (closed.windows, closed.verdicts)
-                    }
-                    Kind::Freshness(freshness) => {
-                        (Vec::new(), tally.judge_freshness(freshness, opening.now))
-                    }
-                };
-                for ((batches, output), capability) in [closed, vec![judged]]
+                let closed = tally.close_until(opening.watermark.unwrap_or(i64::MIN));
+                for ((batches, output), capability) in [closed.windows, vec![closed.verdicts]]
                     .into_iter()
                     .zip(&mut outputs)
                     .zip(&held)

@@ -15,8 +15,8 @@ use super::*;
 use crate::cluster::outcome::RunOptions;
 use crate::epoch;
 use crate::job::plan::{
-    CheckPlan, Column, Complete, Corrections, OnBadFile, PartialsCodec, Rerun, Statistic,
-    VarianceRule, WindowLength, WindowPlan, timestamp_type,
+    CheckPlan, Column, Complete, Corrections, FreshnessOn, FreshnessPlan, Measure, OnBadFile,
+    PartialsCodec, Rerun, Statistic, VarianceRule, WindowLength, WindowPlan, timestamp_type,
 };
 use crate::lookup;
 use crate::record::Budget;
@@ -104,6 +104,7 @@ fn plan(partials: PartialsCodec) -> Plan {
             panes: 1,
             statistics,
         }],
+        calendars: vec![],
         checks: vec![
             check(
                 "known",
@@ -132,12 +133,17 @@ fn plan(partials: PartialsCodec) -> Plan {
             ),
             check(
                 "alive",
-                Measure::Freshness {
+                Measure::Freshness(FreshnessPlan {
                     per: vec![1],
-                    event_time: 2,
+                    on: FreshnessOn::Event,
+                    event_time: Some(2),
                     warn_after: Some(MINUTE),
                     fail_after: None,
-                },
+                    calendar: None,
+                    expected: None,
+                    retire_after: None,
+                    max_segments: 100,
+                }),
                 None,
             ),
         ],
@@ -240,7 +246,11 @@ fn run(workers: usize, epochs: Epoch, codec: PartialsCodec) -> (Vec<String>, Vec
         let mut input = worker.dataflow::<Epoch, _, _>(|scope| {
             let (input, clean) = scope.new_input::<Batch>();
             let clock = epoch::clock(scope, &run, &probe::Handle::new());
-            let refused = empty(scope);
+            let none = empty(scope);
+            let refused = Refused {
+                judged: &none,
+                all: &none,
+            };
             let reference = lookup::collections(scope, &run, None);
             let tallied = tally(&clean, &refused, &reference, &clock.control, &run);
             let keep = |rows: Arc<Mutex<Vec<String>>>| {

@@ -141,7 +141,9 @@ fn expected(windows: Windows, per: &[usize], rows: &[Row]) -> (BTreeMap<Group, P
     let mut groups = BTreeMap::<Group, Vec<&Row>>::new();
     let mut untimed = 0;
     for row in rows {
-        let Some(time) = row.time else {
+        // The window that holds all times has rows without one, too.
+        let time = row.time.or((windows == Windows::Whole).then_some(0));
+        let Some(time) = time else {
             untimed += 1;
             continue;
         };

@@ -19,7 +19,7 @@
 //! - No bytes do harm: what was damaged on the way fails the check value, and everything is looked at all the same.
 
 mod fold;
-mod form;
+pub(in crate::checks) mod form;
 mod said;
 
 use std::fmt::Write as _;
@@ -48,7 +48,7 @@ pub use fold::fold;
 use form::{Reader, Writer};
 
 /// Of the format; the first byte.
-const VERSION: u8 = 5;
+pub(in crate::checks) const VERSION: u8 = 5;
 
 /// Of the format before it, which is read, too: it did not say where the data begin and end.
 const WITHOUT_ENDS: u8 = 4;

@@ -354,10 +354,7 @@ fn newest(rows: &[(Option<&str>, i64)], as_of: Option<i64>) -> Vec<String> {
         tally.apply(segment, start, partial, 1);
     }
     let verdicts = tally.close_freshness(
-        &Freshness {
-            warn_after: Some(10 * MINUTE),
-            fail_after: Some(30 * MINUTE),
-        },
+        &Freshness::by_limits(Some(10 * MINUTE), Some(30 * MINUTE)),
         as_of,
     );
     lines(
@@ -526,10 +523,7 @@ pub(super) fn event(time: i64) -> Partial {
 
 #[test]
 fn silence_is_noticed_without_an_event_and_told_once() {
-    let freshness = Freshness {
-        warn_after: Some(10 * MINUTE),
-        fail_after: Some(30 * MINUTE),
-    };
+    let freshness = Freshness::by_limits(Some(10 * MINUTE), Some(30 * MINUTE));
     let mut tally = Tally::new(newest_layout());
     let of = |name: &str| Segment(Box::new([Value::Text(name.into())]));
     let judged = |tally: &mut Tally, now: i64| {
@@ -558,10 +552,7 @@ fn silence_is_noticed_without_an_event_and_told_once() {
 
 #[test]
 fn freshness_without_limits_tells_of_new_segments_alone() {
-    let freshness = Freshness {
-        warn_after: None,
-        fail_after: None,
-    };
+    let freshness = Freshness::by_limits(None, None);
     let mut tally = Tally::new(newest_layout());
     tally.apply(Segment(Box::new([Value::Null])), 0, event(5), 1);
     let columns = ["segment", "status"];
@@ -574,10 +565,7 @@ fn freshness_without_limits_tells_of_new_segments_alone() {
 #[test]
 fn a_segment_stands_once_among_those_that_wait() {
     // It comes and goes a thousand times before the far limit passes once.
-    let freshness = Freshness {
-        warn_after: Some(1),
-        fail_after: Some(1_000_000),
-    };
+    let freshness = Freshness::by_limits(Some(1), Some(1_000_000));
     let mut tally = Tally::new(newest_layout());
     for now in 0..1_000 {
         tally.apply(Segment(Box::new([Value::Null])), 0, event(now * 10), 1);

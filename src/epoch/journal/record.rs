@@ -173,7 +173,7 @@ mod stretches {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use crate::epoch::Binding;
+    use crate::epoch::{Binding, Lag};
     use crate::record::Epoch;
 
     #[derive(Serialize, Deserialize)]
@@ -188,7 +188,28 @@ mod stretches {
             #[serde(default)]
             parked: u64,
             now: Vec<i64>,
+            /// Where each says until when all was read, in a run in which all say so.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            read_until: Vec<i64>,
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            is_source: bool,
         },
+    }
+
+    /// What one of a run says: until when all was read, and whose fault that is, where it says so; none where it belongs into no run.
+    fn plain(binding: &Binding) -> Option<Option<(i64, bool)>> {
+        if !binding.is_empty() {
+            return None;
+        }
+        match &binding.lag {
+            None => Some(None),
+            Some(Lag {
+                read_until: Some(until),
+                is_source,
+                uncommitted_since: None,
+            }) => Some(Some((*until, *is_source))),
+            Some(_) => None,
+        }
     }
 
     pub(super) fn serialize<S: Serializer>(
@@ -196,15 +217,16 @@ mod stretches {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         let alike = |left: &Binding, right: &Binding| {
-            left.is_empty()
-                && right.is_empty()
+            let whose = |binding| plain(binding).map(|lag| lag.map(|(_, is_source)| is_source));
+            whose(left).is_some()
+                && whose(left) == whose(right)
                 && left.epoch.checked_add(1) == Some(right.epoch)
                 && left.generation == right.generation
                 && left.watermark == right.watermark
                 && left.parked == right.parked
         };
         let stretch = |run: &[Binding]| match run {
-            [one] if !one.is_empty() => Stretch::Epoch(one.clone()),
+            [one] if plain(one).is_none() => Stretch::Epoch(one.clone()),
             [first, ..] => Stretch::Empty {
                 first: first.epoch,
                 last: run[run.len() - 1].epoch,
@@ -212,6 +234,14 @@ mod stretches {
                 watermark: first.watermark,
                 parked: first.parked,
                 now: run.iter().map(|binding| binding.now).collect(),
+                read_until: run
+                    .iter()
+                    .filter_map(|binding| plain(binding).flatten())
+                    .map(|(until, _)| until)
+                    .collect(),
+                is_source: plain(first)
+                    .flatten()
+                    .is_some_and(|(_, is_source)| is_source),
             },
             [] => unreachable!("chunks have something in them"),
         };
@@ -232,21 +262,41 @@ mod stretches {
                     watermark,
                     parked,
                     now,
+                    read_until,
+                    is_source,
                 } => {
                     let walls = u64::try_from(now.len()).expect("a length is 64 bits");
                     if walls == 0 || last.checked_sub(first) != Some(walls - 1) {
                         let problem = "a run of empty epochs has another number of walls";
                         return Err(D::Error::custom(problem));
                     }
-                    bindings.extend((first..=last).zip(now).map(|(epoch, now)| Binding {
-                        epoch,
-                        generation,
-                        now,
-                        watermark,
-                        moved: Vec::new(),
-                        references: Vec::new(),
-                        parked,
-                    }));
+                    if !read_until.is_empty() && read_until.len() != now.len() {
+                        let problem =
+                            "a run of empty epochs has another number of times of reading";
+                        return Err(D::Error::custom(problem));
+                    }
+                    let lags = read_until.into_iter().map(|until| {
+                        Some(Lag {
+                            read_until: Some(until),
+                            is_source,
+                            uncommitted_since: None,
+                        })
+                    });
+                    let times = now.into_iter().zip(lags.chain(std::iter::repeat(None)));
+                    bindings.extend(
+                        (first..=last)
+                            .zip(times)
+                            .map(|(epoch, (now, lag))| Binding {
+                                epoch,
+                                generation,
+                                now,
+                                watermark,
+                                moved: Vec::new(),
+                                references: Vec::new(),
+                                parked,
+                                lag,
+                            }),
+                    );
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::*;
-use crate::epoch::{Binding, Checkpoint, CheckpointId, Moved, Partition};
+use crate::epoch::{Binding, Checkpoint, CheckpointId, Lag, Moved, Partition};
 
 pub(super) fn claim(nonce: &str) -> Claim {
     Claim {
@@ -57,6 +57,7 @@ pub(super) fn bound(epoch: Epoch, generation: u64) -> Binding {
         },
         references: vec![],
         parked: 0,
+        lag: None,
     }
 }
 
@@ -72,6 +73,7 @@ pub(super) fn checkpoint(epoch: Epoch, generation: u64) -> Record {
         references: vec![],
         changed: vec![],
         parked: 0,
+        lag: None,
         shards: Vec::new(),
         kept: Vec::new(),
         is_alone: false,
@@ -256,11 +258,18 @@ fn a_run_of_empty_epochs_is_written_as_its_walls() {
     };
     let mut bindings: Vec<Binding> = (1..=500).map(empty).collect();
     bindings[100] = bound(101, 1);
+    for (index, binding) in (0..).zip(&mut bindings[200..260]) {
+        binding.lag = Some(Lag {
+            read_until: (index != 5).then_some(200 + index),
+            is_source: index > 20,
+            uncommitted_since: (index == 50).then_some(7),
+        });
+    }
     bindings[300].watermark = Some(7);
     bindings[400].parked = 3;
     let record = Record::Bindings(bindings);
     let bytes = encode(1, 1, &record);
-    assert!(bytes.len() < 6_000, "{}", bytes.len());
+    assert!(bytes.len() < 8_000, "{}", bytes.len());
     let root = tempfile::tempdir().unwrap();
     let read = decode(&*local(root.path()), 1, &bytes).unwrap();
     assert_eq!(read.record, record);

@@ -5,18 +5,16 @@ use chrono_tz::Tz;
 
 use super::continuous::refuse_now;
 use super::expected::Expectation;
+use super::freshness::read_freshness;
 use super::report::{Report, Wrong};
 use super::scope::Scope;
 use super::sources::EventTime;
-use super::units::read_duration;
 use super::variance::read_variance;
-use super::windows::{Window, read_segment};
+use super::windows::Window;
 use super::words::{check_column_name, check_name};
-use crate::job::plan::{
-    CheckPlan, Complete, ExpectedRows, LookupPlan, Measure, WindowPlan, timestamp_type,
-};
+use crate::job::plan::{CheckPlan, Complete, ExpectedRows, LookupPlan, Measure, WindowPlan};
 use crate::job::problems::quoted;
-use crate::job::spec::{CheckSpec, CompletenessSpec, FreshnessSpec, LookupSpec, Named, WindowSpec};
+use crate::job::spec::{CalendarSpec, CheckSpec, CompletenessSpec, LookupSpec, Named, WindowSpec};
 use crate::job::tables::{WINDOW_END, WINDOW_START, measured_window};
 use crate::transform::Expression;
 
@@ -28,7 +26,9 @@ pub(super) struct Context<'a> {
     pub(super) window_specs: &'a Named<WindowSpec>,
     pub(super) windows: &'a [Window],
     pub(super) lookup_specs: &'a Named<LookupSpec>,
+    /// In the order of their specs; those with a fault are none.
     pub(super) lookups: &'a [Option<LookupPlan>],
+    pub(super) calendars: &'a Named<CalendarSpec>,
     /// That of the business.
     pub(super) time_zone: Tz,
     /// Whether the job runs until it is told to stop.
@@ -331,65 +331,6 @@ fn read_condition(
     let wrong = Wrong::new(format!("{} is no condition", quoted(text)));
     report.add(path, wrong.expected("an expression that is true or false"));
     None
-}
-
-fn read_freshness(
-    report: &mut Report<'_>,
-    name: &str,
-    spec: &FreshnessSpec,
-    context: Context<'_>,
-) -> Option<Measure> {
-    let at = |option: &'static str| ["checks", name, "freshness", option];
-    let per = read_segment(
-        report,
-        &at("per"),
-        spec.per.as_deref().unwrap_or_default(),
-        context.scope,
-    );
-    let event_time = match &spec.event_time {
-        None => context
-            .event_time
-            .need(report, &["checks", name, "freshness"]),
-        Some(written) => {
-            let id = context.scope.column(report, &at("event_time"), written);
-            let is_timestamp =
-                |id: &usize| context.scope.columns()[*id].data_type == timestamp_type();
-            if id.is_some_and(|id| !is_timestamp(&id)) {
-                report.add(
-                    &at("event_time"),
-                    Wrong::new(format!("column {} is no timestamp", quoted(written)))
-                        .expected("a column of type timestamp"),
-                );
-            }
-            id
-        }
-    };
-    let mut ages = [None, None];
-    for (age, (option, text)) in ages.iter_mut().zip([
-        ("warn_after", &spec.warn_after),
-        ("fail_after", &spec.fail_after),
-    ]) {
-        if let Some(text) = text {
-            *age = report.take(&at(option), read_duration(text));
-        }
-    }
-    let [warn_after, fail_after] = ages;
-    if let (Some(warn), Some(fail)) = (warn_after, fail_after)
-        && fail < warn
-    {
-        let wrong =
-            Wrong::new("`fail_after` is shorter than `warn_after`, so that no verdict is `warn`");
-        report.add(
-            &["checks", name, "freshness"],
-            wrong.expected("warn_after ≤ fail_after"),
-        );
-    }
-    Some(Measure::Freshness {
-        per,
-        event_time: event_time?,
-        warn_after,
-        fail_after,
-    })
 }
 
 /// The window of a check that needs one.

@@ -100,6 +100,7 @@ fn plan() -> Arc<Plan> {
         rules: Vec::new(),
         duplicates: Vec::new(),
         windows: Vec::new(),
+        calendars: Vec::new(),
         checks: Vec::new(),
         alerts: Vec::new(),
         sinks: Vec::new(),

@@ -24,7 +24,7 @@ const BLOCK: usize = 1 << 16;
 const CHECK: usize = size_of::<u64>();
 
 /// Puts state into bytes.
-pub(super) struct Writer<'a, W> {
+pub(in crate::checks) struct Writer<'a, W> {
     out: &'a mut W,
     /// What was not handed on yet.
     pending: Vec<u8>,
@@ -32,7 +32,7 @@ pub(super) struct Writer<'a, W> {
 }
 
 impl<'a, W: Write> Writer<'a, W> {
-    pub(super) fn new(out: &'a mut W) -> Self {
+    pub(in crate::checks) fn new(out: &'a mut W) -> Self {
         Self {
             out,
             pending: Vec::with_capacity(2 * BLOCK),
@@ -41,7 +41,7 @@ impl<'a, W: Write> Writer<'a, W> {
     }
 
     /// Hands on what fills blocks.
-    pub(super) fn flush_blocks(&mut self) -> io::Result<()> {
+    pub(in crate::checks) fn flush_blocks(&mut self) -> io::Result<()> {
         let whole = self.pending.len() / BLOCK * BLOCK;
         for block in self.pending[..whole].chunks_exact(BLOCK) {
             self.check = next_check(self.check, block);
@@ -52,7 +52,7 @@ impl<'a, W: Write> Writer<'a, W> {
     }
 
     /// Hands on the rest, and the check value.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub(in crate::checks) fn finish(mut self) -> io::Result<()> {
         self.flush_blocks()?;
         if !self.pending.is_empty() {
             self.check = next_check(self.check, &self.pending);
@@ -61,11 +61,11 @@ impl<'a, W: Write> Writer<'a, W> {
         self.out.write_all(&self.pending)
     }
 
-    pub(super) fn byte(&mut self, byte: u8) {
+    pub(in crate::checks) fn byte(&mut self, byte: u8) {
         self.pending.push(byte);
     }
 
-    pub(super) fn uint(&mut self, mut value: u64) {
+    pub(in crate::checks) fn uint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.byte(low_byte(value) | 0x80);
             value >>= 7;
@@ -73,11 +73,11 @@ impl<'a, W: Write> Writer<'a, W> {
         self.byte(low_byte(value));
     }
 
-    pub(super) fn int(&mut self, value: i64) {
+    pub(in crate::checks) fn int(&mut self, value: i64) {
         self.uint(((value << 1) ^ (value >> 63)).cast_unsigned());
     }
 
-    pub(super) fn wide(&mut self, value: i128) {
+    pub(in crate::checks) fn wide(&mut self, value: i128) {
         let mut folded = ((value << 1) ^ (value >> 127)).cast_unsigned();
         loop {
             match u64::try_from(folded) {
@@ -88,21 +88,21 @@ impl<'a, W: Write> Writer<'a, W> {
         }
     }
 
-    pub(super) fn count(&mut self, count: usize) {
+    pub(in crate::checks) fn count(&mut self, count: usize) {
         self.uint(u64::try_from(count).expect("a length has 64 bits at most"));
     }
 
-    pub(super) fn double(&mut self, value: f64) {
+    pub(in crate::checks) fn double(&mut self, value: f64) {
         self.pending
             .extend_from_slice(&value.to_bits().to_le_bytes());
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub(in crate::checks) fn text(&mut self, text: &str) {
         self.count(text.len());
         self.pending.extend_from_slice(text.as_bytes());
     }
 
-    pub(super) fn value(&mut self, value: &Value) {
+    pub(in crate::checks) fn value(&mut self, value: &Value) {
         self.byte(u8::from(*value != Value::Null));
         match value {
             Value::Null => {}
@@ -112,7 +112,7 @@ impl<'a, W: Write> Writer<'a, W> {
         }
     }
 
-    pub(super) fn accumulator(&mut self, accumulator: &Accumulator) {
+    pub(in crate::checks) fn accumulator(&mut self, accumulator: &Accumulator) {
         match accumulator {
             Accumulator::Count(n) => self.int(*n),
             Accumulator::Sum(sum) => self.sum(sum),
@@ -129,7 +129,7 @@ impl<'a, W: Write> Writer<'a, W> {
     }
 
     /// Its first window as one that may be there; then the windows, each start as what is between it and the one before.
-    pub(super) fn baseline(&mut self, baseline: &Baseline) {
+    pub(in crate::checks) fn baseline(&mut self, baseline: &Baseline) {
         self.byte(u8::from(baseline.first().is_some()));
         if let Some(first) = baseline.first() {
             self.int(first);
@@ -155,7 +155,7 @@ fn next_check(check: u64, block: &[u8]) -> u64 {
 }
 
 /// What these bytes give when they are all.
-pub(super) fn check_of(bytes: &[u8]) -> u64 {
+pub(in crate::checks) fn check_of(bytes: &[u8]) -> u64 {
     bytes.chunks(BLOCK).fold(0, next_check)
 }
 
@@ -169,7 +169,7 @@ fn low_byte(value: u64) -> u8 {
 }
 
 /// Takes state from bytes, front to back.
-pub(super) struct Reader<'a> {
+pub(in crate::checks) struct Reader<'a> {
     /// Without the check value.
     bytes: &'a [u8],
     at: usize,
@@ -178,7 +178,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Behind the version byte; the check value is held against all bytes.
-    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, Broken> {
+    pub(in crate::checks) fn new(bytes: &'a [u8]) -> Result<Self, Broken> {
         let short = Broken::Short { at: bytes.len() };
         let (&version, _) = bytes.split_first().ok_or_else(|| short.clone())?;
         if !(super::WITHOUT_CONTENT..=super::VERSION).contains(&version) {
@@ -197,12 +197,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether it says what it holds of the segments.
-    pub(super) fn has_content(&self) -> bool {
+    pub(in crate::checks) fn has_content(&self) -> bool {
         self.version >= super::WITHOUT_STARTS
     }
 
     /// Whether its baselines say when their windows started.
-    pub(super) fn has_starts(&self) -> bool {
+    pub(in crate::checks) fn has_starts(&self) -> bool {
         self.version > super::WITHOUT_STARTS
     }
 
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A baseline of so many windows at most.
-    pub(super) fn baseline(&mut self, most: usize) -> Result<Baseline, Broken> {
+    pub(in crate::checks) fn baseline(&mut self, most: usize) -> Result<Baseline, Broken> {
         let has_starts = self.has_starts();
         let first = (has_starts && self.flag()?)
             .then(|| self.int())
@@ -242,7 +242,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Makes sure that nothing is left.
-    pub(super) fn end(&self) -> Result<(), Broken> {
+    pub(in crate::checks) fn end(&self) -> Result<(), Broken> {
         match self.left() {
             0 => Ok(()),
             left => Err(self.wrong(format!("{left} bytes follow the last segment"))),
@@ -250,12 +250,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What is wrong at the last byte that was read.
-    pub(super) fn wrong(&self, what: String) -> Broken {
+    pub(in crate::checks) fn wrong(&self, what: String) -> Broken {
         let at = self.at.saturating_sub(1);
         Broken::Content { at, what }
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Broken> {
+    pub(in crate::checks) fn byte(&mut self) -> Result<u8, Broken> {
         let short = Broken::Short {
             at: self.bytes.len(),
         };
@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One of 0 and 1.
-    pub(super) fn flag(&mut self) -> Result<bool, Broken> {
+    pub(in crate::checks) fn flag(&mut self) -> Result<bool, Broken> {
         match self.byte()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -273,23 +273,23 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn uint(&mut self) -> Result<u64, Broken> {
+    pub(in crate::checks) fn uint(&mut self) -> Result<u64, Broken> {
         let value = self.folded(u64::BITS)?;
         Ok(u64::try_from(value).expect("it was read with 64 bits at most"))
     }
 
-    pub(super) fn int(&mut self) -> Result<i64, Broken> {
+    pub(in crate::checks) fn int(&mut self) -> Result<i64, Broken> {
         let folded = self.uint()?;
         Ok((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
     }
 
-    pub(super) fn wide(&mut self) -> Result<i128, Broken> {
+    pub(in crate::checks) fn wide(&mut self) -> Result<i128, Broken> {
         let folded = self.folded(u128::BITS)?;
         Ok((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
     }
 
     /// The number of things of `bytes` bytes at least, for which there must be room.
-    pub(super) fn count(&mut self, bytes: usize) -> Result<usize, Broken> {
+    pub(in crate::checks) fn count(&mut self, bytes: usize) -> Result<usize, Broken> {
         let said = self.uint()?;
         let left = self.left();
         usize::try_from(said)
@@ -302,7 +302,7 @@ impl<'a> Reader<'a> {
             })
     }
 
-    pub(super) fn double(&mut self) -> Result<f64, Broken> {
+    pub(in crate::checks) fn double(&mut self) -> Result<f64, Broken> {
         let bytes = self.bytes[self.at..].first_chunk();
         let bytes = bytes.ok_or(Broken::Short {
             at: self.bytes.len(),
@@ -311,7 +311,7 @@ impl<'a> Reader<'a> {
         Ok(f64::from_bits(u64::from_le_bytes(*bytes)))
     }
 
-    pub(super) fn text(&mut self) -> Result<&'a str, Broken> {
+    pub(in crate::checks) fn text(&mut self) -> Result<&'a str, Broken> {
         let length = self.count(1)?;
         let bytes = &self.bytes[self.at..][..length];
         let text = std::str::from_utf8(bytes)
@@ -321,7 +321,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A value of this type, one of those of the job file.
-    pub(super) fn value(&mut self, data_type: &DataType) -> Result<Value, Broken> {
+    pub(in crate::checks) fn value(&mut self, data_type: &DataType) -> Result<Value, Broken> {
         if !self.flag()? {
             return Ok(Value::Null);
         }

@@ -348,7 +348,7 @@ proptest! {
         fail_after in proptest::option::of(0..60_i64),
     ) {
         let limit = |limit: Option<i64>| limit.map(|secs| secs * SECOND);
-        let freshness = Freshness { warn_after: limit(warn_after), fail_after: limit(fail_after) };
+        let freshness = Freshness::by_limits(limit(warn_after), limit(fail_after));
         let mut workers = Workers::new(&newest_layout(), 1);
         let mut known: BTreeMap<i64, (i64, Epoch, Option<Status>)> = BTreeMap::new();
         let mut now = 1_000 * SECOND;
@@ -441,10 +441,7 @@ fn some_ages() -> Vec<u8> {
             3,
         );
     }
-    let freshness = Freshness {
-        warn_after: Some(4),
-        fail_after: None,
-    };
+    let freshness = Freshness::by_limits(Some(4), None);
     tally.judge_freshness(&freshness, 5);
     saved(&tally)
 }

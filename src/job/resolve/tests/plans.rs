@@ -182,12 +182,13 @@ fn everything_of_a_job_is_decided() {
     assert_eq!(*rule, VarianceRule::z(10));
     assert!(matches!(
         plan.checks[2].measure,
-        Measure::Freshness {
-            event_time: 1,
+        Measure::Freshness(FreshnessPlan {
+            event_time: Some(1),
             warn_after: Some(600_000_000),
             fail_after: Some(1_800_000_000),
+            max_segments: 100_000,
             ..
-        }
+        })
     ));
 }
 
@@ -240,7 +241,7 @@ fn sinks_take_what_they_declare_or_all_of_their_table() {
     );
     assert!(matches!(plan.sinks[2].to, SinkTo::Stdout));
     assert_eq!(plan.sinks[2].format, SinkFormat::Csv { delimiter: b';' });
-    assert_eq!(names(3).len(), 13);
+    assert_eq!(names(3).len(), 14);
     for sink in &plan.sinks {
         let table = table_columns(&plan, sink.from);
         let last = sink
