@@ -190,7 +190,7 @@ pub(crate) fn reached(
             .iter()
             .map(|kind| format!("{:.2}", score.recall_of(*kind)))
             .collect();
-        table += &format!(
+        let row = format!(
             "| {} | {} | {:.2} | {:.2} | {} | {:.2} | {} |\n",
             method.words,
             score.threshold,
@@ -200,6 +200,7 @@ pub(crate) fn reached(
             score.false_alarms(stores),
             score.on_known_days,
         );
+        table.push_str(&row);
         starts.insert(method.name, score);
     }
     (lines, table, starts)

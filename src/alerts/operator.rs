@@ -68,12 +68,12 @@ pub fn bad_verdicts<'scope>(
             });
             let mut later = Vec::new();
             for (capability, batch) in waiting.drain(..) {
-                let Some(seen) = sees.get(&batch.epoch) else {
+                let Some(known) = sees.get(&batch.epoch) else {
                     later.push((capability, batch));
                     continue;
                 };
                 let rows = batch.rows.iter();
-                let bad = rows.flat_map(|rows| bad_rows(rows, batch.epoch, *seen, &mut watch));
+                let bad = rows.flat_map(|rows| bad_rows(rows, batch.epoch, *known, &mut watch));
                 let bad: Vec<BadRow> = bad.collect();
                 if !bad.is_empty() {
                     let mut output = output.activate();

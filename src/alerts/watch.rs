@@ -359,7 +359,7 @@ mod tests {
         watch.take(&row(2, "fail"));
         watch.commit((1, 5), false, 1);
         assert_eq!(Watch::load(&watch.save()).unwrap(), watch);
-        let newer = br#"[7,{}]"#;
+        let newer = br"[7,{}]";
         assert_eq!(
             Watch::load(newer).unwrap_err(),
             "it is of format 7, expected 1"

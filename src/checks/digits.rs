@@ -77,7 +77,9 @@ mod tests {
     fn numbers_come_back_and_ends_are_seen() {
         let numbers = [0, 1, -1, 63, 64, -64, i64::MAX, i64::MIN];
         let mut digits = Digits::default();
-        numbers.iter().for_each(|number| digits.int(*number));
+        for number in numbers {
+            digits.int(number);
+        }
         assert!(digits.0.is_ascii());
         let mut read = Read(&digits.0);
         for number in numbers {

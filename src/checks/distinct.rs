@@ -1,10 +1,10 @@
-//! How many different values there are: exact up to [`LIMIT`], from then on an estimate by HyperLogLog.
+//! How many different values there are: exact up to [`LIMIT`], from then on an estimate by `HyperLogLog`.
 //!
 //! Up to the limit each value is kept with how often it came, which is a group: values can be taken back. Beyond it only the
 //! greatest rank of the hashes in each of [`REGISTERS`] registers is kept, whose standard error is 1.04 / √4096 = 1.6 %. Which of both it is
 //! depends on the values alone, not on the order in which they or parts of them came: a part of few values is few values of many.
 //!
-//! The estimate is O. Ertl's ("New cardinality estimation algorithms for HyperLogLog sketches", 2017, algorithm 6), which has no bias to be
+//! The estimate is O. Ertl's ("New cardinality estimation algorithms for `HyperLogLog` sketches", 2017, algorithm 6), which has no bias to be
 //! corrected and is worked out with + − × ÷ √ alone, so that every machine gives the same.
 
 use std::collections::BTreeMap;
@@ -82,12 +82,15 @@ impl Distinct {
                 *self = Self::of(all);
             }
             (Self::Estimated(left), Self::Exact(right)) => {
-                right.iter().for_each(|(value, _)| note(left, value));
+                for (value, _) in right {
+                    note(left, value);
+                }
             }
             (Self::Exact(left), Self::Estimated(right)) => {
                 let mut registers = right.clone();
-                left.iter()
-                    .for_each(|(value, _)| note(&mut registers, value));
+                for (value, _) in left.iter() {
+                    note(&mut registers, value);
+                }
                 *self = Self::Estimated(registers);
             }
             (Self::Estimated(left), Self::Estimated(right)) => {
@@ -115,7 +118,9 @@ impl Distinct {
             return Self::Exact(values.into_iter().collect());
         }
         let mut registers = no_registers();
-        values.keys().for_each(|value| note(&mut registers, value));
+        for value in values.keys() {
+            note(&mut registers, value);
+        }
         Self::Estimated(registers)
     }
 

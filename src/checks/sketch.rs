@@ -1,4 +1,4 @@
-//! Quantiles by counts of buckets that are a fixed share of their values wide: a sketch of the kind of DDSketch (Masson, Rim and Lee, "`DDSketch`: a fast
+//! Quantiles by counts of buckets that are a fixed share of their values wide: a sketch of the kind of `DDSketch` (Masson, Rim and Lee, "`DDSketch`: a fast
 //! and fully-mergeable quantile sketch with relative-error guarantees", 2019).
 //!
 //! A bucket is all doubles with one sign, one exponent and the same first seven bits of the fraction, so a value and the middle of its bucket are less than
@@ -130,7 +130,7 @@ fn middle(bucket: i64, is_whole: bool) -> f64 {
     let first = bucket << SHIFT;
     let (least, greatest) = (double(first), double(first | ((1 << SHIFT) - 1)));
     // What is all but 0, or infinite, has no middle.
-    if least <= 0.0 && bucket >= -1 && bucket <= 0 {
+    if least <= 0.0 && (-1..=0).contains(&bucket) {
         return 0.0;
     }
     if !least.is_finite() || !greatest.is_finite() {
@@ -188,7 +188,9 @@ mod tests {
     fn of(values: &[f64]) -> Sketch {
         let mut slots = SketchSlots::default();
         slots.resize(1);
-        values.iter().for_each(|value| slots.add(0, Some(*value)));
+        for value in values {
+            slots.add(0, Some(*value));
+        }
         slots.take(0)
     }
 

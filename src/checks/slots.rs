@@ -37,7 +37,7 @@ pub(crate) enum Slots {
     /// Greatest (true) or least text.
     Text(bool, Vec<Option<Box<str>>>),
     /// Different values.
-    Distinct(DistinctSlots),
+    Distinct(Box<DistinctSlots>),
     /// Counts of values by buckets.
     Sketch(SketchSlots),
 }
@@ -50,7 +50,7 @@ impl Slots {
             (Kind::Count, _) => Self::Count(Vec::new()),
             (Kind::Sum, _) => Self::Sum(Vec::new()),
             (Kind::Moments, _) => Self::Moments(Vec::new()),
-            (Kind::Distinct, _) => Self::Distinct(DistinctSlots::default()),
+            (Kind::Distinct, _) => Self::Distinct(Box::default()),
             (Kind::Sketch, _) => Self::Sketch(SketchSlots::default()),
             (Kind::Least | Kind::Greatest, Some(DataType::Utf8)) => {
                 Self::Text(greatest, Vec::new())

@@ -176,6 +176,7 @@ mod tests {
         lags.decide(now, stands, &ends.into_iter().collect(), None)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what `decide` gives")]
     fn behind(read_until: Option<i64>, is_source: bool) -> Option<Lag> {
         Some(Lag {
             read_until,

@@ -170,13 +170,9 @@ fn badness(plan: &Plan, check: &str, value: Option<f64>) -> f64 {
     };
     let measure = plan.checks.iter().find(|known| known.name == check);
     match measure.map(|check| &check.measure) {
-        Some(Measure::Completeness {
-            of: Complete::Refused,
-            ..
-        }) => value,
-        Some(Measure::Completeness { .. }) => -value,
+        Some(Measure::Completeness { of, .. }) if !matches!(of, Complete::Refused) => -value,
         Some(Measure::Variance { .. }) => value.abs(),
         // A statistic that overflowed is no check of the plan: its value is how many rows did.
-        Some(Measure::Freshness(_)) | None => value,
+        Some(Measure::Completeness { .. } | Measure::Freshness(_)) | None => value,
     }
 }

@@ -863,7 +863,7 @@ pub struct WindowSpec {
     /// `final` and `sign`. Default: `"final"`.
     pub corrections: Option<CorrectionsSpec>,
     /// The statistics in order: name and SQL aggregate (count, sum, avg, min, max, `var_samp`, `stddev_samp`, `count(distinct x)`,
-    /// `approx_quantile(x, 0.95)`, with FILTER). How many different values there are is exact up to 4096; above that it is an estimate by HyperLogLog, of a standard error of
+    /// `approx_quantile(x, 0.95)`, with FILTER). How many different values there are is exact up to 4096; above that it is an estimate by `HyperLogLog`, of a standard error of
     /// 1.6 %, and a verdict `WINDOW.STATISTIC` says so. A quantile is one of the values, within 0.4 % of it.
     /// Example: `rows = "count(*)"`.
     pub statistics: Named<String>,

@@ -117,7 +117,7 @@ fn what_does_not_last_is_not_bad_enough_or_is_history_opens_nothing() {
     };
     let two = AlertsPlan { after: 2, ..plan() };
     let first = row(0, 0, 1, "fail");
-    assert_eq!(of(&two, &[first.clone()]), 0);
+    assert_eq!(of(&two, std::slice::from_ref(&first)), 0);
     assert_eq!(of(&two, &[first.clone(), row(0, 0, 3, "warn")]), 1);
     assert_eq!(
         of(
@@ -141,7 +141,7 @@ fn what_does_not_last_is_not_bad_enough_or_is_history_opens_nothing() {
         checks: Some(vec!["check_7".to_owned()]),
         ..plan()
     };
-    assert_eq!(of(&others, &[first.clone()]), 0);
+    assert_eq!(of(&others, std::slice::from_ref(&first)), 0);
     // It ended an hour and a minute before it was judged.
     let old = BadRow {
         now: first.now + 61 * MINUTE,

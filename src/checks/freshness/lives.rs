@@ -43,7 +43,7 @@ pub(super) type Said = (Status, Option<Reason>);
 pub struct Lives {
     pub(super) layout: Arc<Layout>,
     pub(super) rule: Freshness,
-    pub(super) lives: BTreeMap<Arc<Segment>, Life>,
+    pub(super) known: BTreeMap<Arc<Segment>, Life>,
     /// Segments with news since the last judgement.
     pub(super) touched: BTreeSet<Arc<Segment>>,
     /// The next deadline of each segment that has one, or a time before it.
@@ -93,7 +93,7 @@ impl Lives {
     pub fn new(layout: Arc<Layout>, rule: Freshness) -> Self {
         let mut lives = Self {
             rule,
-            lives: BTreeMap::new(),
+            known: BTreeMap::new(),
             touched: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             whole: Whole {
@@ -118,12 +118,12 @@ impl Lives {
 
     /// How many segments are kept.
     pub fn len(&self) -> usize {
-        self.lives.len()
+        self.known.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.lives.is_empty()
+        self.known.is_empty()
     }
 
     /// So many more rows of a look-up expect a segment, or fewer.
@@ -156,8 +156,8 @@ impl Lives {
 
     /// The segment's life, which begins where it is new and there is room.
     fn life(&mut self, segment: &Arc<Segment>) -> Option<&mut Life> {
-        if !self.lives.contains_key(segment) {
-            if self.lives.len() >= self.rule.max_segments {
+        if !self.known.contains_key(segment) {
+            if self.known.len() >= self.rule.max_segments {
                 self.whole.is_over = true;
                 return None;
             }
@@ -165,9 +165,9 @@ impl Lives {
                 since: i64::MAX,
                 ..Life::default()
             };
-            self.lives.insert(Arc::clone(segment), life);
+            self.known.insert(Arc::clone(segment), life);
         }
-        self.lives.get_mut(segment)
+        self.known.get_mut(segment)
     }
 
     /// Judges everything at the end of a run: one verdict a segment. The reference is `as_of`, or the newest event of all.
@@ -178,18 +178,18 @@ impl Lives {
             self.push(&mut verdicts, WHOLE, judged, None, 0, true);
             return verdicts.finish();
         }
-        if self.refused && !self.lives.values().any(|life| life.arrived.is_some()) {
+        if self.refused && !self.known.values().any(|life| life.arrived.is_some()) {
             let judged = self.rule.nothing();
             let reason = Some(Reason::NoEventTime);
             self.push(&mut verdicts, WHOLE, judged, reason, 0, true);
         }
-        let newest = self.lives.values().filter_map(|life| life.newest).max();
+        let newest = self.known.values().filter_map(|life| life.newest).max();
         let reference = match self.rule.on {
             FreshnessOn::Event => as_of.or(newest).unwrap_or(0),
             // All rows come with the run.
             FreshnessOn::Arrival => 0,
         };
-        for (segment, life) in &self.lives {
+        for (segment, life) in &self.known {
             if life.arrived.is_none() && life.expected <= 0 {
                 continue;
             }
@@ -222,7 +222,7 @@ impl Lives {
             && *deadline < reference
             && let Some((_, segment)) = self.deadlines.pop_first()
         {
-            if let Some(life) = self.lives.get_mut(&segment) {
+            if let Some(life) = self.known.get_mut(&segment) {
                 life.deadline = None;
             }
             asked.insert(segment);
@@ -230,7 +230,7 @@ impl Lives {
         for segment in asked {
             self.judge_segment(&segment, reference, now, &mut verdicts);
         }
-        if self.lives.len() < self.rule.max_segments {
+        if self.known.len() < self.rule.max_segments {
             self.whole.is_over = false;
         }
         verdicts.finish()
@@ -243,7 +243,7 @@ impl Lives {
         now: i64,
         verdicts: &mut VerdictBuilder,
     ) {
-        let Some(life) = self.lives.get_mut(segment) else {
+        let Some(life) = self.known.get_mut(segment) else {
             return;
         };
         life.since = life.since.min(now);
@@ -284,7 +284,7 @@ impl Lives {
             self.push(verdicts, &text, judged, why, epoch, false);
         }
         if is_gone {
-            self.lives.remove(segment);
+            self.known.remove(segment);
         }
     }
 

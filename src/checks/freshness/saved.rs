@@ -47,7 +47,7 @@ impl Lives {
         out.int(self.whole.judged_until);
         out.byte(u8::from(self.whole.is_over));
         out.last_said(self.whole.said);
-        for (segment, life) in &self.lives {
+        for (segment, life) in &self.known {
             out.byte(SEGMENT);
             segment.0.iter().for_each(|value| out.value(value));
             out.time(life.newest);
@@ -93,7 +93,7 @@ impl Lives {
                 ..Life::default()
             };
             // That of all rows is there already, and expected.
-            let own = self.lives.entry(Arc::clone(&segment)).or_default();
+            let own = self.known.entry(Arc::clone(&segment)).or_default();
             *own = Life {
                 expected: own.expected,
                 ..life

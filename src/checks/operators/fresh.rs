@@ -53,9 +53,7 @@ pub(super) struct Inputs<'scope> {
 }
 
 /// Tells the first worker in which epochs rows were refused, and how many.
-pub(super) fn refused<'scope>(
-    refused: Stream<'scope, Epoch, Batch>,
-) -> StreamVec<'scope, Epoch, u64> {
+pub(super) fn refused(refused: Stream<'_, Epoch, Batch>) -> StreamVec<'_, Epoch, u64> {
     refused.unary::<CapacityContainerBuilder<Vec<u64>>, _, _, _>(
         Pipeline,
         "checks:refused",

@@ -341,7 +341,7 @@ impl Tally {
                     listed: &listed,
                 };
                 let row = judge_window(layout, held_back, asked, baselines, |of, judged| {
-                    verdicts.push((of, judged))
+                    verdicts.push((of, judged));
                 });
                 let row = (is_final || layout.tells_changes).then_some(row);
                 Said {

@@ -15,6 +15,10 @@ use crate::record::Epoch;
 pub(super) const FORMAT: u32 = 1;
 
 /// A durable fact.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few are in memory at a time, and checkpoints are the largest by what they point to"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
@@ -197,6 +201,10 @@ mod stretches {
     }
 
     /// What one of a run says: until when all was read, and whose fault that is, where it says so; none where it belongs into no run.
+    #[expect(
+        clippy::option_option,
+        reason = "a binding may be of no run, or of one that is not behind"
+    )]
     fn plain(binding: &Binding) -> Option<Option<(i64, bool)>> {
         if !binding.is_empty() {
             return None;

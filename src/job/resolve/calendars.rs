@@ -49,7 +49,9 @@ fn resolve_calendar(
                 report.add(&at("days"), wrong.expected("one day at least"));
             }
             let mut open = [false; 7];
-            days.iter().for_each(|day| open[place(*day)] = true);
+            for day in days {
+                open[place(*day)] = true;
+            }
             open
         }
     };

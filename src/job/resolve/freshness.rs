@@ -70,12 +70,11 @@ pub(super) fn read_freshness(
         }
     };
     let expected = match &spec.expected {
-        None => None,
         Some(expected) if per.len() == written.len() => {
             read_expected(report, name, expected, &per, context)
         }
-        // A column of the segment has a fault, which is told.
-        Some(_) => None,
+        // There is none, or a column of the segment has a fault, which is told.
+        _ => None,
     };
     Some(Measure::Freshness(FreshnessPlan {
         per,
@@ -93,6 +92,10 @@ pub(super) fn read_freshness(
 }
 
 /// The column of event times; `Some(None)` where none is needed.
+#[expect(
+    clippy::option_option,
+    reason = "nothing where there is a fault, and no column where none is needed"
+)]
 fn read_event_time(
     report: &mut Report<'_>,
     name: &str,

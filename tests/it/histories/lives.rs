@@ -1,5 +1,6 @@
 //! The lives of a history: processes that run its job while its files grow, and how each of them ends.
 
+use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -158,9 +159,7 @@ pub(super) fn live(history: &History, folder: &Path) -> Lived {
             }
         };
         let took = begun.elapsed().as_millis();
-        ends.last_mut()
-            .unwrap()
-            .push_str(&format!(": {said} after {took} ms"));
+        write!(ends.last_mut().unwrap(), ": {said} after {took} ms").unwrap();
     }
     Lived { ends }
 }

@@ -83,7 +83,7 @@ fn again(lives: &Lives) -> Lives {
     let mut again = Lives::new(Arc::clone(&lives.layout), lives.rule.clone());
     again.load(&bytes).unwrap();
     assert_eq!(saved(&again), bytes);
-    for (segment, life) in &lives.lives {
+    for (segment, life) in &lives.known {
         // A look-up's rows are read anew.
         if life.expected > 0 && !segment.0.is_empty() {
             again.expect((**segment).clone(), life.expected);
