@@ -100,7 +100,9 @@ fn dispatch(typed: Typed) -> Result<u8, Stop> {
             Some(sink) => epochs::of_sink(&job, &sink, json),
             None => epochs::epochs(&job, json),
         },
-        Typed::Verify { job, json, .. } => verify::verify(&job, json),
+        Typed::Verify {
+            job, epochs, json, ..
+        } => verify::verify(&job, epochs, json),
         Typed::Verdicts(typed) => verdicts::verdicts(&typed),
         Typed::Quarantine(typed) => quarantine::quarantine(&typed),
         Typed::Generate {

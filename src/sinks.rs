@@ -43,8 +43,10 @@ mod partition;
 mod publish;
 mod scalar;
 mod stage;
+mod summed;
 mod writer;
 
+pub use self::summed::checksum;
 pub use error::SinkError;
 pub use history::{SAID_AT, SAID_EPOCH};
 pub use lines::LineWriter;

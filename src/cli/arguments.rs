@@ -63,12 +63,15 @@ that token, and `status` gives it.";
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   caudal verify jobs/ventas.toml
+  caudal verify jobs/ventas-stream.toml --epochs
   caudal verify jobs/ventas.toml --json | jq .is_good
 
-Files are held against the manifests: their size, and the rows of Parquet files.
-Of topics all committed messages are read, and held against what each commit
-has written down of them: their number, and a sum over keys and values. Exits
-with 1 where something differs.";
+Files are held against the manifests: their size, and a checksum over their
+bytes. A file of a continuous job has rows of all epochs of its commit, which is
+named where it differs. Of topics all committed messages are read, and held
+against what was written down of each epoch: their number, and a sum over keys
+and values, whatever their order. The newest commit is held against the
+journal's newest checkpoint. Exits with 1 where something differs.";
 
 const CHECK_EXAMPLES: &str = "\
 Prints `ok` and the columns of every sink; or every fault of the job file with
@@ -218,13 +221,16 @@ pub(super) enum Typed {
         #[arg(long)]
         json: bool,
     },
-    /// Look whether what a job has committed is there, file by file and commit by commit
+    /// Look whether what a job has committed is there, file by file and epoch by epoch
     #[command(disable_help_flag = true, after_help = VERIFY_EXAMPLES)]
     Verify {
         #[command(flatten)]
         help: Help,
         /// The job file
         job: PathBuf,
+        /// Each epoch, or each commit where files have several: rows or messages, and a checksum
+        #[arg(long)]
+        epochs: bool,
         /// As one line of JSON
         #[arg(long)]
         json: bool,

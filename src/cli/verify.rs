@@ -1,33 +1,58 @@
 //! `caudal verify`: whether what a job has committed is there, as it was written down when it was.
 //!
 //! ```text
-//! manifests ──> files: path, bytes, rows          ──> held against the folders
-//!           └─> topics: for each commit how many  ──> held against all committed messages of the topics, by the epoch in their headers
-//!               messages, and a sum over them
+//! manifests ──> files: path, bytes, rows, checksum      ──> held against the folders
+//!           ├─> topics: for each epoch how many         ──> held against all committed messages of the topics, by the epoch in their headers
+//!           │   messages, and a sum over them
+//!           └─> the epoch of the newest commit          ──> held against the journal's newest checkpoint
 //! ```
+//!
+//! A topic is held against each epoch, since every message says its own. A file has rows of all epochs of its commit, and is what was written or
+//! is not: so it is held against its checksum, and what differs is told with the epochs of the commit. How many rows each of these had is written
+//! down, too, and told where that is asked for.
+
+mod by_epoch;
+mod files;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Value, json};
 
-use super::numbers::{grouped, rows};
+use self::by_epoch::epochs;
+use self::files::Wanted;
+use super::numbers::{self, grouped};
 use super::stop::{FAILED, FINE, Stop};
 use super::{load, print};
-use crate::cluster::Counted;
 use crate::epoch;
-use crate::job::plan::{Delivery, KafkaCluster, KafkaSink, OnFailure, Plan, SinkPlan, SinkTo};
+use crate::job::plan::Plan;
 use crate::record::Epoch;
 use crate::sinks::chain::{self, CheckpointSaid};
-use crate::sinks::kafka::{content, outbox, sum};
 use crate::sinks::{SinkError, published};
 
 /// Differences of one target that are told one by one.
 const TOLD: usize = 10;
+
+/// What a run or a commit has written down.
+struct Committed {
+    /// The epochs after the first, up to the second; none of a run with an end.
+    epochs: Option<(Epoch, Epoch)>,
+    said: CheckpointSaid,
+    /// The files of each sink.
+    files: BTreeMap<String, Vec<Wanted>>,
+}
+
+impl Committed {
+    /// The epochs in words, before what is said of them; nothing in a run with an end.
+    fn words(&self) -> String {
+        self.epochs.map_or_else(String::new, |(from, to)| {
+            format!("{}: ", epochs(from + 1, to))
+        })
+    }
+}
 
 /// What was found of one sink's files, or of one topic.
 struct Verified {
@@ -38,36 +63,45 @@ struct Verified {
     differences: Vec<String>,
     /// What could not be looked at.
     notes: Vec<String>,
+    /// The same epoch by epoch.
+    epochs: Vec<Line>,
 }
 
-/// Prints, target by target, whether what was committed is there.
+/// What some epochs have in a target.
+struct Line {
+    first: Epoch,
+    last: Epoch,
+    /// How many rows or messages are there.
+    found: u64,
+    /// In a topic the sum over them; of files that of their checksums.
+    sum: u64,
+    /// In how many files.
+    files: Option<usize>,
+    /// Rows by epoch, where files hold several.
+    parts: Vec<(Epoch, Epoch, u64)>,
+    is_good: bool,
+}
+
+/// Prints, target by target, whether what was committed is there; epoch by epoch where that is asked for.
 ///
 /// # Errors
 /// Where the job is wrong, nothing was committed, or it can't be read.
-pub(super) fn verify(job: &Path, as_json: bool) -> Result<u8, Stop> {
+pub(super) fn verify(job: &Path, by_epoch: bool, as_json: bool) -> Result<u8, Stop> {
     let plan = load::job(job)?;
-    let mut verified = files(&plan)?;
-    let mut commits = Vec::new();
+    let commits = committed(&plan)?;
+    let mut verified = files::verify(&plan, &commits);
     if plan.continuous.is_some() {
-        for manifest in chain::manifests(&plan.output).map_err(unread)? {
-            let manifest = manifest.map_err(unread)?;
-            if let (true, Some(to)) = (manifest.commit == Some(manifest.number), manifest.to) {
-                let said: CheckpointSaid =
-                    serde_json::from_value(manifest.checkpoint).unwrap_or_default();
-                commits.push(Committed {
-                    from: manifest.from.unwrap_or(0),
-                    to,
-                    said,
-                });
-            }
-        }
-        verified.extend(topics(&plan, &commits)?);
+        verified.extend(topics::verify(&plan, &commits)?);
+        verified.extend(journal(&plan, &commits)?);
     }
     let is_good = verified.iter().all(|of| of.differences.is_empty());
     let text = if as_json {
-        format!("{}\n", for_machines(&plan.name, &verified, is_good))
+        format!(
+            "{}\n",
+            for_machines(&plan.name, &verified, is_good, by_epoch)
+        )
     } else {
-        for_people(&plan.name, &verified, commits.last().map(|last| last.to))
+        for_people(&plan.name, &verified, newest(&commits), by_epoch)
     };
     print::to_output(text.as_bytes())?;
     Ok(if is_good { FINE } else { FAILED })
@@ -77,7 +111,98 @@ fn unread(error: SinkError) -> Stop {
     Stop::Run(error.into())
 }
 
-fn for_people(job: &str, verified: &[Verified], upto: Option<Epoch>) -> String {
+/// All that was written down, in order.
+fn committed(plan: &Plan) -> Result<Vec<Committed>, Stop> {
+    let mut commits = Vec::new();
+    if plan.continuous.is_none() {
+        let Some(manifest) = published(&plan.output).map_err(unread)? else {
+            return Ok(commits);
+        };
+        let files = manifest.sinks.into_iter().map(|sink| {
+            let each = sink.files.iter().map(|file| Wanted::new(&sink.path, file));
+            (sink.sink, each.collect())
+        });
+        commits.push(Committed {
+            epochs: None,
+            said: CheckpointSaid::default(),
+            files: files.collect(),
+        });
+        return Ok(commits);
+    }
+    for manifest in chain::manifests(&plan.output).map_err(unread)? {
+        let manifest = manifest.map_err(unread)?;
+        let is_commit = manifest.commit == Some(manifest.number);
+        let files: BTreeMap<String, Vec<Wanted>> = manifest
+            .sinks
+            .into_iter()
+            .map(|added| {
+                let each = added
+                    .files
+                    .iter()
+                    .map(|file| Wanted::new(&added.path, file));
+                (added.sink, each.collect())
+            })
+            .collect();
+        // A life that takes over may add files without rows, and has no epochs of its own.
+        let from = manifest.from.unwrap_or(0);
+        let to = manifest.to.filter(|to| is_commit && from < *to);
+        if to.is_none() && files.is_empty() {
+            continue;
+        }
+        commits.push(Committed {
+            epochs: to.map(|to| (from, to)),
+            said: serde_json::from_value(manifest.checkpoint).unwrap_or_default(),
+            files,
+        });
+    }
+    Ok(commits)
+}
+
+/// The last epoch that is committed.
+fn newest(commits: &[Committed]) -> Option<Epoch> {
+    let mut with_epochs = commits.iter().rev().filter_map(|of| of.epochs);
+    with_epochs.next().map(|(_, to)| to)
+}
+
+/// Holds the newest commit against the journal's newest checkpoint: nothing is visible that the journal does not know.
+fn journal(plan: &Plan, commits: &[Committed]) -> Result<Option<Verified>, Stop> {
+    let continuous = plan.continuous.as_ref();
+    let state = &continuous.expect("the job is continuous").state;
+    let history = epoch::look_at_journal(state, Arc::new(|| false));
+    let history = history.map_err(|error| Stop::Run(error.into()))?;
+    let Some(visible) = newest(commits) else {
+        return Ok(None);
+    };
+    let (mut notes, mut differences) = (Vec::new(), Vec::new());
+    let newest = history.checkpoints.iter().map(|known| known.epoch).max();
+    match newest {
+        None => differences.push(format!(
+            "it knows of no checkpoint, and epochs up to {} are visible: the state is lost or another one",
+            grouped(visible)
+        )),
+        Some(newest) if newest < visible => differences.push(format!(
+            "its newest checkpoint is of epoch {}, and epochs up to {} are visible: the state is older than the outputs",
+            grouped(newest),
+            grouped(visible)
+        )),
+        Some(newest) if newest > visible => notes.push(format!(
+            "its newest checkpoint, of epoch {}, is not visible yet",
+            grouped(newest)
+        )),
+        Some(_) => {}
+    }
+    let good = format!("epochs up to {} are visible", grouped(visible));
+    let bound = history.newest_epoch().unwrap_or(0);
+    Ok(Some(Verified {
+        name: "journal".to_owned(),
+        good: format!("{good}, and up to {} bound", grouped(bound.max(visible))),
+        differences,
+        notes,
+        epochs: Vec::new(),
+    }))
+}
+
+fn for_people(job: &str, verified: &[Verified], upto: Option<Epoch>, by_epoch: bool) -> String {
     let upto = upto.map_or_else(String::new, |upto| {
         format!(", up to epoch {}", grouped(upto))
     });
@@ -102,276 +227,49 @@ fn for_people(job: &str, verified: &[Verified], upto: Option<Epoch>) -> String {
         {
             line(&format!("and {more} more differences"));
         }
+        for of_epochs in of.epochs.iter().filter(|_| by_epoch) {
+            line(&of_epochs.words());
+            for (first, last, rows) in &of_epochs.parts {
+                let rows = numbers::rows(*rows);
+                line(&format!("  of which {}: {rows}", epochs(*first, *last)));
+            }
+        }
     }
     text
 }
 
-fn for_machines(job: &str, verified: &[Verified], is_good: bool) -> Value {
+impl Line {
+    fn words(&self) -> String {
+        let what = match self.files {
+            Some(files) => format!(
+                "{} in {}",
+                numbers::rows(self.found),
+                numbers::counted(files.try_into().unwrap_or(u64::MAX), "file", "files")
+            ),
+            None => numbers::counted(self.found, "message", "messages"),
+        };
+        let differs = if self.is_good { "" } else { ", DIFFERS" };
+        let of = epochs(self.first, self.last);
+        format!("{of}: {what}, checksum {:016x}{differs}", self.sum)
+    }
+
+    fn as_json(&self) -> Value {
+        let parts = self.parts.iter();
+        let parts = parts.map(|(first, last, rows)| json!([first, last, rows]));
+        json!({
+            "first": self.first, "last": self.last, "found": self.found, "checksum": format!("{:016x}", self.sum), "files": self.files,
+            "rows": parts.collect::<Vec<_>>(), "is_good": self.is_good,
+        })
+    }
+}
+
+fn for_machines(job: &str, verified: &[Verified], is_good: bool, by_epoch: bool) -> Value {
     let targets = verified.iter().map(|of| {
-        json!({ "name": of.name, "good": of.good, "notes": of.notes, "differences": of.differences })
+        let mut said = json!({ "name": of.name, "good": of.good, "notes": of.notes, "differences": of.differences });
+        if by_epoch {
+            said["epochs"] = of.epochs.iter().map(Line::as_json).collect();
+        }
+        said
     });
     json!({ "job": job, "is_good": is_good, "targets": targets.collect::<Vec<_>>() })
-}
-
-/// A file as it was written down.
-struct Wanted {
-    path: String,
-    bytes: u64,
-    rows: u64,
-}
-
-/// Holds files against the folders, sink by sink.
-fn files(plan: &Plan) -> Result<Vec<Verified>, Stop> {
-    let mut of_sinks: BTreeMap<String, Vec<Wanted>> = BTreeMap::new();
-    if plan.continuous.is_some() {
-        for file in chain::files(&plan.output).map_err(unread)? {
-            let file = file.map_err(unread)?;
-            let (path, bytes, rows) = (file.path, file.bytes, file.rows);
-            let wanted = Wanted { path, bytes, rows };
-            of_sinks.entry(file.sink).or_default().push(wanted);
-        }
-    } else if let Some(manifest) = published(&plan.output).map_err(unread)? {
-        for sink in manifest.sinks {
-            let files = sink.files.into_iter().map(|file| Wanted {
-                path: format!("{}/{}", sink.path, file.path),
-                bytes: file.bytes,
-                rows: file.rows,
-            });
-            of_sinks.entry(sink.sink).or_default().extend(files);
-        }
-    }
-    let of_files = |sink: &SinkPlan| matches!(sink.to, SinkTo::Files { .. });
-    let sinks = plan.sinks.iter().filter(|sink| of_files(sink));
-    Ok(sinks
-        .map(|sink| {
-            let wanted = of_sinks.remove(&sink.name).unwrap_or_default();
-            of_sink(plan, sink, &wanted)
-        })
-        .collect())
-}
-
-fn of_sink(plan: &Plan, sink: &SinkPlan, wanted: &[Wanted]) -> Verified {
-    let (mut good, mut good_rows, mut gone) = (0, 0, 0);
-    let mut differences = Vec::new();
-    for file in wanted {
-        match differs(&plan.output.join(&file.path), file) {
-            Ok(None) => {
-                good += 1;
-                good_rows += file.rows;
-            }
-            Ok(Some(words)) => differences.push(format!("{}: {words}", file.path)),
-            // Small files of a table are put together and taken away, by its tools or by the job.
-            Err(()) if sink.delta.is_some() => gone += 1,
-            Err(()) => differences.push(format!("{}: it is not there", file.path)),
-        }
-    }
-    let notes = (gone > 0).then(|| {
-        format!(
-            "{} files were put into larger ones of the table, or taken away by its tools",
-            grouped(gone)
-        )
-    });
-    Verified {
-        name: sink.name.clone(),
-        good: format!(
-            "{} of {} files are as they were committed: {}",
-            grouped(good),
-            wanted.len(),
-            rows(good_rows)
-        ),
-        differences,
-        notes: notes.into_iter().collect(),
-    }
-}
-
-/// In what a file is another than was committed. Errors: it is not there.
-fn differs(path: &Path, wanted: &Wanted) -> Result<Option<String>, ()> {
-    let bytes = fs::metadata(path).map_err(drop)?.len();
-    if bytes != wanted.bytes {
-        return Ok(Some(format!(
-            "it has {bytes} bytes, committed were {}",
-            wanted.bytes
-        )));
-    }
-    if path
-        .extension()
-        .is_none_or(|extension| extension != "parquet")
-    {
-        return Ok(None);
-    }
-    let rows = File::open(path)
-        .map_err(|error| error.to_string())
-        .and_then(|file| {
-            let reader = SerializedFileReader::new(file).map_err(|error| error.to_string())?;
-            Ok(reader.metadata().file_metadata().num_rows())
-        });
-    Ok(match rows {
-        Ok(rows) if u64::try_from(rows) == Ok(wanted.rows) => None,
-        Ok(rows) => Some(format!(
-            "it has {rows} rows, committed were {}",
-            wanted.rows
-        )),
-        Err(problem) => Some(problem),
-    })
-}
-
-/// What a commit says of topics.
-struct Committed {
-    from: Epoch,
-    to: Epoch,
-    said: CheckpointSaid,
-}
-
-/// A topic of a cluster, and the sinks that write it.
-struct Topic<'a> {
-    cluster: &'a KafkaCluster,
-    kafka: &'a KafkaSink,
-    sinks: Vec<&'a str>,
-}
-
-/// Holds messages against what commits say of them, topic by topic.
-fn topics(plan: &Plan, commits: &[Committed]) -> Result<Vec<Verified>, Stop> {
-    let mut topics: Vec<Topic<'_>> = Vec::new();
-    for sink in &plan.sinks {
-        let SinkTo::Kafka(kafka) = &sink.to else {
-            continue;
-        };
-        let same = |known: &&mut Topic<'_>| {
-            (known.kafka.cluster, &known.kafka.topic) == (kafka.cluster, &kafka.topic)
-        };
-        match topics.iter_mut().find(same) {
-            Some(known) => known.sinks.push(&sink.name),
-            None => topics.push(Topic {
-                cluster: &plan.clusters[kafka.cluster],
-                kafka,
-                sinks: vec![&sink.name],
-            }),
-        }
-    }
-    let each = topics.iter().map(|topic| {
-        let held = held(plan, topic.cluster)?;
-        of_topic(plan, topic, commits, held)
-    });
-    each.collect()
-}
-
-/// What is held in the state until a cluster takes it: the first epoch, and the bytes.
-fn held(plan: &Plan, cluster: &KafkaCluster) -> Result<Option<(Epoch, u64)>, Stop> {
-    let OnFailure::Hold { .. } = cluster.on_failure else {
-        return Ok(None);
-    };
-    let continuous = plan.continuous.as_ref();
-    let continuous = continuous.expect("only a continuous job writes topics");
-    let held = epoch::look_at_state(&continuous.state, Arc::new(|| false))
-        .and_then(|store| outbox::all_held(&*store, cluster));
-    held.map_err(|error| Stop::Run(error.into()))
-}
-
-fn of_topic(
-    plan: &Plan,
-    topic: &Topic<'_>,
-    commits: &[Committed],
-    held: Option<(Epoch, u64)>,
-) -> Result<Verified, Stop> {
-    let name = topic.sinks.join(", ");
-    let mut found = vec![Counted::default(); commits.len()];
-    let (mut strangers, mut later) = (0_u64, 0_u64);
-    let take = |message: content::Found<'_>| {
-        let Some(epoch) = message.epoch else {
-            strangers += 1;
-            return;
-        };
-        let commit = commits.partition_point(|commit| commit.to < epoch);
-        match found.get_mut(commit) {
-            Some(counted) => {
-                counted.add(Counted {
-                    messages: 1,
-                    sum: sum(message.key, message.value),
-                });
-            }
-            None => later += 1,
-        }
-    };
-    let whole_after = content::read(topic.cluster, &topic.kafka.topic, plan.join_timeout, take)
-        .map_err(|error| Stop::Run(error.into()))?;
-    let mut notes = Vec::new();
-    if strangers > 0 {
-        notes.push(format!("{} of other programs", counted(strangers)));
-    }
-    if later > 0 {
-        notes.push(format!(
-            "{} of epochs that no checkpoint has yet",
-            counted(later)
-        ));
-    }
-    if whole_after > 0 {
-        notes.push(
-            "its first messages are gone by retention: what they were is not looked at".to_owned(),
-        );
-    }
-    let is_compacted = topic.kafka.is_compacted();
-    if is_compacted {
-        notes.push("it is compacted: numbers of messages say nothing".to_owned());
-    }
-    if let Some((first, bytes)) = held {
-        notes.push(format!(
-            "{} bytes from epoch {} on are held in the state: commits from there on are not looked at",
-            grouped(bytes),
-            grouped(first)
-        ));
-    }
-    let (mut good, mut messages) = (0, 0);
-    let mut differences = Vec::new();
-    for (commit, found) in commits.iter().zip(&found) {
-        let is_held = held.is_some_and(|(first, _)| commit.to >= first);
-        if commit.from < whole_after || is_compacted || is_held {
-            continue;
-        }
-        let mut wanted = Counted::default();
-        for sent in &commit.said.topics {
-            if topic.sinks.contains(&sent.sink.as_str()) {
-                wanted.add(Counted {
-                    messages: sent.messages,
-                    sum: sent.sum,
-                });
-            }
-        }
-        let epochs = || format!("epochs {} to {}", commit.from + 1, commit.to);
-        match found.messages.cmp(&wanted.messages) {
-            std::cmp::Ordering::Equal if found.sum == wanted.sum => {
-                good += 1;
-                messages += found.messages;
-            }
-            std::cmp::Ordering::Equal => differences.push(format!(
-                "{}: {} as sent, but others than were sent",
-                epochs(),
-                counted(found.messages)
-            )),
-            order => differences.push(format!(
-                "{}: {}, sent were {}{}",
-                epochs(),
-                counted(found.messages),
-                grouped(wanted.messages),
-                match (order, topic.cluster.delivery) {
-                    (std::cmp::Ordering::Greater, Delivery::AtLeastOnce) => " (at least once)",
-                    _ => "",
-                }
-            )),
-        }
-    }
-    Ok(Verified {
-        name,
-        good: format!(
-            "{} of {} commits are in topic {} as they were sent",
-            counted(messages),
-            grouped(good),
-            topic.kafka.topic
-        ),
-        differences,
-        notes,
-    })
-}
-
-fn counted(messages: u64) -> String {
-    super::numbers::counted(messages, "message", "messages")
 }

@@ -3,12 +3,14 @@
 //! Both take their work from channels, in the order in which it was decided: a commit is handed on by the journal's thread, when every
 //! binding that it needs is in the journal.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::alerts::Alerts;
+use super::deliveries::Counted;
 use super::life::{Kept, Life, Told, lock};
 use super::outcome::Outcome;
 use super::partitions::{Partitions, look_at_folders};
@@ -20,10 +22,11 @@ use crate::epoch::{
     ShardAt, StateFile, Store, Totals, state,
 };
 use crate::fault;
+use crate::job::plan::Plan;
 use crate::observe::Step;
 use crate::observe::address::Announced;
 use crate::record::{Epoch, Note};
-use crate::sinks::chain::{Chain, CheckpointSaid, Commit, SentMessages};
+use crate::sinks::chain::{Chain, CheckpointSaid, Commit, RowsOfSink, SentMessages, by_epoch};
 use crate::sources::Discovery;
 
 /// How often it is looked whether someone asks for the end.
@@ -298,6 +301,7 @@ impl Committer {
             let words = outcome.stopped.join("\n");
             return Err(RunError::Stopped { words });
         }
+        let files = rows_by_epoch(plan, &notes);
         let staged = staged_files(plan, notes, &mut outcome);
         self.totals.add(&outcome);
         let to = binding.epoch;
@@ -308,14 +312,22 @@ impl Committer {
         let counted = self.chain.committed().unwrap_or(0);
         let topics = self.run.fate.deliveries().take_counts(counted, to);
         let topics = topics.into_iter();
-        let topics = topics.map(|(sink, counted)| SentMessages {
-            sink: plan.sinks[sink].name.clone(),
-            messages: counted.messages,
-            sum: counted.sum,
+        let topics = topics.map(|(sink, epochs)| {
+            let mut all = Counted::default();
+            for (_, counted) in &epochs {
+                all.add(*counted);
+            }
+            SentMessages {
+                sink: plan.sinks[sink].name.clone(),
+                messages: all.messages,
+                sum: all.sum,
+                epochs: by_epoch(&epochs),
+            }
         });
         let said = CheckpointSaid {
             epoch: to,
             topics: topics.collect(),
+            files,
         };
         let checkpoint = serde_json::to_value(said).expect("it is JSON");
         let totals = serde_json::to_value(&self.totals).expect("totals are JSON");
@@ -396,4 +408,23 @@ impl Committer {
         }
         Ok(())
     }
+}
+
+/// The rows that all workers have put into files of each sink, by epoch.
+fn rows_by_epoch(plan: &Plan, notes: &[Note]) -> Vec<RowsOfSink> {
+    let mut of_sinks: BTreeMap<usize, BTreeMap<Epoch, Counted>> = BTreeMap::new();
+    for note in notes {
+        let Note::Epochs { sink, rows } = note else {
+            continue;
+        };
+        let of_sink = of_sinks.entry(*sink).or_default();
+        for (epoch, rows) in rows {
+            of_sink.entry(*epoch).or_default().messages += rows;
+        }
+    }
+    let each = of_sinks.into_iter().map(|(sink, epochs)| RowsOfSink {
+        sink: plan.sinks[sink].name.clone(),
+        epochs: by_epoch(&epochs.into_iter().collect::<Vec<_>>()),
+    });
+    each.collect()
 }

@@ -236,14 +236,18 @@ impl Deliveries {
         Some(state.delivered.clone())
     }
 
-    /// Process 0: the messages of each sink in the epochs after one and up to another that were not asked for before.
-    pub(super) fn take_counts(&self, after: Epoch, upto: Epoch) -> BTreeMap<usize, Counted> {
+    /// Process 0: the messages of each sink in the epochs after one and up to another that were not asked for before, by epoch.
+    pub(super) fn take_counts(
+        &self,
+        after: Epoch,
+        upto: Epoch,
+    ) -> BTreeMap<usize, Vec<(Epoch, Counted)>> {
         let mut state = self.lock();
         let later = state.counts.split_off(&(upto + 1, 0));
-        let mut of_sinks: BTreeMap<usize, Counted> = BTreeMap::new();
+        let mut of_sinks: BTreeMap<usize, Vec<(Epoch, Counted)>> = BTreeMap::new();
         for ((epoch, sink), more) in std::mem::replace(&mut state.counts, later) {
             if epoch > after {
-                of_sinks.entry(sink).or_default().add(more);
+                of_sinks.entry(sink).or_default().push((epoch, more));
             }
         }
         of_sinks

@@ -524,6 +524,7 @@ pub(super) fn staged_files(
                 path,
                 rows,
                 bytes,
+                checksum,
             } => {
                 let output = &mut outcome.outputs[sink];
                 output.rows += rows;
@@ -534,6 +535,7 @@ pub(super) fn staged_files(
                     path,
                     rows,
                     bytes,
+                    checksum: Some(checksum),
                 });
             }
             Note::Kept { path, rows, bytes } => staged.push(StagedFile {
@@ -541,12 +543,14 @@ pub(super) fn staged_files(
                 path,
                 rows,
                 bytes,
+                checksum: None,
             }),
             Note::History { path, rows, bytes } => staged.push(StagedFile {
                 sink: VERDICTS.to_owned(),
                 path,
                 rows,
                 bytes,
+                checksum: None,
             }),
             Note::Printed { sink, rows } => outcome.outputs[sink].rows += rows,
             Note::Sent { sink, rows, bytes } => {
@@ -554,6 +558,7 @@ pub(super) fn staged_files(
                 outcome.outputs[sink].bytes += bytes;
             }
             Note::Rows(_)
+            | Note::Epochs { .. }
             | Note::Duplicates { .. }
             | Note::Late { .. }
             | Note::Verdicts { .. }

@@ -61,6 +61,7 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
             }
             Note::Duplicates { rule, counts } => repeated[*rule].add(counts.clone()),
             Note::Staged { .. }
+            | Note::Epochs { .. }
             | Note::Kept { .. }
             | Note::History { .. }
             | Note::Bad(_)

@@ -49,7 +49,7 @@ impl References {
     }
 
     /// Adds a change that an epoch read.
-    pub(super) fn add(&self, epoch: Epoch, lookup: usize, change: Change) {
+    pub(crate) fn add(&self, epoch: Epoch, lookup: usize, change: Change) {
         let mut lanes = self.0.borrow_mut();
         lanes.of[lookup].changes.push_back((epoch, change));
     }
@@ -60,7 +60,7 @@ impl References {
     }
 
     /// No look-up changes any more.
-    pub(super) fn end_all(&self) {
+    pub(crate) fn end_all(&self) {
         let mut lanes = self.0.borrow_mut();
         for lane in &mut lanes.of {
             lane.is_ended = true;
@@ -69,7 +69,7 @@ impl References {
     }
 
     /// All is known of an epoch.
-    pub(super) fn passed(&self, epoch: Epoch) {
+    pub(crate) fn passed(&self, epoch: Epoch) {
         let mut lanes = self.0.borrow_mut();
         lanes.through = epoch;
         wake(&lanes.of);

@@ -77,6 +77,17 @@ pub struct Follower {
     bytes: (usize, usize),
     /// Whether all rows have to be offered, since no object holds them.
     is_unbound: bool,
+    /// What the first reading passed over, until it is counted.
+    passed_over: PassedOver,
+}
+
+/// Rows and messages that were read and are none of the look-up's rows.
+#[derive(Debug, Clone, Copy, Default)]
+struct PassedOver {
+    /// Older than the row there was.
+    stale: u64,
+    /// Not to be read, or without a key.
+    left_out: u64,
 }
 
 /// Reads a look-up for the first time. `None` where `over` said that nobody wants it any more. Gives what is to be told, too.
@@ -87,18 +98,26 @@ pub fn first(
     over: &dyn Fn() -> bool,
 ) -> Result<Option<(Follower, Vec<String>)>, LookupError> {
     let read = signature(plan);
-    let (rows, warnings, topic) = match &plan.transport {
+    let (rows, warnings, topic, passed_over) = match &plan.transport {
         Transport::Kafka(kafka) => {
             let Some((topic, rows, applied)) = Topic::whole(plan, kafka, patience, over)? else {
                 return Ok(None);
             };
-            (rows, applied.warnings(plan), Some(topic))
+            let passed_over = PassedOver {
+                stale: applied.stale,
+                left_out: applied.left_out,
+            };
+            (rows, applied.warnings(plan), Some(topic), passed_over)
         }
         Transport::Files { .. } | Transport::Follow(_) | Transport::Generate { .. } => {
             let Some(found) = load_rows(plan, over)? else {
                 return Ok(None);
             };
-            (found.rows, found.warnings, None)
+            let passed_over = PassedOver {
+                stale: 0,
+                left_out: found.left_out,
+            };
+            (found.rows, found.warnings, None, passed_over)
         }
     };
     let follower = Follower {
@@ -110,6 +129,7 @@ pub fn first(
         topic,
         bytes: (0, 0),
         is_unbound: true,
+        passed_over,
     };
     Ok(Some((follower, warnings)))
 }
@@ -125,6 +145,7 @@ pub fn restored(lookup: usize, objects: Vec<Arc<Vec<u8>>>) -> Follower {
         topic: None,
         bytes: (0, 0),
         is_unbound: false,
+        passed_over: PassedOver::default(),
     }
 }
 
@@ -200,6 +221,9 @@ impl Follower {
     /// Follows the look-up until the run is over, or it never changes again.
     pub fn follow(mut self, run: &Run, life: &Life) {
         let plan = Arc::clone(&run.plan);
+        let PassedOver { stale, left_out } = std::mem::take(&mut self.passed_over);
+        run.observer.reference_stale(self.lookup, stale);
+        run.observer.reference_left_out(self.lookup, left_out);
         // A life that goes on has rows to read again, for which processors are better used.
         let since = Instant::now();
         while !self.is_fresh && !life.is_settled() && since.elapsed() < SETTLING {

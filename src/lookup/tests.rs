@@ -1,5 +1,7 @@
 //! Partitioned look-ups against replicated ones, with real workers.
 
+mod idle;
+
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Place;
+use super::{Epoch, Place};
 use crate::alerts::BadRow;
 use crate::epoch::StateFile;
 
@@ -23,6 +23,15 @@ pub enum Note {
         rows: u64,
         /// Its size.
         bytes: u64,
+        /// CRC-32 of its bytes.
+        checksum: u32,
+    },
+    /// Rows that this worker has put into a sink's files, by epoch; of continuous jobs.
+    Epochs {
+        /// Index of the sink in the plan.
+        sink: usize,
+        /// The epochs that had rows, in order, and how many.
+        rows: Vec<(Epoch, u64)>,
     },
     /// A file of the quarantine that stands in the stage folder, whole.
     Kept {

@@ -54,6 +54,7 @@
 //!
 //! Tests stop at every step, alone and two generations against each other: `chain/tests.rs`.
 
+mod by_epoch;
 mod fold;
 mod manifest;
 mod show;
@@ -68,8 +69,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
+pub use self::by_epoch::{OfEpochs, by_epoch};
 pub use self::fold::{CommittedFile, Manifests, files, manifests, open};
-pub use self::manifest::{Added, CheckpointSaid, Manifest, SentMessages, newest};
+pub use self::manifest::{Added, CheckpointSaid, Manifest, RowsOfSink, SentMessages, newest};
 use self::manifest::{Put, put};
 use self::steps::Steps;
 use super::delta::Table;
@@ -251,6 +253,7 @@ impl Chain {
                 path: show::visible(&file.path, self.generation, commit.to),
                 rows: file.rows,
                 bytes: file.bytes,
+                checksum: file.checksum,
             });
         }
         let mut folders = self.newest.folders.clone();

@@ -15,6 +15,8 @@ use arrow_schema::{DataType, SchemaRef};
 use super::SinkError;
 use super::json::{self, JsonColumn};
 use super::scalar::{Scalar, Values, bring, canonical};
+use super::summed::Summed;
+use super::writer::Completed;
 use crate::job::plan::{Decimals, SinkFormat, SinkPlan};
 
 /// Text gathered before it goes to the file; with many open files each holds this much.
@@ -156,7 +158,7 @@ fn push_csv(out: &mut Vec<u8>, scalar: Scalar<'_>, delimiter: u8) {
 pub(super) struct LineFile {
     path: PathBuf,
     shape: Arc<LineShape>,
-    output: BufWriter<File>,
+    output: BufWriter<Summed<File>>,
     buffer: Vec<u8>,
     rows: u64,
     bytes: u64,
@@ -170,7 +172,7 @@ impl LineFile {
         let mut created = Self {
             path: path.to_path_buf(),
             shape: Arc::clone(shape),
-            output: BufWriter::with_capacity(FILE_BUFFER_BYTES, file),
+            output: BufWriter::with_capacity(FILE_BUFFER_BYTES, Summed::new(file)),
             buffer: shape.header.clone(),
             rows: 0,
             bytes: 0,
@@ -201,12 +203,16 @@ impl LineFile {
         FILE_BUFFER_BYTES + self.buffer.capacity()
     }
 
-    /// Completes the file; gives its rows and bytes.
-    pub(super) fn finish(mut self) -> Result<(u64, u64), SinkError> {
+    /// Completes the file.
+    pub(super) fn finish(mut self) -> Result<Completed, SinkError> {
         self.output
             .flush()
             .map_err(|error| SinkError::io(&self.path, "writing a file", error))?;
-        Ok((self.rows, self.bytes))
+        Ok(Completed {
+            rows: self.rows,
+            bytes: self.bytes,
+            checksum: self.output.get_ref().checksum(),
+        })
     }
 }
 

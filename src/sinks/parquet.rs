@@ -27,6 +27,8 @@ use super::dictionary::TextColumn;
 use super::fixed::FixedColumn;
 use super::integers::{self, IntegerColumn};
 use super::pages::{ColumnPages, Habit, PageCompressor};
+use super::summed::Summed;
+use super::writer::Completed;
 use crate::job::plan::Compression;
 
 /// Rows of a page. Larger pages compress no better, and each open file holds one of every column; smaller ones cost a
@@ -110,7 +112,7 @@ impl ParquetScratch {
 pub(super) struct ParquetFile {
     path: PathBuf,
     shape: Arc<ParquetShape>,
-    writer: SerializedFileWriter<BufWriter<File>>,
+    writer: SerializedFileWriter<BufWriter<Summed<File>>>,
     /// Chunks of the row group at hand; none where it has no rows.
     columns: Vec<Column>,
     rows_in_page: usize,
@@ -123,7 +125,7 @@ impl ParquetFile {
     pub(super) fn create(path: &Path, shape: &Arc<ParquetShape>) -> Result<Self, SinkError> {
         let file = File::create_new(path)
             .map_err(|error| SinkError::io(path, "creating a file", error))?;
-        let output = BufWriter::with_capacity(FILE_BUFFER_BYTES, file);
+        let output = BufWriter::with_capacity(FILE_BUFFER_BYTES, Summed::new(file));
         let schema = shape.parquet.root_schema_ptr();
         let writer = SerializedFileWriter::new(output, schema, Arc::clone(&shape.properties))
             .map_err(|error| SinkError::parquet(path, error))?;
@@ -228,15 +230,19 @@ impl ParquetFile {
         Ok(())
     }
 
-    /// Completes the file; gives its rows and bytes.
-    pub(super) fn finish(mut self, scratch: &mut ParquetScratch) -> Result<(u64, u64), SinkError> {
+    /// Completes the file.
+    pub(super) fn finish(mut self, scratch: &mut ParquetScratch) -> Result<Completed, SinkError> {
         self.flush(scratch)?;
         // Flushes both buffers down to the file.
         self.writer
             .finish()
             .map_err(|error| SinkError::parquet(&self.path, error))?;
         let bytes = u64::try_from(self.writer.bytes_written()).expect("usize fits into 64 bits");
-        Ok((self.rows, bytes))
+        Ok(Completed {
+            rows: self.rows,
+            bytes,
+            checksum: self.writer.inner().get_ref().checksum(),
+        })
     }
 }
 

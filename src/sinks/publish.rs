@@ -110,6 +110,9 @@ pub struct ManifestFile {
     pub rows: u64,
     /// Size in bytes.
     pub bytes: u64,
+    /// CRC-32 of its bytes; not of files that former builds have written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<u32>,
 }
 
 /// What a run says in its manifest.
@@ -217,6 +220,7 @@ impl OutputRoot {
                     path,
                     rows: file.rows,
                     bytes: file.bytes,
+                    checksum: file.checksum,
                 });
             }
         }
@@ -272,13 +276,19 @@ impl OutputRoot {
             path,
             rows,
             bytes,
+            checksum,
         } in staged
         {
             let entry = manifest.sinks.iter_mut().find(|entry| entry.sink == sink);
             let entry = entry.expect("staged files belong to the job's sinks");
             entry.rows += rows;
             entry.bytes += bytes;
-            entry.files.push(ManifestFile { path, rows, bytes });
+            entry.files.push(ManifestFile {
+                path,
+                rows,
+                bytes,
+                checksum,
+            });
         }
         for sink in &mut manifest.sinks {
             sink.files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -592,6 +602,7 @@ pub(super) mod tests {
                 path: "day=1/part-0-0.jsonl".to_owned(),
                 rows: 1,
                 bytes,
+                checksum: None,
             }
         });
         let staged = staged.collect();

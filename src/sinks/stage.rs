@@ -1,5 +1,6 @@
 //! The operators that stage what a job produces: one a sink and worker.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -87,6 +88,8 @@ struct Writer {
     to: To,
     /// Bytes of whole files that the observer was told of.
     told_bytes: u64,
+    /// Rows by epoch, of a continuous job.
+    epochs: BTreeMap<Epoch, u64>,
 }
 
 enum To {
@@ -114,6 +117,7 @@ impl Writer {
             schema,
             to,
             told_bytes: 0,
+            epochs: BTreeMap::new(),
         })
     }
 }
@@ -123,7 +127,7 @@ impl Stager for Writer {
         &mut self,
         run: &Run,
         rows: &RecordBatch,
-        (_, now): (Epoch, i64),
+        (epoch, now): (Epoch, i64),
     ) -> Result<(), SinkError> {
         let plan = &run.plan.sinks[self.sink];
         let batch = project(plan, &self.schema, rows, now);
@@ -135,6 +139,10 @@ impl Stager for Writer {
                 self.told_bytes = staged;
             }
             To::Stdout(writer) => writer.write(&batch)?,
+        }
+        if run.resumed.is_some() {
+            let count = u64::try_from(batch.num_rows()).expect("a number of rows fits");
+            *self.epochs.entry(epoch).or_default() += count;
         }
         let bytes = batch.get_array_memory_size();
         run.observer.received(self.sink, batch.num_rows(), bytes);
@@ -152,10 +160,17 @@ impl Stager for Writer {
                 let staged: u64 = files.iter().map(|file| file.bytes).sum();
                 run.observer
                     .staged(self.sink, staged.saturating_sub(self.told_bytes));
-                Ok(files
+                let mut notes: Vec<Note> = files
                     .into_iter()
                     .map(|file| note(self.sink, file))
-                    .collect())
+                    .collect();
+                if !self.epochs.is_empty() {
+                    notes.push(Note::Epochs {
+                        sink: self.sink,
+                        rows: self.epochs.into_iter().collect(),
+                    });
+                }
+                Ok(notes)
             }
         }
     }
@@ -167,6 +182,7 @@ fn note(sink: usize, file: StagedFile) -> Note {
         path: file.path,
         rows: file.rows,
         bytes: file.bytes,
+        checksum: file.checksum.expect("a writer sums up its files"),
     }
 }
 

@@ -54,6 +54,17 @@ pub struct StagedFile {
     pub rows: u64,
     /// Size in bytes.
     pub bytes: u64,
+    /// CRC-32 of its bytes, where that was made.
+    pub checksum: Option<u32>,
+}
+
+/// What a file is that was completed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Completed {
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    /// CRC-32 of its bytes.
+    pub(super) checksum: u32,
 }
 
 /// Writes the rows of one sink that one worker has.
@@ -339,19 +350,20 @@ impl SinkWriter {
         let name = file_name(&self.shape, self.worker, partition.files - 1);
         self.open.retain(|&open| open != id);
         fault::at("seal a file");
-        let (rows, bytes) = file.finish(&mut self.scratch)?;
+        let file = file.finish(&mut self.scratch)?;
         let folder = self.splitter.folder(id);
         let path = if folder.is_empty() {
             name
         } else {
             format!("{folder}/{name}")
         };
-        self.staged_bytes += bytes;
+        self.staged_bytes += file.bytes;
         self.staged.push(StagedFile {
             sink: self.sink.clone(),
             path,
-            rows,
-            bytes,
+            rows: file.rows,
+            bytes: file.bytes,
+            checksum: Some(file.checksum),
         });
         Ok(())
     }
@@ -539,7 +551,7 @@ impl OpenFile {
         }
     }
 
-    fn finish(self, scratch: &mut ParquetScratch) -> Result<(u64, u64), SinkError> {
+    fn finish(self, scratch: &mut ParquetScratch) -> Result<Completed, SinkError> {
         match self {
             Self::Parquet(file) => file.finish(scratch),
             Self::Lines(file) => file.finish(),

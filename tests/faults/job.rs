@@ -132,6 +132,15 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// Sees to it that all that was committed is there by the job's own word: files by their checksums, topics epoch by epoch.
+    pub(crate) fn verify(&self) {
+        let output = self.folder.caudal("verify").output().unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        assert!(output.status.success(), "{told}");
+        print!("{told}");
+    }
+
     /// Writes it; its own topics begin with the name of its folder.
     pub(crate) fn write(folder: &Path, brokers: &str, topic: &str) -> Self {
         let own = folder.file_name().unwrap().to_str().unwrap().to_owned();

@@ -3,7 +3,8 @@
 //!
 //! What is held against a quiet run over the same topic, by independent readers (DuckDB over the folders that people read, a consumer of
 //! the topics that are written): every row that was sent is clean or refused exactly once, windows and verdicts are equal, and topics
-//! hold what folders do. A consumer that runs all the while sees no message twice, and those of a key in their order.
+//! hold what folders do. A consumer that runs all the while sees no message twice, those of a key in their order, and none of a transaction
+//! that did not come to its end: what it saw is what is there afterwards. `caudal verify` finds every epoch as it was written down.
 //!
 //!     cargo test --release --test faults                                     a short run
 //!     CAUDAL_FAULTS=60 cargo test --release --test faults -- --nocapture      sixty faults, three brokers, every fail point
@@ -115,6 +116,7 @@ impl Given {
         job.await_positions(&sent, PATIENCE);
         launch.stop(job);
         watch.stop(&self.broker, &job.path("topics"));
+        job.verify();
         let folder = tempfile::tempdir().unwrap();
         let quiet = folder.path().join("quiet");
         let quiet = Job::write(&quiet, self.broker.addresses(), topic);
@@ -122,6 +124,7 @@ impl Given {
         quiet.await_positions(&sent, PATIENCE);
         launch.stop(&quiet);
         topics::write(&self.broker, quiet.own(), &quiet.path("topics"));
+        quiet.verify();
         job::compare(&self.python, job, &quiet, &sent);
         sent.iter().sum()
     }

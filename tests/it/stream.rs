@@ -1,11 +1,14 @@
 //! Continuous jobs on a real Kafka: what they read, refuse, commit and go on from, and what they say when the world fails.
 
 mod alive;
+mod arrival;
 mod avro;
 mod changed;
 mod corrected;
 mod delta;
+mod disturbed;
 pub(crate) mod folder;
+mod idle;
 pub(crate) mod job;
 pub(crate) mod references;
 mod refused;
@@ -13,6 +16,8 @@ mod renewed;
 mod series;
 mod standing;
 pub(crate) mod topics;
+mod unfinished;
+mod updates;
 mod wrong_state;
 
 use std::time::Duration;

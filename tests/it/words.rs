@@ -12,6 +12,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("help_run", &["run", "--help"]),
     ("help_launch", &["launch", "--help"]),
     ("help_status", &["status", "--help"]),
+    ("help_verify", &["verify", "--help"]),
     ("help_check", &["check", "--help"]),
     ("help_explain", &["explain", "--help"]),
     ("help_generate", &["generate", "--help"]),

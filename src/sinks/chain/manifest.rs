@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::by_epoch::OfEpochs;
 use super::steps::Steps;
 use super::{fold, tag};
 use crate::record::Epoch;
@@ -62,6 +63,18 @@ pub struct CheckpointSaid {
     /// What went to topics in the epochs of the commit; sinks without messages are left out.
     #[serde(default)]
     pub topics: Vec<SentMessages>,
+    /// Rows of its files by epoch; sinks without rows are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<RowsOfSink>,
+}
+
+/// Rows of a sink's files in the epochs of a commit. A file holds rows of all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowsOfSink {
+    /// The sink.
+    pub sink: String,
+    /// How many of which epochs.
+    pub epochs: Vec<OfEpochs>,
 }
 
 /// Messages of a sink in the epochs of a commit.
@@ -73,6 +86,9 @@ pub struct SentMessages {
     pub messages: u64,
     /// What [`crate::sinks::kafka::sum`] says of each, added up, wrapping.
     pub sum: u64,
+    /// The same by epoch; nothing in commits of former builds.
+    #[serde(default)]
+    pub epochs: Vec<OfEpochs>,
 }
 
 /// What became of a manifest that was to be put.

@@ -524,6 +524,7 @@ fn parquet_readers_find_columns_at_once_and_rows_with_each_commit() {
         path: "part-1.jsonl".to_owned(),
         rows: 1,
         bytes: 3,
+        checksum: None,
     };
     chain.commit(commit(1, 11, vec![file])).unwrap();
     assert!(

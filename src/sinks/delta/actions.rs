@@ -125,6 +125,7 @@ mod tests {
             path: format!("{folder}/part-1-2-0-0.parquet"),
             rows: 3,
             bytes: 10,
+            checksum: None,
         };
         let action = add(&file, &["zone".to_owned(), "day".to_owned()]);
         let action = &action["add"];

@@ -49,6 +49,7 @@ fn manifest(to: Epoch, rows: u64) -> Manifest {
                 path: format!("part-1-{to}-0-0.parquet"),
                 rows,
                 bytes: 100,
+                checksum: None,
             }],
         }],
     }
@@ -316,6 +317,7 @@ fn written(root: &Path, name: &str, ids: &[i64]) -> ManifestFile {
         path: format!("{ZONE}/{name}"),
         rows: u64::try_from(rows).unwrap(),
         bytes: fs::metadata(&path).unwrap().len(),
+        checksum: None,
     }
 }
 

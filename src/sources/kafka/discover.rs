@@ -90,6 +90,7 @@ impl Topics {
         loop {
             match self.partitions(is_start) {
                 Ok(found) => {
+                    self.tell_of_added(&found);
                     let found = found.into_iter();
                     return found
                         .map(|partition| {
@@ -106,6 +107,25 @@ impl Topics {
                         return Ok(Vec::new());
                     }
                 }
+            }
+        }
+    }
+
+    /// A topic that was known has partitions more: messages of a key may lie in two now, and partitions have no order among each other.
+    fn tell_of_added(&self, found: &[Partition]) {
+        for partition in found {
+            if self
+                .known
+                .iter()
+                .any(|known| known.topic == partition.topic)
+            {
+                tracing::warn!(
+                    action = "partition-added",
+                    owner = self.owner,
+                    topic = partition.topic,
+                    partition = partition.partition,
+                    "a topic has a partition more; messages of one key may lie in two now, without an order between these"
+                );
             }
         }
     }

@@ -335,9 +335,19 @@ impl<'job> Running<'job> {
 
     /// Starts it with fail points, which leave marks in a folder.
     pub(crate) fn start_armed(job: &'job Job, points: &str, marks: &Path) -> Self {
+        Self::start_armed_with(job, points, marks, 2)
+    }
+
+    /// The same with so many workers.
+    pub(crate) fn start_armed_with(
+        job: &'job Job,
+        points: &str,
+        marks: &Path,
+        workers: usize,
+    ) -> Self {
         let mut run = job.folder.caudal("run");
         run.env(fault::AT, points).env(fault::MARKS, marks);
-        Self::start_by(job, 2, run)
+        Self::start_by(job, workers, run)
     }
 
     fn start_by(job: &'job Job, workers: usize, mut run: Command) -> Self {
@@ -381,6 +391,15 @@ impl<'job> Running<'job> {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Bytes that it has in memory.
+    pub(super) fn resident(&self) -> u64 {
+        let process = self.child.as_ref().expect("it runs").id();
+        let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.unwrap().trim().strip_suffix(" kB").unwrap();
+        1024 * kibibytes.parse::<u64>().unwrap()
     }
 
     /// Sends it a signal, by the name that `kill` has for it.

@@ -5,6 +5,7 @@ pub(crate) mod held;
 mod large;
 mod lives;
 mod moved;
+mod verified;
 mod world;
 
 use serde_json::Value;
