@@ -83,8 +83,12 @@ mod tests {
             let together = by_epoch(&all);
             assert!(together.len() <= MOST, "{epochs}");
             let (mut one, mut other) = (Counted::default(), Counted::default());
-            all.iter().for_each(|(_, counted)| one.add(*counted));
-            together.iter().for_each(|of| other.add(of.counted));
+            for (_, counted) in &all {
+                one.add(*counted);
+            }
+            for of in &together {
+                other.add(of.counted);
+            }
             assert_eq!(one, other, "{epochs}");
             assert_eq!(
                 (together[0].first, together.last().unwrap().last),
