@@ -343,7 +343,7 @@ impl Tally {
         told.finish()
     }
 
-    /// Closes a tally of [`Layout::newest_event`]: one verdict a segment. The reference is `as_of`, or the newest event of all
+    /// Closes a tally of the newest event: one verdict a segment. The reference is `as_of`, or the newest event of all
     /// segments here, so all of a check's segments must be in one tally.
     pub fn close_freshness(&mut self, freshness: &Freshness, as_of: Option<i64>) -> RecordBatch {
         let ids = self.segments.in_order();
@@ -365,7 +365,7 @@ impl Tally {
         verdicts.finish()
     }
 
-    /// Judges the segments of a tally of [`Layout::newest_event`] at `now`, the epoch's bound wall time in microseconds: a verdict for
+    /// Judges the segments of a tally of the newest event at `now`, the epoch's bound wall time in microseconds: a verdict for
     /// each segment that is new or whose status is another one than at the last judgement, in order of segment.
     ///
     /// A segment without events is noticed when its time is over, and never forgotten. The verdict's epoch is that of its
