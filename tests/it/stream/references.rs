@@ -500,7 +500,12 @@ fn a_file_that_can_not_be_read_changes_nothing_until_it_is_mended() {
         fs::write(&file, rows(true)).unwrap();
         let mut running = Running::start(&job, workers);
         let others = (0..100).filter(|number| *number != bad);
-        for (number, first) in others.clone().take(2).chain(others.last()).zip([1, 2, 3]) {
+        for (number, first) in others
+            .clone()
+            .take(2)
+            .chain(others.clone().next_back())
+            .zip([1, 2, 3])
+        {
             sell_until(broker, &job, &sales, &code(number), first, &name(number));
         }
         sell_until(broker, &job, &sales, &code(bad), 10, "-");

@@ -46,7 +46,7 @@ fn a_life_that_ends_while_it_writes_leaves_whole_files_or_none() {
     let job = Job::new(broker, &topic);
     let marks = tempfile::tempdir().unwrap();
     let mut sent = 0;
-    let mut send = || {
+    let mut more = || {
         let ids = sent..sent + 200;
         sent = ids.end;
         let each = ids.map(|id| sale(i32::try_from(id % 2).unwrap(), id, &at("12:00:00"), "1.00"));
@@ -55,7 +55,7 @@ fn a_life_that_ends_while_it_writes_leaves_whole_files_or_none() {
     };
     let mut before = Vec::new();
     for (point, workers) in POINTS.into_iter().zip([1, 2, 3].into_iter().cycle()) {
-        let all = send();
+        let all = more();
         let armed = format!("{point}:1");
         let running = Running::start_armed_with(&job, &armed, marks.path(), workers);
         job.await_that(point, DEADLINE, |_| marks.path().join(point).exists());
@@ -70,7 +70,7 @@ fn a_life_that_ends_while_it_writes_leaves_whole_files_or_none() {
         assert!(before.iter().all(|id| ids.contains(id)), "{point}");
         before = ids;
     }
-    let all = send();
+    let all = more();
     let running = Running::start(&job, 2);
     job.await_rows(usize::try_from(all).unwrap());
     let summary = running.stop();

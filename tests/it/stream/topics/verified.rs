@@ -115,7 +115,9 @@ fn every_epoch_of_a_topic_and_every_commit_of_files_is_held_against_what_was_wri
 
     // One message more in an epoch that has some, and one in an epoch that has none.
     let (some, messages) = wanted.first_key_value().unwrap();
-    let none = (1..).find(|epoch| !wanted.contains_key(epoch)).unwrap();
+    let none = (1..u64::MAX)
+        .find(|epoch| !wanted.contains_key(epoch))
+        .unwrap();
     for epoch in [*some, none] {
         let stranger = Sent {
             headers: vec![(
