@@ -1,11 +1,10 @@
-//! State of a window or freshness check: merged partials by segment, closed into tables and verdicts.
+//! State of a window: merged partials by segment, closed into tables and verdicts.
 //!
 //! ```text
 //!  apply ──> segments ─ open windows ── close_until(watermark) ──> windows.NAME, verdicts    by segment, then by time
 //!  (partial)    │   └── baselines  <──────────┘ outlive their windows
-//!               ├── due: the first open window of each segment, in order of time
-//!               │   └── corrected: what was said of closed windows that late rows may change
-//!               └── ages: last statuses and deadlines ── judge_freshness(now) ──> verdicts   where a status changed
+//!               └── due: the first open window of each segment, in order of time
+//!                   └── corrected: what was said of closed windows that late rows may change
 //! ```
 //!
 //! - A window closes once, when the watermark has passed its end, and is forgotten. Windows of a segment close in order of
@@ -18,7 +17,6 @@
 //!   asked next.
 //! - All of it can be [saved](Tally::save), and [loaded](Tally::load) by any number of workers.
 
-mod ages;
 mod changed;
 mod correct;
 mod judge;
@@ -33,21 +31,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::SchemaRef;
 use differential_dataflow::difference::Semigroup;
 
 use crate::record::Epoch;
 
 use super::ends::Ends;
 use super::expected::{Entry, Lists};
-use super::freshness::Freshness;
 use super::layout::Layout;
-use super::stats::{Accumulator, Partial};
-use super::value::{Segment, Value};
+use super::stats::Partial;
+use super::value::Segment;
 use super::variance::{Baseline, Variance};
-use super::verdict::{self, Judged, Verdict, VerdictBuilder};
-use super::windows::Windows;
-use ages::Ages;
 use changed::Changed;
 use correct::Corrected;
 use judge::{Asked, judge_window};
@@ -81,8 +75,6 @@ pub struct Tally {
     final_until: i64,
     /// Of a layout whose windows are corrected.
     corrected: Option<Corrected>,
-    /// Of a layout of the newest event.
-    ages: Option<Ages>,
     /// For each check the start up to which windows are not judged by it: rows of them came before it was there, and were not counted.
     held_back: Box<[i64]>,
     /// Where the data begin and end, where that is asked.
@@ -105,7 +97,6 @@ pub struct Closed {
 impl Tally {
     /// No rows yet.
     pub fn new(layout: Arc<Layout>) -> Self {
-        let ages = matches!(layout.windows, Windows::Whole).then(Ages::default);
         Self {
             schema: window_schema(&layout),
             held_back: vec![i64::MIN; layout.checks.len()].into(),
@@ -118,7 +109,6 @@ impl Tally {
             corrected: layout.correct_within.map(|_| Corrected::new(&layout)),
             lists: Lists::new(layout.lists.len()),
             layout,
-            ages,
             ends: Ends::default(),
             changed: Changed::default(),
         }
@@ -171,9 +161,6 @@ impl Tally {
         }
         if let Some(corrected) = &mut self.corrected {
             corrected.came(id, start, self.open_from);
-        }
-        if let Some(ages) = &mut self.ages {
-            ages.touch(id);
         }
     }
 
@@ -343,66 +330,6 @@ impl Tally {
         told.finish()
     }
 
-    /// Closes a tally of the newest event: one verdict a segment. The reference is `as_of`, or the newest event of all
-    /// segments here, so all of a check's segments must be in one tally.
-    pub fn close_freshness(&mut self, freshness: &Freshness, as_of: Option<i64>) -> RecordBatch {
-        let ids = self.segments.in_order();
-        let found: Vec<(SegmentId, i64, Epoch)> = ids
-            .into_iter()
-            .map(|id| {
-                let (newest, epoch) = newest(&self.layout, &self.segments, id);
-                (id, newest, epoch)
-            })
-            .collect();
-        let newest_of_all = found.iter().map(|(_, newest, _)| *newest).max();
-        let mut verdicts = VerdictBuilder::default();
-        for (id, newest, epoch) in found {
-            let reference = as_of.or(newest_of_all).expect("there is a segment");
-            let judged = freshness.judge(newest, reference);
-            self.push_age(&mut verdicts, id, judged, epoch, true);
-        }
-        *self = Self::new(Arc::clone(&self.layout));
-        verdicts.finish()
-    }
-
-    /// Judges the segments of a tally of the newest event at `now`, the epoch's bound wall time in microseconds: a verdict for
-    /// each segment that is new or whose status is another one than at the last judgement, in order of segment.
-    ///
-    /// A segment without events is noticed when its time is over, and never forgotten. The verdict's epoch is that of its
-    /// newest events.
-    ///
-    /// Cost: that of segments with events since the last judgement, and of those whose next limit has passed.
-    ///
-    /// # Panics
-    ///
-    /// Where the layout is one of windows.
-    pub fn judge_freshness(&mut self, freshness: &Freshness, now: i64) -> RecordBatch {
-        let ages = self
-            .ages
-            .as_mut()
-            .expect("freshness is judged of the newest event");
-        let changed = ages.judge(freshness, now, |id| {
-            newest(&self.layout, &self.segments, id).0
-        });
-        if changed.is_empty() {
-            return RecordBatch::new_empty(verdict::schema());
-        }
-        for (id, _) in &changed {
-            self.changed.note(*id);
-        }
-        let mut changed: Vec<_> = changed
-            .into_iter()
-            .map(|(id, judged)| (&self.segments.get(id).segment, id, judged))
-            .collect();
-        changed.sort_unstable_by_key(|(segment, ..)| *segment);
-        let mut verdicts = VerdictBuilder::default();
-        for (_, id, judged) in changed {
-            let (_, epoch) = newest(&self.layout, &self.segments, id);
-            self.push_age(&mut verdicts, id, judged, epoch, false);
-        }
-        verdicts.finish()
-    }
-
     /// Moves the time up to which windows are closed.
     fn pass(&mut self, watermark: i64) {
         if watermark > self.closed_until {
@@ -423,25 +350,6 @@ impl Tally {
         }
         self.segments.put_in_order(&mut ids);
         ids
-    }
-
-    fn push_age(
-        &self,
-        verdicts: &mut VerdictBuilder,
-        id: SegmentId,
-        judged: Judged,
-        epoch: Epoch,
-        is_final: bool,
-    ) {
-        verdicts.push(Verdict {
-            check: Cow::Borrowed(&self.layout.name),
-            segment: &text(&self.layout, &self.segments.get(id).segment),
-            window: None,
-            judged,
-            epoch,
-            is_final,
-            sign: 1,
-        });
     }
 }
 
@@ -531,35 +439,6 @@ fn no_baselines(layout: &Layout) -> Box<[Baseline]> {
 fn variances(layout: &Layout) -> impl Iterator<Item = (&str, &Variance)> {
     let checks = layout.checks.iter();
     checks.filter_map(|check| Some((check.name.as_str(), check.compared()?)))
-}
-
-/// The newest event of a segment in microseconds, and its epoch.
-fn newest(layout: &Layout, segments: &Segments, id: SegmentId) -> (i64, Epoch) {
-    let (_, window) = segments
-        .get(id)
-        .open
-        .first()
-        .expect("a segment of a freshness check has a newest event");
-    match window.partial.accumulators.first() {
-        Some(Accumulator::Greatest(Value::Int(time))) => {
-            (event_micros(*time, layout), window.epoch)
-        }
-        other => {
-            panic!("a partial of a freshness check holds {other:?} instead of the newest event")
-        }
-    }
-}
-
-/// The newest event in microseconds, whatever the type of the column.
-fn event_micros(value: i64, layout: &Layout) -> i64 {
-    match layout
-        .statistics
-        .first()
-        .map(|statistic| &statistic.data_type)
-    {
-        Some(DataType::Date32) => value.saturating_mul(86_400_000_000),
-        _ => value,
-    }
 }
 
 #[cfg(test)]

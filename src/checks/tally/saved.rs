@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! version │ content │ segment and windows │ accumulators │ variance checks │ checks held back │ closed until │ ends │ names
-//!         │ for each segment, in order: 1, values, windows by time, baselines, what was said, status │ 0 │ check value
+//!         │ for each segment, in order: 1, values, windows by time, baselines, what was said │ 0 │ check value
 //! ```
 //!
 //! - The content is all segments, or those that changed since the state was written before. A series is whole state and changes behind it:
@@ -37,7 +37,7 @@ use crate::checks::ends::Ends;
 use crate::checks::layout::{AccumulatorPlan, CheckLayout, Kind, Layout, WindowMeasure};
 use crate::checks::sketch::Sketch;
 use crate::checks::stats::{Accumulator, Moments, Partial, Sum};
-use crate::checks::value::{Segment, Value};
+use crate::checks::value::Segment;
 use crate::checks::variance::{Baseline, of_previous};
 use crate::checks::verdict::Status;
 use crate::checks::wide::Int192;
@@ -72,7 +72,7 @@ enum Content {
 const SEGMENT: u8 = 1;
 const END: u8 = 0;
 
-/// Statuses of segments by their codes, which begin at 1; 0 is none.
+/// Statuses by their codes, which begin at 1; 0 is none.
 const STATUSES: [Status; 10] = [
     Status::Pass,
     Status::Measured,
@@ -195,15 +195,7 @@ impl Tally {
             if is_nothing && content == Content::Whole {
                 continue;
             }
-            let status = self.ages.as_ref().and_then(|ages| ages.status(id));
-            out.segment(
-                layout,
-                &kept.segment,
-                &windows,
-                &kept.baselines,
-                said,
-                status,
-            );
+            out.segment(layout, &kept.segment, &windows, &kept.baselines, said);
             out.flush_blocks()?;
         }
         out.byte(END);
@@ -310,9 +302,6 @@ impl Tally {
             corrected.take_up(id, saved.said, &kept.open, self.open_from);
         } else if let Some(first) = first {
             self.due.insert((first, id));
-        }
-        if let Some(ages) = &mut self.ages {
-            ages.restore(id, saved.status);
         }
         Ok(())
     }
@@ -474,7 +463,6 @@ struct Saved {
     baselines: Box<[Baseline]>,
     /// In order of time.
     said: Vec<(i64, Said)>,
-    status: Option<Status>,
 }
 
 impl Saved {
@@ -537,7 +525,6 @@ impl<W: Write> Writer<'_, W> {
         windows: &[(i64, &Window)],
         baselines: &[Baseline],
         said: Option<&[(i64, Said)]>,
-        status: Option<Status>,
     ) {
         self.byte(SEGMENT);
         segment.0.iter().for_each(|value| self.value(value));
@@ -561,9 +548,6 @@ impl<W: Write> Writer<'_, W> {
         }
         if let Some(said) = said {
             self.said(layout, said);
-        }
-        if matches!(layout.windows, Windows::Whole) {
-            self.status(status);
         }
     }
 
@@ -650,12 +634,8 @@ impl Reader<'_> {
         let segment = columns
             .map(|column| self.value(&column.data_type))
             .collect::<Result<_, _>>()?;
-        let whole = matches!(layout.windows, Windows::Whole);
         // Start, epoch and rows have a byte each at least.
         let count = self.count(3)?;
-        if whole && count != 1 {
-            return Err(self.wrong(format!("a segment has {count} newest events")));
-        }
         let mut windows: Vec<(i64, Window)> = Vec::new();
         for _ in 0..count {
             let before = windows.last().map(|(start, _)| *start);
@@ -671,7 +651,7 @@ impl Reader<'_> {
                     "the window from {start} µs is there, and all before {before} µs are closed"
                 )));
             }
-            windows.push((start, self.window(layout, matched, whole)?));
+            windows.push((start, self.window(layout, matched)?));
         }
         let mut baselines = no_baselines(layout);
         let compared: Vec<_> = variances(layout).collect();
@@ -684,22 +664,15 @@ impl Reader<'_> {
         } else {
             Vec::new()
         };
-        let status = if whole { self.status()? } else { None };
         Ok(Saved {
             segment: Segment(segment),
             windows,
             baselines,
             said,
-            status,
         })
     }
 
-    fn window(
-        &mut self,
-        layout: &Layout,
-        matched: &Matched,
-        whole: bool,
-    ) -> Result<Window, Broken> {
+    fn window(&mut self, layout: &Layout, matched: &Matched) -> Result<Window, Broken> {
         let epoch: Epoch = self.uint()?;
         if i64::try_from(epoch).is_err() {
             return Err(self.wrong(format!("{epoch} is no epoch: it has more than 63 bits")));
@@ -708,14 +681,6 @@ impl Reader<'_> {
         let mut accumulators = matched.empty.clone();
         for place in &matched.accumulators {
             accumulators[*place] = self.accumulator(&layout.accumulators[*place])?;
-        }
-        if whole
-            && !matches!(
-                accumulators.first(),
-                Some(Accumulator::Greatest(Value::Int(_)))
-            )
-        {
-            return Err(self.wrong("the newest event of a segment has no time".to_owned()));
         }
         let partial = Partial { rows, accumulators };
         Ok(Window { partial, epoch })

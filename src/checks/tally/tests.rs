@@ -2,10 +2,9 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{
-    Array, ArrayRef, Decimal128Array, Int32Array, StringArray, TimestampMicrosecondArray,
-};
+use arrow_array::{Array, ArrayRef, Decimal128Array, Int32Array, TimestampMicrosecondArray};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::DataType;
 
 use super::*;
 use crate::checks::Reducer;
@@ -13,8 +12,10 @@ use crate::checks::completeness::Completeness;
 use crate::checks::layout::{
     CheckLayout, Input, Kind, SegmentColumn, StatisticInput, WindowMeasure,
 };
-use crate::checks::stats::Moments;
-use crate::job::plan::{AggregateFunction, VarianceRule, timestamp_type};
+use crate::checks::stats::{Accumulator, Moments};
+use crate::checks::value::Value;
+use crate::checks::windows::Windows;
+use crate::job::plan::{AggregateFunction, VarianceRule};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -338,61 +339,6 @@ fn nothing_gives_no_rows() {
     assert_eq!(closed.verdicts.num_rows(), 0);
 }
 
-fn newest(rows: &[(Option<&str>, i64)], as_of: Option<i64>) -> Vec<String> {
-    let layout = newest_layout();
-    let columns: [ArrayRef; 2] = [
-        Arc::new(rows.iter().map(|row| row.0).collect::<StringArray>()),
-        Arc::new(
-            TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.1))
-                .with_timezone("UTC"),
-        ),
-    ];
-    let mut reducer = Reducer::new(Arc::clone(&layout));
-    reducer.add(&columns.map(Some), rows.len(), 0);
-    let mut tally = Tally::new(layout);
-    for ((segment, start), partial) in reducer.drain() {
-        tally.apply(segment, start, partial, 1);
-    }
-    let verdicts = tally.close_freshness(
-        &Freshness::by_limits(Some(10 * MINUTE), Some(30 * MINUTE)),
-        as_of,
-    );
-    lines(
-        &verdicts,
-        &[
-            "check",
-            "segment",
-            "window_start",
-            "status",
-            "value",
-            "expected",
-        ],
-    )
-}
-
-#[test]
-fn freshness_is_the_age_of_each_segments_newest_event() {
-    let rows = [
-        (Some("es"), 0),
-        (Some("mx"), 29 * MINUTE),
-        (Some("es"), 5 * MINUTE),
-        (None, 40 * MINUTE),
-    ];
-    assert_eq!(
-        newest(&rows, None),
-        [
-            "alive region=null - pass 0.0 <= 10 minutes",
-            "alive region=es - fail 2100.0 <= 30 minutes",
-            "alive region=mx - warn 660.0 <= 10 minutes",
-        ]
-    );
-    assert_eq!(
-        newest(&rows[2..3], Some(15 * MINUTE)),
-        ["alive region=es - pass 600.0 <= 10 minutes"]
-    );
-    assert_eq!(newest(&[], Some(0)), Vec::<String>::new());
-}
-
 /// A layout of one variance check over the sum, and the partial of one amount.
 fn usual() -> (Arc<Layout>, impl Fn(i64) -> Partial) {
     let mut layout = layout(0);
@@ -486,96 +432,6 @@ fn rows_of_a_closed_window_stop_the_job() {
         panic.downcast_ref::<String>().unwrap(),
         "epoch 2 has rows of minute for its window from 240000000 to 300000000 µs, which is closed: all up to 300000000 µs are"
     );
-}
-
-/// The layout of a freshness check per region, of timestamps.
-pub(super) fn newest_layout() -> Arc<Layout> {
-    let data_type = timestamp_type();
-    let statistic = StatisticInput {
-        name: "newest".into(),
-        function: AggregateFunction::Max,
-        argument: Some((Input::Column(1), data_type.clone())),
-        filter: None,
-        data_type,
-    };
-    let segment = SegmentColumn {
-        id: 0,
-        name: "region".into(),
-        data_type: DataType::Utf8,
-        nullable: true,
-    };
-    Arc::new(Layout::new(
-        "alive".into(),
-        vec![segment],
-        1,
-        Windows::Whole,
-        &[statistic],
-    ))
-}
-
-/// An event of a freshness check.
-pub(super) fn event(time: i64) -> Partial {
-    Partial {
-        rows: 1,
-        accumulators: Box::new([Accumulator::Greatest(Value::Int(time))]),
-    }
-}
-
-#[test]
-fn silence_is_noticed_without_an_event_and_told_once() {
-    let freshness = Freshness::by_limits(Some(10 * MINUTE), Some(30 * MINUTE));
-    let mut tally = Tally::new(newest_layout());
-    let of = |name: &str| Segment(Box::new([Value::Text(name.into())]));
-    let judged = |tally: &mut Tally, now: i64| {
-        let verdicts = tally.judge_freshness(&freshness, now);
-        lines(&verdicts, &["segment", "status", "value", "epoch"])
-    };
-    tally.apply(of("mx"), 0, event(MINUTE), 1);
-    tally.apply(of("es"), 0, event(0), 1);
-    let both = ["region=es pass 60.0 1", "region=mx pass 0.0 1"];
-    assert_eq!(judged(&mut tally, MINUTE), both);
-    assert_eq!(judged(&mut tally, 10 * MINUTE), [""; 0]);
-    assert_eq!(
-        judged(&mut tally, 10 * MINUTE + 1),
-        ["region=es warn 600.000001 1"]
-    );
-    tally.apply(of("mx"), 0, event(12 * MINUTE), 2);
-    assert_eq!(judged(&mut tally, 22 * MINUTE), [""; 0]);
-    assert_eq!(judged(&mut tally, 25 * MINUTE), ["region=mx warn 780.0 2"]);
-    tally.apply(of("es"), 0, event(25 * MINUTE), 3);
-    assert_eq!(judged(&mut tally, 26 * MINUTE), ["region=es pass 60.0 3"]);
-    // Both limits at once: the worse one alone.
-    let silent = ["region=es fail 2100.0 3", "region=mx fail 2880.0 2"];
-    assert_eq!(judged(&mut tally, 60 * MINUTE), silent);
-    assert_eq!(judged(&mut tally, i64::MAX), [""; 0]);
-}
-
-#[test]
-fn freshness_without_limits_tells_of_new_segments_alone() {
-    let freshness = Freshness::by_limits(None, None);
-    let mut tally = Tally::new(newest_layout());
-    tally.apply(Segment(Box::new([Value::Null])), 0, event(5), 1);
-    let columns = ["segment", "status"];
-    let first = tally.judge_freshness(&freshness, 5);
-    assert_eq!(lines(&first, &columns), ["region=null measured"]);
-    tally.apply(Segment(Box::new([Value::Null])), 0, event(6), 2);
-    assert_eq!(tally.judge_freshness(&freshness, i64::MAX).num_rows(), 0);
-}
-
-#[test]
-fn a_segment_stands_once_among_those_that_wait() {
-    // It comes and goes a thousand times before the far limit passes once.
-    let freshness = Freshness::by_limits(Some(1), Some(1_000_000));
-    let mut tally = Tally::new(newest_layout());
-    for now in 0..1_000 {
-        tally.apply(Segment(Box::new([Value::Null])), 0, event(now * 10), 1);
-        assert_eq!(tally.judge_freshness(&freshness, now * 10).num_rows(), 1);
-        assert_eq!(
-            tally.judge_freshness(&freshness, now * 10 + 5).num_rows(),
-            1
-        );
-        assert_eq!(tally.ages.as_ref().unwrap().waiting(), 1);
-    }
 }
 
 #[test]

@@ -138,7 +138,6 @@ pub fn fold(layout: &Layout, series: &[&[u8]]) -> Result<Vec<u8>, Broken> {
             &open,
             &saved.baselines,
             layout.correct_within.map(|_| said),
-            saved.status,
         );
         out.flush_blocks().expect(written);
     }

@@ -2,7 +2,6 @@
 
 mod corrected;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -14,12 +13,12 @@ use proptest::prelude::*;
 use super::form::check_of;
 use super::*;
 use crate::checks::completeness::Completeness;
-use crate::checks::freshness::Freshness;
 use crate::checks::layout::{CheckLayout, Input, SegmentColumn, StatisticInput, WindowMeasure};
 use crate::checks::tally::Closed;
-use crate::checks::tally::tests::{event, lines, newest_layout};
+use crate::checks::tally::tests::lines;
+use crate::checks::value::Value;
 use crate::checks::variance::Variance;
-use crate::job::plan::{AggregateFunction, VarianceRule};
+use crate::job::plan::{AggregateFunction, VarianceRule, timestamp_type};
 
 /// Every kind of accumulator and check, per region and channel.
 fn layout(windows: Windows) -> Arc<Layout> {
@@ -124,7 +123,6 @@ fn layout_with(windows: Windows, checks: &[&str]) -> Arc<Layout> {
     Arc::new(layout)
 }
 
-/// Ages in whole seconds read the same however they are written.
 const SECOND: i64 = 1_000_000;
 
 /// Region, channel, windows after the first that is open, amount.
@@ -342,66 +340,24 @@ proptest! {
     }
 
     #[test]
-    fn freshness_tells_of_every_change_of_status_and_of_nothing_else(
-        steps in vec((vec((0..4_i64, -50..5_i64), 0..4), 0..40_i64, proptest::option::weighted(0.3, 1..4_usize)), 1..30),
-        warn_after in proptest::option::of(0..30_i64),
-        fail_after in proptest::option::of(0..60_i64),
-    ) {
-        let limit = |limit: Option<i64>| limit.map(|secs| secs * SECOND);
-        let freshness = Freshness::by_limits(limit(warn_after), limit(fail_after));
-        let mut workers = Workers::new(&newest_layout(), 1);
-        let mut known: BTreeMap<i64, (i64, Epoch, Option<Status>)> = BTreeMap::new();
-        let mut now = 1_000 * SECOND;
-        for (epoch, (events, passed, next)) in (1..).zip(steps) {
-            for (name, ahead) in events {
-                let segment = Segment(Box::new([Value::Text(name.to_string().into())]));
-                let time = now + ahead * SECOND;
-                workers.apply(segment, 0, event(time), epoch);
-                let (newest, latest, _) = known.entry(name).or_insert((i64::MIN, 0, None));
-                (*newest, *latest) = (time.max(*newest), epoch);
-            }
-            now += passed * SECOND;
-            let mut expected = Vec::new();
-            for (name, (newest, epoch, status)) in &mut known {
-                let judged = freshness.judge(*newest, now);
-                if *status != Some(judged.status) {
-                    *status = Some(judged.status);
-                    expected.push(format!("region={name} {} {:?} {epoch}", judged.status.as_str(), judged.value.unwrap()));
-                }
-            }
-            let told = workers.0.iter_mut().flat_map(|tally| {
-                lines(&tally.judge_freshness(&freshness, now), &["segment", "status", "value", "epoch"])
-            });
-            prop_assert_eq!(sorted(told.collect()), sorted(expected));
-            let number = usize::try_from(epoch).unwrap();
-            if let Some(next) = next {
-                workers.go_on_with(next, number, 3);
-            } else if number % 4 == 1 {
-                workers.checkpoint(number, 3);
-            }
-        }
-    }
-
-    #[test]
     fn changed_bytes_are_refused_and_do_no_harm(seed in any::<u64>(), places in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
-        for bytes in [some_state(seed), some_ages()] {
-            let layout = if bytes == some_ages() { newest_layout() } else { layout(Windows::Fixed(60_000_000)) };
-            let mut changed = bytes.clone();
-            for (place, byte) in &places {
-                changed[place.index(bytes.len())] = *byte;
-            }
-            if changed != bytes {
-                prop_assert!(Tally::new(Arc::clone(&layout)).load(&changed, |_| true).is_err());
-            }
-            // The same with a check value that agrees: whatever it is taken for, nothing panics.
-            let content = changed.len() - 8;
-            let check = check_of(&changed[..content]);
-            changed[content..].copy_from_slice(&check.to_le_bytes());
-            let mut tally = Tally::new(layout);
-            if tally.load(&changed, |_| true).is_ok() {
-                let again = saved(&tally);
-                Tally::new(Arc::clone(&tally.layout)).load(&again, |_| true).unwrap();
-            }
+        let bytes = some_state(seed);
+        let layout = layout(Windows::Fixed(60_000_000));
+        let mut changed = bytes.clone();
+        for (place, byte) in &places {
+            changed[place.index(bytes.len())] = *byte;
+        }
+        if changed != bytes {
+            prop_assert!(Tally::new(Arc::clone(&layout)).load(&changed, |_| true).is_err());
+        }
+        // The same with a check value that agrees: whatever it is taken for, nothing panics.
+        let content = changed.len() - 8;
+        let check = check_of(&changed[..content]);
+        changed[content..].copy_from_slice(&check.to_le_bytes());
+        let mut tally = Tally::new(layout);
+        if tally.load(&changed, |_| true).is_ok() {
+            let again = saved(&tally);
+            Tally::new(Arc::clone(&tally.layout)).load(&again, |_| true).unwrap();
         }
     }
 }
@@ -431,19 +387,43 @@ fn some_state(seed: u64) -> Vec<u8> {
     saved(&some_tally(seed))
 }
 
-fn some_ages() -> Vec<u8> {
+/// The newest event per region, by minute.
+fn newest_layout() -> Arc<Layout> {
+    let data_type = timestamp_type();
+    let statistic = StatisticInput {
+        name: "newest".into(),
+        function: AggregateFunction::Max,
+        argument: Some((Input::Column(1), data_type.clone())),
+        filter: None,
+        data_type,
+    };
+    let segment = SegmentColumn {
+        id: 0,
+        name: "region".into(),
+        data_type: DataType::Utf8,
+        nullable: true,
+    };
+    Arc::new(Layout::new(
+        "newest".into(),
+        vec![segment],
+        1,
+        Windows::Fixed(60_000_000),
+        &[statistic],
+    ))
+}
+
+/// A tally of it: one segment, with events of these times and epochs.
+fn newest_tally(events: &[(i64, Epoch)]) -> Tally {
     let mut tally = Tally::new(newest_layout());
-    for (name, time) in [("es", 5), ("mx", -5)] {
-        tally.apply(
-            Segment(Box::new([Value::Text(name.into())])),
-            0,
-            event(time),
-            3,
-        );
+    for (time, epoch) in events {
+        let partial = Partial {
+            rows: 1,
+            accumulators: Box::new([Accumulator::Greatest(Value::Int(*time))]),
+        };
+        let segment = Segment(Box::new([Value::Text("es".into())]));
+        tally.apply(segment, 0, partial, *epoch);
     }
-    let freshness = Freshness::by_limits(Some(4), None);
-    tally.judge_freshness(&freshness, 5);
-    saved(&tally)
+    tally
 }
 
 fn error(layout: &Arc<Layout>, bytes: &[u8]) -> String {
@@ -494,7 +474,7 @@ fn refusals_say_what_is_wrong() {
         "the state is of \"minute per [region int, channel varchar], windows of 60000000 µs, keeping [Moments of decimal(18,2) column 3, \
          Sum of bigint column 4, Least of decimal(18,2) column 3, Greatest of varchar column 1, Distinct of decimal(18,2) column 3, Sketch of decimal(18,2) column 3, \
          Count of decimal(18,2) column 3], comparing [usual with 3 previous, steady with 2 previous]\", \
-         and this job keeps \"alive per [region varchar], windows of all times, keeping [Greatest of timestamp column 1], comparing []\""
+         and this job keeps \"newest per [region varchar], windows of 60000000 µs, keeping [Greatest of timestamp column 1], comparing []\""
     );
     let mut tally = Tally::new(layout);
     tally.load(&bytes, |_| true).unwrap();
@@ -506,12 +486,8 @@ fn refusals_say_what_is_wrong() {
 
 #[test]
 fn the_form_of_saved_state_is_pinned() {
-    // A segment: not null, two bytes of text; one window from 0, of epoch 300, with two rows; not null, −65; no status. The end.
-    let mut tally = Tally::new(newest_layout());
-    for (time, epoch) in [(-65, 300), (-66, 299)] {
-        let segment = Segment(Box::new([Value::Text("es".into())]));
-        tally.apply(segment, 0, event(time), epoch);
-    }
+    // A segment: not null, two bytes of text; one window from 0, of epoch 300, with two rows; not null, −65. The end.
+    let tally = newest_tally(&[(-65, 300), (-66, 299)]);
     let bytes = saved(&tally);
     let (shape, words) = (
         shape(&tally.layout),
@@ -522,7 +498,7 @@ fn the_form_of_saved_state_is_pinned() {
     let (state, check) = bytes[head..].split_at(bytes.len() - head - 8);
     assert_eq!(
         state,
-        [1, 1, 2, b'e', b's', 1, 0, 0xAC, 2, 4, 1, 0x81, 1, 0, 0]
+        [1, 1, 2, b'e', b's', 1, 0, 0xAC, 2, 4, 1, 0x81, 1, 0]
     );
     assert_eq!(check, check_of(&bytes[..bytes.len() - 8]).to_le_bytes());
     // Versions before it did not say whether it has ends, the first of them nothing of its content.
@@ -630,8 +606,8 @@ fn what_is_no_series_is_not_folded() {
         );
     }
     assert_eq!(super::fold(&layout, &[&whole, &changes]).unwrap(), whole);
-    let ages = some_ages();
-    assert!(refused(&[&whole, &ages]).contains("and this job keeps"));
+    let other = saved(&newest_tally(&[(5, 3)]));
+    assert!(refused(&[&whole, &other]).contains("and this job keeps"));
     changes[40] ^= 1;
     assert!(refused(&[&whole, &changes]).contains("check value"));
 }
