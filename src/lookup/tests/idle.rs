@@ -16,10 +16,10 @@ const PLACEMENT: &str = "CAUDAL_TEST_IDLE_LOOKUP";
 const ROWS: u32 = 60_000;
 
 /// Epochs behind which everything has its size.
-const WARM: Epoch = 2_000;
+const WARM: Epoch = 100;
 
 /// Epochs in which nothing happens but an event now and then; the variable asks for more of them.
-const IDLE: Epoch = 10_000;
+const IDLE: Epoch = 300;
 
 /// Names how many epochs are idle: the case speaks of 100,000.
 const EPOCHS: &str = "CAUDAL_IDLE_EPOCHS";
@@ -28,7 +28,7 @@ const EPOCHS: &str = "CAUDAL_IDLE_EPOCHS";
 const STRIDE: usize = 10;
 
 /// Epochs behind the one that takes all rows away.
-const AFTER: Epoch = 2_000;
+const AFTER: Epoch = 100;
 
 /// Case O79: the clock advances for thousands of epochs while the look-ups are silent and events flow; then all of their rows are withdrawn.
 #[test]
@@ -154,7 +154,7 @@ fn watched(placement: &str) {
             if index == 0 && epoch == WARM {
                 warm = resident();
             }
-            if index == 0 && epoch > WARM && epoch <= withdraws && epoch % 1_000 == 0 {
+            if index == 0 && epoch > WARM && epoch <= withdraws && epoch % 100 == 0 {
                 most = most.max(resident());
             }
         }
