@@ -24,8 +24,8 @@ pub struct Lag {
     pub read_until: Option<i64>,
     /// Whether a source does not answer, or stands still before its end; else there is more than was read.
     pub is_source: bool,
-    /// Wall time bound with the oldest checkpoint that is not visible, where that is some time ago.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Wall time bound with the oldest checkpoint that is not visible, where that is some time ago. Written where there is none, too: workers
+    /// tell each other of it in a form that has no names.
     pub uncommitted_since: Option<i64>,
 }
 

@@ -1,7 +1,5 @@
 //! Partitioned look-ups against replicated ones, with real workers.
 
-mod idle;
-
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
