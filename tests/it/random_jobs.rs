@@ -132,7 +132,7 @@ fn refused(mut row: Row) -> Row {
 
 /// The columns of `verdicts` that the oracle tells.
 fn verdict(mut row: Row) -> Row {
-    for column in ["expected", "baseline", "epoch", "final", "sign"] {
+    for column in ["expected", "baseline", "reason", "epoch", "final", "sign"] {
         assert!(
             row.remove(column).is_some(),
             "{column} is a column of verdicts"
