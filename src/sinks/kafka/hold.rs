@@ -75,19 +75,23 @@ pub(super) struct Holding {
 /// Sees whether a step goes on: it may take long, as long as messages go out.
 struct Watch {
     since: Cell<Instant>,
-    seen: Cell<(u64, i32)>,
+    /// The most that was seen of each number.
+    most: Cell<(u64, i64)>,
 }
 
 impl Watch {
     fn new() -> Self {
         Self {
             since: Cell::new(Instant::now()),
-            seen: Cell::new((0, 0)),
+            most: Cell::new((0, 0)),
         }
     }
 
-    fn is_stuck(&self, moved: (u64, i32)) -> bool {
-        if self.seen.replace(moved) != moved {
+    /// Whether neither number of [`Producer::moved`] has grown for [`HOLD_AFTER`].
+    fn is_stuck(&self, (handed, answered): (u64, i64)) -> bool {
+        let before = self.most.get();
+        let most = (before.0.max(handed), before.1.max(answered));
+        if self.most.replace(most) != most {
             self.since.set(Instant::now());
         }
         self.since.get().elapsed() >= HOLD_AFTER

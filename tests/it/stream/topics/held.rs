@@ -233,7 +233,6 @@ fn a_full_outbox_ends_the_job_and_loses_nothing() {
 }
 
 #[test]
-#[ignore = "fails since shards wait without asking: nothing is held while the brokers are away, and it is not known why"]
 fn at_least_once_holds_too() {
     let Some(broker) = Broker::start(&[]) else {
         return;
