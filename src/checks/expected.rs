@@ -117,7 +117,7 @@ pub(super) fn listed<'scope>(
 ) -> StreamVec<'scope, Epoch, (Epoch, Entry)> {
     let mut all = Vec::new();
     for (list, of) in layout.lists.iter().enumerate() {
-        let rows = lookup::listed(reference, run, of.lookup);
+        let rows = lookup::listed(reference, run, of.lookup, false);
         let scope = rows.scope();
         let owner = Placement::BySegment.among(scope.peers());
         // Of a replicated look-up each worker has all rows.
@@ -153,7 +153,7 @@ pub(super) fn listed<'scope>(
 
 /// What reference rows say. One without a number of rows, or without a time where one is asked for, says nothing.
 fn entries(layout: &Layout, list: usize, of: &ListedRows, listed: &Listed) -> Vec<Entry> {
-    let rows = listed.signs.len();
+    let rows = listed.differences.len();
     let values = |position: usize| -> Vec<Value> {
         let (mut codes, mut numbers) = (ValueCodes::default(), Vec::new());
         codes.assign(&listed.columns[position], &mut numbers);
@@ -182,7 +182,7 @@ fn entries(layout: &Layout, list: usize, of: &ListedRows, listed: &Listed) -> Ve
         }
     };
     let mut entries = Vec::with_capacity(rows);
-    for (row, sign) in listed.signs.iter().enumerate() {
+    for (row, entries_of_row) in listed.differences.iter().copied().enumerate() {
         if of.at.is_some() && starts[row].is_none() {
             continue;
         }
@@ -193,14 +193,13 @@ fn entries(layout: &Layout, list: usize, of: &ListedRows, listed: &Listed) -> Ve
             Some(Value::Null | Value::Text(_)) => None,
         };
         let Some(count) = count else { continue };
-        let sign = i64::try_from(*sign).expect("it is 1 or -1");
         let values = segments.iter().map(|values| values[row].clone());
         entries.push(Entry {
             list,
             segment: Segment(values.collect()),
             start: starts[row],
-            rows: count.saturating_mul(sign),
-            entries: sign,
+            rows: count.saturating_mul(entries_of_row),
+            entries: entries_of_row,
         });
     }
     entries

@@ -129,7 +129,7 @@ pub fn tally<'scope>(
         windows.push(rows);
         verdicts.push(judged);
     }
-    for (check, freshness) in fresh::of_plan(plan) {
+    for (check, freshness) in plan.freshness() {
         let layout = Arc::new(Layout::of_freshness(plan, &check.name, freshness));
         let inputs = fresh::Inputs {
             partials: partials(&layout, Placement::OnOne),
@@ -154,7 +154,10 @@ pub fn inputs_of(plan: &Plan) -> BTreeSet<usize> {
     let windows = (0..plan.windows.len()).map(|index| Layout::of_window(plan, index));
     windows
         .flat_map(|layout| layout.columns())
-        .chain(fresh::of_plan(plan).flat_map(|(_, freshness)| freshness.inputs()))
+        .chain(
+            plan.freshness()
+                .flat_map(|(_, freshness)| freshness.inputs()),
+        )
         .collect()
 }
 

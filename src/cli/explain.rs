@@ -13,10 +13,9 @@ use super::numbers::data_type;
 use super::stop::{FINE, Stop};
 use super::{load, print};
 use crate::job::plan::{
-    Against, CheckPlan, Complete, Corrections, Decimals, Direction, Empty, ExpectedRows, Format,
-    Keep, LookupPlan, Measure, Method, Missing, Placement, Plan, Records, Same, SinkFormat,
-    SinkFrom, SinkPlan, SinkTo, SourceColumn, Then, Transport, VarianceRule, WindowLength,
-    WindowPlan,
+    Against, Complete, Corrections, Decimals, Direction, Empty, ExpectedRows, Format, Keep,
+    LookupPlan, Measure, Method, Missing, Placement, Plan, Records, Same, SinkFormat, SinkFrom,
+    SinkPlan, SinkTo, SourceColumn, Then, Transport, VarianceRule, WindowLength, WindowPlan,
 };
 use crate::job::resolve::{duration_text, type_text};
 
@@ -656,19 +655,15 @@ fn edges(plan: &Plan) -> Vec<(String, String)> {
             format!("checks:tally {}", window.name),
         ));
     }
-    for check in plan
-        .checks
-        .iter()
-        .filter(|check| matches!(check.measure, Measure::Freshness(_)))
-    {
-        edges.push((clean.clone(), format!("checks:freshness {}", check.name)));
-    }
+    let ages = || {
+        let checks = plan.freshness();
+        checks.map(|(check, _)| format!("checks:freshness {}", check.name))
+    };
+    edges.extend(ages().map(|to| (clean.clone(), to)));
     let judged = || {
         let windows = plan.windows.iter();
         let windows = windows.map(|window| format!("checks:tally {}", window.name));
-        let of_age = |check: &&CheckPlan| matches!(check.measure, Measure::Freshness { .. });
-        let ages = plan.checks.iter().filter(of_age);
-        windows.chain(ages.map(|check| format!("checks:freshness {}", check.name)))
+        windows.chain(ages())
     };
     if plan.keeps_verdicts() {
         edges.extend(judged().map(|from| (from, "sinks:history".to_owned())));

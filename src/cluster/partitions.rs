@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use super::life::Life;
 use super::{Run, RunError};
 use crate::epoch::Moved;
-use crate::job::plan::Measure;
 use crate::sources::{Folders, SourceError, Topics};
 
 /// How often brokers are asked for partitions that are new.
@@ -69,8 +68,7 @@ impl Partitions {
 
 fn ask(run: &Run, life: &Life, mut topics: Vec<Topics>, hears: &Receiver<Vec<Moved>>) {
     let (mut looked, mut ends) = (Instant::now(), None::<Instant>);
-    let mut checks = run.plan.checks.iter();
-    let every = if checks.any(|check| matches!(check.measure, Measure::Freshness(_))) {
+    let every = if run.plan.has_freshness() {
         LOOK_FOR_ENDS_OFTEN
     } else {
         LOOK_FOR_ENDS

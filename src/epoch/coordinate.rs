@@ -33,7 +33,7 @@ use super::references::References;
 use super::{Binding, ReferenceChange, StateFile, state};
 use crate::cluster::{Kept, Life, Run};
 use crate::fault;
-use crate::job::plan::{Continuous, Measure};
+use crate::job::plan::Continuous;
 use crate::lookup::Prepared;
 use crate::record::Epoch;
 
@@ -115,8 +115,7 @@ impl Coordinator {
             &resume.references,
             (&resume.changed, resume.parked),
         );
-        let mut checks = run.plan.checks.iter();
-        let binder = if checks.any(|check| matches!(check.measure, Measure::Freshness(_))) {
+        let binder = if run.plan.has_freshness() {
             binder.telling_lags(resume.lag.clone())
         } else {
             binder

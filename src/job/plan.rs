@@ -117,6 +117,19 @@ impl Plan {
         continuous.is_some_and(|continuous| continuous.verdict_history) && !self.checks.is_empty()
     }
 
+    /// The freshness checks, each with what it measures.
+    pub fn freshness(&self) -> impl Iterator<Item = (&CheckPlan, &FreshnessPlan)> {
+        self.checks.iter().filter_map(|check| match &check.measure {
+            Measure::Freshness(freshness) => Some((check, freshness)),
+            Measure::Completeness { .. } | Measure::Variance { .. } => None,
+        })
+    }
+
+    /// Whether there are any.
+    pub fn has_freshness(&self) -> bool {
+        self.freshness().next().is_some()
+    }
+
     /// For how long, in microseconds of event time, windows that are closed are corrected; a job with an end closes them with all rows.
     pub fn correct_within(&self, window: &WindowPlan) -> Option<i64> {
         let within = window.correct_within;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
+use arrow_schema::ArrowError;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -11,7 +12,9 @@ use timely::dataflow::operators::generic::Operator;
 use super::block::Row;
 use super::collection::Reference;
 use super::layout::Layout;
+use super::view::EnrichError;
 use crate::cluster::Run;
+use crate::job::plan::LookupPlan;
 use crate::record::Epoch;
 
 /// Reference rows that came, or went, in an epoch.
@@ -21,19 +24,24 @@ pub struct Listed {
     pub epoch: Epoch,
     /// The reference columns, in their order.
     pub columns: Vec<ArrayRef>,
-    /// For each row 1 where it came, -1 where it is there no more.
-    pub signs: Vec<isize>,
+    /// How many more of each row there are, below nought where some went.
+    pub differences: Vec<i64>,
 }
 
-/// The reference rows of a look-up that this worker has: all, or of a partitioned one those whose keys it owns.
+/// The reference rows of a look-up that this worker has, each told at the epoch that read it: all, or of a partitioned one those whose keys it
+/// owns. With `once` each row is told by one worker: where all have all rows, by the first.
 pub fn listed<'scope>(
     reference: &Reference<'scope>,
     run: &Arc<Run>,
     lookup: usize,
+    once: bool,
 ) -> StreamVec<'scope, Epoch, Listed> {
     let rows = reference.arranged[lookup].clone();
-    let rows = rows.as_collection(|row, &()| row.clone());
-    let plan = Arc::clone(&run.plan);
+    let tells = !once || run.partitioned[lookup] || rows.stream.scope().index() == 0;
+    let rows = rows
+        .as_collection(|row, &()| row.clone())
+        .filter(move |_| tells);
+    let run = Arc::clone(run);
     rows.inner
         .unary::<CapacityContainerBuilder<Vec<Listed>>, _, _, _>(
             Pipeline,
@@ -41,22 +49,34 @@ pub fn listed<'scope>(
             move |_, _| {
                 move |input, output| {
                     input.for_each(|capability, updates| {
-                        let mut session = output.session(&capability);
+                        let plan = &run.plan.lookups[lookup];
                         for of_epoch in updates.chunk_by(|(_, one, _), (_, other, _)| one == other)
                         {
-                            let layout = Layout::new(&plan.lookups[lookup]);
-                            let rows = of_epoch
-                                .iter()
-                                .map(|(row, ..): &(Row, Epoch, isize)| row.bytes());
-                            let columns = layout.and_then(|layout| layout.decode(rows));
-                            session.give(Listed {
-                                epoch: of_epoch[0].1,
-                                columns: columns.expect("these rows were encoded by this layout"),
-                                signs: of_epoch.iter().map(|(_, _, sign)| *sign).collect(),
-                            });
+                            let told = match told(plan, of_epoch) {
+                                Ok(told) => told,
+                                Err(source) => {
+                                    run.fail(EnrichError::new(plan, source).into());
+                                    continue;
+                                }
+                            };
+                            let at = capability.delayed(&told.epoch, output.output_index());
+                            output.session(&at).give(told);
                         }
                     });
                 }
             },
         )
+}
+
+/// Rows of one epoch, one at least.
+fn told(plan: &LookupPlan, updates: &[(Row, Epoch, isize)]) -> Result<Listed, ArrowError> {
+    let rows = updates.iter().map(|(row, ..)| row.bytes());
+    let differences = updates.iter().map(|(_, _, difference)| {
+        i64::try_from(*difference).expect("a difference of rows fits 64 bits")
+    });
+    Ok(Listed {
+        epoch: updates[0].1,
+        columns: Layout::new(plan)?.decode(rows)?,
+        differences: differences.collect(),
+    })
 }

@@ -229,10 +229,8 @@ impl Judge {
             .sinks
             .iter()
             .any(|sink| sink.from == crate::job::plan::SinkFrom::Refused);
-        let tell_refused = (plan.checks.iter())
-            .any(|check| matches!(check.measure, crate::job::plan::Measure::Freshness(_)));
         Self {
-            tell_refused,
+            tell_refused: plan.has_freshness(),
             run: Arc::clone(run),
             precedence,
             refused_schema: Arc::new(Schema::new(fields)),

@@ -1,3 +1,5 @@
+//! What a receiver is told, whatever order verdicts come in and whenever a life ends.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -27,17 +27,9 @@ use crate::checks::stats::Partial;
 use crate::checks::value::Segment;
 use crate::cluster::Run;
 use crate::epoch::{Control, Opening, Part, Saving, saved};
-use crate::job::plan::{CheckPlan, FreshnessPlan, Measure, Plan};
-use crate::lookup::{Members, Reference, members};
+use crate::job::plan::FreshnessPlan;
+use crate::lookup::{Listed, Reference, listed};
 use crate::record::{Batch, Epoch, Note};
-
-/// The freshness checks of a plan.
-pub(super) fn of_plan(plan: &Plan) -> impl Iterator<Item = (&CheckPlan, &FreshnessPlan)> {
-    plan.checks.iter().filter_map(|check| match &check.measure {
-        Measure::Freshness(freshness) => Some((check, freshness)),
-        _ => None,
-    })
-}
 
 /// Segments that are expected, with how many more rows say so.
 type Expected = (Segment, i64);
@@ -78,21 +70,23 @@ pub(super) fn expected<'scope>(
     run: &Arc<Run>,
 ) -> Option<StreamVec<'scope, Epoch, Expected>> {
     let expected = plan.expected.as_ref()?;
-    let rows = members(reference, run, expected.lookup, expected.columns.clone());
+    let rows = listed(reference, run, expected.lookup, true);
+    let columns = expected.columns.clone();
     let told = rows.unary::<CapacityContainerBuilder<Vec<Expected>>, _, _, _>(
         Pipeline,
         "checks:expected",
-        |_, _| {
-            |input, output| {
-                input.for_each(|capability, members| {
+        move |_, _| {
+            move |input, output| {
+                input.for_each(|capability, listed| {
                     let mut session = output.session(&capability);
-                    for Members {
-                        columns,
+                    for Listed {
+                        columns: all,
                         differences,
-                    } in members.drain(..)
+                        ..
+                    } in listed.drain(..)
                     {
-                        session
-                            .give_iterator(segments(&columns, differences.len()).zip(differences));
+                        let segments = segments(&all, &columns, differences.len());
+                        session.give_iterator(segments.zip(differences));
                     }
                 });
             }
@@ -101,10 +95,11 @@ pub(super) fn expected<'scope>(
     Some(told)
 }
 
-/// The segments of rows, from the values of their columns.
-fn segments(columns: &[ArrayRef], rows: usize) -> impl Iterator<Item = Segment> {
+/// The segments of rows, from the values of some columns.
+fn segments(all: &[ArrayRef], columns: &[usize], rows: usize) -> impl Iterator<Item = Segment> {
     let coded: Vec<(ValueCodes, Vec<u32>)> = columns
         .iter()
+        .map(|column| &all[*column])
         .map(|column| {
             let (mut values, mut codes) = (ValueCodes::default(), Vec::new());
             values.assign(column, &mut codes);
