@@ -6,6 +6,8 @@
 //!
 //! `CHECKS_ROWS` (10,000,000), `CHECKS_RUNS` (5), `CHECKS_WORKERS` (1) and `CHECKS_DATA` (a folder that is kept) say what is run.
 
+#[path = "shared/generated.rs"]
+mod generated;
 #[path = "shared/truth.rs"]
 mod truth;
 
@@ -15,6 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use generated::{generated, variable};
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -48,30 +51,7 @@ fn main() -> Result<()> {
     let scratch = std::env::temp_dir().join(format!("caudal-checks-{}", std::process::id()));
     fs::create_dir_all(&scratch)?;
     let data = std::env::var_os("CHECKS_DATA").map_or_else(|| scratch.join("data"), PathBuf::from);
-    let size = if rows.is_multiple_of(1_000_000) {
-        format!("{}m", rows / 1_000_000)
-    } else {
-        rows.to_string()
-    };
-    let folder = data.join(&size);
-    if !folder.join("truth.json").exists() {
-        let mut generate = Command::new(BINARY);
-        generate.args([
-            "generate",
-            "ventas",
-            "--seed",
-            "1",
-            "--only",
-            "csv",
-            "--rows",
-            &rows.to_string(),
-            "--out",
-        ]);
-        if !generate.arg(&data).status()?.success() {
-            return Err("nothing was generated".into());
-        }
-    }
-    let truth: Value = serde_json::from_str(&fs::read_to_string(folder.join("truth.json"))?)?;
+    let input = generated(rows, &data)?;
     let mut seconds: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for run in 0..runs {
         for kind in KINDS {
@@ -82,8 +62,8 @@ fn main() -> Result<()> {
                 .arg("run")
                 .arg(&job)
                 .args(["--json", "--quiet", "-w", &workers])
-                .env("VENTAS_IN", folder.join("csv"))
-                .env("VENTAS_DIMS", data.join("dims"))
+                .env("VENTAS_IN", input.folder.join("csv"))
+                .env("VENTAS_DIMS", &input.dims)
                 .env("VENTAS_OUT", &out)
                 .output()?;
             if !output.status.success() {
@@ -95,7 +75,7 @@ fn main() -> Result<()> {
                 drop(fs::remove_dir_all(out.join("quality")));
                 fs::create_dir(out.join("quality"))?;
             }
-            truth::check(&out, &truth, kind == "all checks")?;
+            truth::check(&out, &input.truth, kind == "all checks")?;
             let cpu = report["cpu_seconds"].as_f64().unwrap_or(0.0);
             seconds.entry(kind).or_default().push(cpu);
             println!(
@@ -125,10 +105,6 @@ fn main() -> Result<()> {
     } else {
         Err("checks cost more than they may".into())
     }
-}
-
-fn variable(name: &str, default: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
 /// The benchmark job with less, or more, in it.

@@ -7,6 +7,8 @@
 
 #[path = "shared/flow.rs"]
 mod flow;
+#[path = "shared/random.rs"]
+mod random;
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use caudal::record::Draft;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 use flow::{Flow, job, loaded, run, run_of};
+use random::Random;
 
 /// Sizes of the look-up.
 const REFERENCE_ROWS: [u64; 2] = [50_000, 1_000_000];
@@ -30,19 +33,6 @@ const BATCH: usize = 16_384;
 
 /// Batches of a measurement.
 const BATCHES: usize = 8;
-
-/// splitmix64, a fixed seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % limit
-    }
-}
 
 /// The text key of reference row `n`.
 fn sku(n: u64) -> String {
@@ -121,7 +111,7 @@ columns = {{ sale_id = "sale_id", sku = "products.sku", category_id = "category_
 
 /// Batches of rows; `coded` texts come as codes of the batch's distinct values, as the decoder gives them where they are few.
 fn batches(reference_rows: u64, distinct: u64, coded: bool) -> Vec<Draft> {
-    let mut numbers = Numbers(42);
+    let mut numbers = Random(42);
     (0..BATCHES)
         .map(|_| {
             let keys: Vec<u64> = (0..BATCH)

@@ -8,6 +8,9 @@
     reason = "a bench stops where anything is wrong, and nobody calls it"
 )]
 
+#[path = "shared/random.rs"]
+mod random;
+
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
@@ -26,25 +29,10 @@ use caudal::sinks::SinkWriter;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
+use random::Random;
+
 const ROWS: u64 = 1 << 20;
 const BATCH: u64 = 16_384;
-
-/// A pinned pseudo-random sequence.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-}
 
 fn small(value: u64) -> i32 {
     i32::try_from(value).unwrap()

@@ -7,6 +7,8 @@
 //! `VENTAS_ROWS` (1,000,000), `VENTAS_WORKERS` (`1,2`), `VENTAS_RUNS` (3) and `VENTAS_DATA` (a folder that is kept) say what is run;
 //! runs with different numbers of workers alternate, so that a noisy machine is noisy for all of them.
 
+#[path = "shared/generated.rs"]
+mod generated;
 #[path = "shared/truth.rs"]
 mod truth;
 
@@ -14,6 +16,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use generated::{Generated, generated, variable};
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -29,21 +32,12 @@ fn main() -> Result<()> {
         .collect::<std::result::Result<_, _>>()?;
     let scratch = std::env::temp_dir().join(format!("caudal-bench-{}", std::process::id()));
     let data = std::env::var_os("VENTAS_DATA").map_or_else(|| scratch.join("data"), PathBuf::from);
-    let size = if rows.is_multiple_of(1_000_000) {
-        format!("{}m", rows / 1_000_000)
-    } else {
-        rows.to_string()
-    };
-    let folder = data.join(&size);
-    if !folder.join("truth.json").exists() {
-        generate(rows, &data)?;
-    }
-    let truth: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("truth.json"))?)?;
+    let input = generated(rows, &data)?;
     for run in 0..runs {
         for workers in &workers {
             let out = scratch.join("out");
-            let report = run_job(&folder, &data.join("dims"), &out, *workers)?;
-            let written = truth::check(&out, &truth, true)?;
+            let report = run_job(&input, &out, *workers)?;
+            let written = truth::check(&out, &input.truth, true)?;
             let seconds = report["seconds"].as_f64().unwrap_or(0.0);
             let cpu = report["cpu_seconds"].as_f64().unwrap_or(0.0);
             #[expect(
@@ -76,32 +70,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn variable(name: &str, default: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| default.to_owned())
-}
-
-fn generate(rows: u64, data: &Path) -> Result<()> {
-    let rows = rows.to_string();
-    let status = Command::new(BINARY)
-        .args([
-            "generate", "ventas", "--rows", &rows, "--seed", "1", "--only", "csv", "--out",
-        ])
-        .arg(data)
-        .status()?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("generate: {status}").into())
-    }
-}
-
-fn run_job(folder: &Path, dims: &Path, out: &Path, workers: u32) -> Result<Value> {
+fn run_job(input: &Generated, out: &Path, workers: u32) -> Result<Value> {
     let job = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/ventas/ventas.toml");
     let output = Command::new(BINARY)
         .args(["run", "--json", "--quiet", "-w", &workers.to_string()])
         .arg(job)
-        .env("VENTAS_IN", folder.join("csv"))
-        .env("VENTAS_DIMS", dims)
+        .env("VENTAS_IN", input.folder.join("csv"))
+        .env("VENTAS_DIMS", &input.dims)
         .env("VENTAS_OUT", out)
         .output()?;
     if !output.status.success() {

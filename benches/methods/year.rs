@@ -6,12 +6,17 @@
 //!
 //! The same seed gives the same year.
 
+#[path = "../shared/random.rs"]
+mod random;
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use chrono::{Datelike, Days, NaiveDate};
+
+use random::Random;
 
 /// First and last hour with sales.
 pub(crate) const HOURS: std::ops::Range<u32> = 9..21;
@@ -94,7 +99,7 @@ pub(crate) fn known(day: NaiveDate) -> Option<f64> {
 
 /// Writes `sales.csv`, a row for each shop and hour with sales; gives what happened.
 pub(crate) fn write(file: &Path, stores: u32, seed: u64) -> std::io::Result<Vec<Incident>> {
-    let mut chance = Chance(seed);
+    let mut chance = Chance(Random(seed));
     let mut shops: Vec<Shop> = (1..=stores)
         .map(|store| Shop::draw(store, &mut chance))
         .collect();
@@ -235,25 +240,17 @@ impl Shop {
     }
 }
 
-/// Numbers by chance (splitmix64), from a seed.
-struct Chance(u64);
+/// Numbers by chance, from a seed.
+struct Chance(Random);
 
 impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
     fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        self.0.below(limit)
     }
 
     /// From 0 to 1, without both.
     fn one(&mut self) -> f64 {
-        let numerator = u32::try_from(self.next() >> 32).expect("a word");
+        let numerator = u32::try_from(self.0.next() >> 32).expect("a word");
         (f64::from(numerator) + 0.5) / 4_294_967_296.0
     }
 
