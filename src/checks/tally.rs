@@ -198,7 +198,7 @@ impl Tally {
         }
     }
 
-    /// From which start on, and up to which, windows close at `watermark` that are between the ends of the data.
+    /// From which start on, and up to which, windows close at `watermark` that are between the ends of the data; `None` where none does.
     fn between(&self, watermark: i64) -> Option<(i64, i64)> {
         if !self.layout.asks_ends || !self.ends.is_some() {
             return None;
@@ -216,7 +216,8 @@ impl Tally {
         } else {
             self.layout.open_from(watermark)
         };
-        Some((first.max(self.open_from), until))
+        let from = first.max(self.open_from);
+        (from < until).then_some((from, until))
     }
 
     /// Adds a difference to all windows that have the pane of `segment` which starts at `pane`.
@@ -261,7 +262,8 @@ impl Tally {
     ///
     /// A watermark before an earlier one closes nothing.
     ///
-    /// Cost: that of the windows it closes; nothing for those that stay open. With corrections each window is judged again when it becomes
+    /// Cost: that of the windows it closes; nothing for those that stay open. Where windows are expected to be as earlier ones, closing one costs
+    /// all segments. With corrections each window is judged again when it becomes
     /// final, and a late row costs all closed windows of its segment.
     pub fn close_until(&mut self, watermark: i64) -> Closed {
         self.open_listed(watermark);
