@@ -29,15 +29,17 @@ fn a_broker_that_stands_still_makes_no_segment_silent() {
         return;
     };
     let topic = broker.topic("stalled", 2);
-    let now = chrono::DateTime::from_timestamp_micros(caudal::epoch::wall_time()).unwrap();
-    let now = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    broker.send(&topic, [sale(0, 1, &now, "1.00")]);
     let job = Job::with(&broker, &topic, |text| {
         format!(
             "{text}\n[checks.alive]\nfreshness = {{ per = [\"region\"], warn_after = \"8 seconds\" }}\n"
         )
     });
     let running = Running::start(&job, 1);
+    job.await_epoch();
+    // The sale is new when it is read, however long it took to begin.
+    let now = chrono::DateTime::from_timestamp_micros(caudal::epoch::wall_time()).unwrap();
+    let now = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    broker.send(&topic, [sale(0, 1, &now, "1.00")]);
     job.await_positions(&[1, 0]);
     job.await_that("the segment", DEADLINE, |job| said(job).len() == 1);
     broker.pause(1);
