@@ -348,12 +348,10 @@ impl Producer {
         }
     }
 
-    /// Numbers that grow as long as messages go out: how many were handed to the client, and how many of them it is done with. The second is
-    /// less for a moment where the client has something to tell, such as that brokers are away: it counts that among what is in flight.
-    pub(super) fn moved(&self) -> (u64, i64) {
-        let handed = self.sent.get();
-        let all = i64::try_from(handed).expect("a number of messages fits");
-        (handed, all - i64::from(self.client.in_flight_count()))
+    /// Numbers that change as long as messages go out: how many were handed to the client, and how many of them wait in it. It counts what it
+    /// has to tell among those, such as that brokers are away.
+    pub(super) fn moved(&self) -> (u64, i32) {
+        (self.sent.get(), self.client.in_flight_count())
     }
 
     /// Gives a transaction up, for a life that ends: who reads what is committed need not wait for its time-out.
