@@ -77,7 +77,7 @@ pub(crate) fn load(load: &Load) -> KafkaResult<Loaded> {
         .set("queue.buffering.max.kbytes", "262144")
         .create_with_context(Lost::default())?;
 
-    make_topic(&client, &load.topic)?;
+    make_topic(&client, &load.topic, &[])?;
     for partition in 0..PARTITIONS {
         let client = producer.client();
         let (first, end) = client.fetch_watermarks(&load.topic, partition, PATIENCE)?;
@@ -138,10 +138,17 @@ fn put(
     Ok(())
 }
 
-/// Makes the topic, where it is not there.
-pub(crate) fn make_topic(client: &ClientConfig, topic: &str) -> KafkaResult<()> {
+/// Makes the topic with these settings, where it is not there.
+pub(crate) fn make_topic(
+    client: &ClientConfig,
+    topic: &str,
+    settings: &[(&str, &str)],
+) -> KafkaResult<()> {
     let admin: AdminClient<DefaultClientContext> = client.create()?;
-    let made = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(-1));
+    let mut made = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(-1));
+    for (name, value) in settings {
+        made = made.set(name, value);
+    }
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
     for made in block_on(admin.create_topics([&made], &options))? {
         match made {

@@ -125,9 +125,13 @@ impl Bench {
     }
 
     fn make_topic(&self, name: &str) -> Result<()> {
+        self.make_topic_with(name, &[])
+    }
+
+    fn make_topic_with(&self, name: &str, settings: &[(&str, &str)]) -> Result<()> {
         let mut client = rdkafka::ClientConfig::new();
         client.set("bootstrap.servers", &self.brokers);
-        kafka::make_topic(&client, name)?;
+        kafka::make_topic(&client, name, settings)?;
         Ok(())
     }
 

@@ -68,6 +68,7 @@ impl Topic {
             .set("bootstrap.servers", brokers)
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
+            .set("compression.type", "lz4")
             .create()?;
         Ok(Self {
             producer,

@@ -33,6 +33,12 @@ const STATE_SLACK_MIB: f64 = 1.0;
 /// Seconds that what was sent may wait until it is visible: two checkpoints.
 const LAG_MARK: f64 = 4.0;
 
+/// What the brokers keep of a partition: minutes of a high rate, so that no disk is filled.
+const KEPT: [(&str, &str); 2] = [
+    ("retention.bytes", "4294967296"),
+    ("segment.bytes", "268435456"),
+];
+
 /// What was seen at a second.
 struct Sample {
     second: f64,
@@ -47,7 +53,7 @@ struct Sample {
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let sizes = bench.sizes;
     let (rate, half) = (sizes.soak_rate, sizes.soak_seconds);
-    bench.make_topic("soak")?;
+    bench.make_topic_with("soak", &KEPT)?;
     let reference = bench.scratch.join("soak.csv");
     write_reference(&reference, 100_000)?;
     let sales = Sales {

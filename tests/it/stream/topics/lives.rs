@@ -157,6 +157,36 @@ fn what_is_delivered_at_least_once_is_there_at_least_once() {
     Running::start(&job, 1).stop();
 }
 
+/// Messages for topics hold what they were read from until their epoch is bound: one that is read again with less room waited for its own end.
+#[test]
+fn an_epoch_that_no_longer_fits_in_flight_is_read_again() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let topic = broker.topic("more-than-in-flight", 2);
+    let job = Job::with(broker, &topic, |text| {
+        to_topics(&text, broker, 16)
+            .replace("epoch = \"20 ms\"", "epoch = \"1 second\"")
+            .replace("checkpoint = \"100 ms\"", "checkpoint = \"1 minute\"")
+    });
+    broker.send(&topic, (0..4000).map(sale));
+    let running = Running::start(&job, 2);
+    let read = || broker.read("out-rows-16", Isolation::Committed).len();
+    job.await_that("not all is sent", super::DEADLINE, |_| read() == 3600);
+    running.kill();
+    job.rewrite(|text| {
+        text.replace(
+            "epoch = ",
+            "in_flight = \"32 KiB\"\nchunk = \"16 KiB\"\nepoch = ",
+        )
+    });
+    let running = Running::start(&job, 1);
+    broker.send(&topic, (4000..4200).map(sale));
+    job.await_that("it waits", super::DEADLINE, |_| read() == 3780);
+    running.stop();
+    check_rows(&broker.read("out-rows-16", Isolation::Committed), 4200);
+}
+
 #[test]
 fn several_processes_send_each_message_once() {
     let Some(broker) = Broker::shared() else {
