@@ -157,7 +157,8 @@ fn what_is_delivered_at_least_once_is_there_at_least_once() {
     Running::start(&job, 1).stop();
 }
 
-/// Messages for topics hold what they were read from until their epoch is bound: one that is read again with less room waited for its own end.
+/// Messages for topics hold what they were read from until their epoch is bound. What two processes had room for was too much for one that read it
+/// again: it waited for the end of its own epoch.
 #[test]
 fn an_epoch_that_no_longer_fits_in_flight_is_read_again() {
     let Some(broker) = Broker::shared() else {
@@ -165,26 +166,40 @@ fn an_epoch_that_no_longer_fits_in_flight_is_read_again() {
     };
     let topic = broker.topic("more-than-in-flight", 2);
     let job = Job::with(broker, &topic, |text| {
+        let room = "in_flight = \"32 KiB\"\nchunk = \"16 KiB\"\nepoch = \"200 ms\"";
         to_topics(&text, broker, 16)
-            .replace("epoch = \"20 ms\"", "epoch = \"1 second\"")
+            .replace("epoch = \"20 ms\"", room)
             .replace("checkpoint = \"100 ms\"", "checkpoint = \"1 minute\"")
     });
     broker.send(&topic, (0..4000).map(sale));
-    let running = Running::start(&job, 2);
+    let mut launch = job
+        .caudal("launch")
+        .args(["-n", "2", "-w", "1", "--quiet"])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
     let read = || broker.read("out-rows-16", Isolation::Committed).len();
     job.await_that("not all is sent", super::DEADLINE, |_| read() == 3600);
-    running.kill();
-    job.rewrite(|text| {
-        text.replace(
-            "epoch = ",
-            "in_flight = \"32 KiB\"\nchunk = \"16 KiB\"\nepoch = ",
-        )
-    });
+    launch.kill().unwrap();
+    launch.wait().unwrap();
+    for process in ["status.json", "status-1.json"] {
+        kill_process(&job, process);
+    }
     let running = Running::start(&job, 1);
     broker.send(&topic, (4000..4200).map(sale));
     job.await_that("it waits", super::DEADLINE, |_| read() == 3780);
     running.stop();
     check_rows(&broker.read("out-rows-16", Isolation::Committed), 4200);
+}
+
+/// Ends a process of the running job by SIGKILL, by the name of its status address.
+fn kill_process(job: &Job, status: &str) {
+    let text = std::fs::read(job.path("out/_caudal").join(status)).unwrap();
+    let said: Value = serde_json::from_slice(&text).unwrap();
+    let killed = Command::new("kill")
+        .args(["-KILL", &said["pid"].to_string()])
+        .status();
+    assert!(killed.unwrap().success());
 }
 
 #[test]
@@ -204,13 +219,8 @@ fn several_processes_send_each_message_once() {
     job.await_positions(&[300, 300]);
     // The second one is killed while rows come; both go on in another life.
     let before = job.said("generation");
-    let text = std::fs::read(job.path("out/_caudal/status-1.json")).unwrap();
-    let second: Value = serde_json::from_slice(&text).unwrap();
     broker.send(&topic, (600..1200).map(sale));
-    let killed = Command::new("kill")
-        .args(["-KILL", &second["pid"].to_string()])
-        .status();
-    assert!(killed.unwrap().success());
+    kill_process(&job, "status-1.json");
     job.await_that("nobody goes on", super::DEADLINE, |job| {
         job.said("generation") > before
     });
