@@ -163,6 +163,14 @@ impl Job {
         tables::read(&self.folder.path("out").join(sink))
     }
 
+    /// The verdicts of a check.
+    pub(crate) fn verdicts(&self, check: &str) -> Vec<Row> {
+        let check = Cell::text(check);
+        let mut rows = self.rows("verdicts");
+        rows.retain(|row| row["check"] == check);
+        rows
+    }
+
     /// A file in its folder.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.folder.path(name)
