@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::folder::{Folder, LOOK};
 use crate::kafka::broker::Broker;
-use crate::tables::{self, Row};
+use crate::tables::{self, Cell, Row};
 
 /// How long anything may take: many times what it takes on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
