@@ -15,6 +15,7 @@
 //! - [`ends`] is where the data begin and end, for what is to be known of windows there and in between.
 //! - [`expected`] is which rows should come, by a look-up that lists them.
 //! - [`completeness`] and [`variance`] are pure functions of a window and its history; [`verdict`] is what they answer.
+//! - [`conservation`] is the row law, said like any other verdict.
 //! - [`freshness`] keeps the segments of its checks by itself: it looks at no window, but at time. [`calendar`] is business time.
 //! - [`history`] says what was believed when, from what was said.
 //! - [`operators`] is the dataflow around it; nothing else here knows timely.
@@ -24,6 +25,7 @@
 
 pub mod calendar;
 pub mod completeness;
+pub mod conservation;
 pub mod distinct;
 pub mod ends;
 pub mod exchange;

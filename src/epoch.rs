@@ -32,7 +32,7 @@ pub use binding::{
     ShardAt, StateFile,
 };
 pub use clock::wall_time;
-pub use commit::{Decision, decide};
+pub use commit::{Decided, Decision, decide};
 pub use control::{Answer, Assigned, Control, FilePlace, Found, Local, Opening};
 pub use coordinate::{Coordinated, bind, clock};
 pub use gather::gather;

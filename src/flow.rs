@@ -49,12 +49,13 @@ pub fn build(worker: &mut Worker, run: &Arc<Run>) {
         // Rows with one key meet on one worker.
         let clean = exchange::by_bin(distinct.rows, run).probe_with(&passed);
 
-        // Checks: statistics as differences, applied and judged where their segment lives.
+        // Checks: statistics as differences, applied and judged where their segment lives; and that no row was lost so far.
         let refused = checks::Refused {
             judged: &split.judged,
             all: &split.refused,
         };
-        let judged = checks::tally(&clean, &refused, &reference, control, run);
+        let counted = scope.concatenate([split.notes.clone(), distinct.notes.clone()]);
+        let judged = checks::tally(&clean, &refused, counted, &reference, control, run);
         let verdicts = epoch::verdict_notes(&judged.verdicts, run);
 
         // Alerts: verdicts by which something gets bad, or is so no more; told when they are committed.

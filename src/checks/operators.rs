@@ -11,8 +11,9 @@
 //! A continuous job keeps state instead (`keep`): windows close as time passes them, epoch by epoch.
 //! Where windows hop, `reduce` keeps the panes that they are made of, and `tally` adds each to all windows that have it: what is exchanged does not
 //! grow, and what is kept does.
-//! A freshness check has an operator of its own ([`fresh`]).
+//! A freshness check has an operator of its own ([`fresh`]), and so has the row law ([`conserve`]).
 
+mod conserve;
 mod fresh;
 mod keep;
 
@@ -43,6 +44,7 @@ use super::layout::{Layout, Of};
 use super::reduce::{Group, Reducer};
 use super::stats::Partial;
 use super::tally::Tally;
+use conserve::conserve;
 use keep::keep;
 
 /// Partials on their way: the statistics are the difference.
@@ -92,11 +94,14 @@ pub struct Tallied<'scope> {
 /// come out at the end of the input; in a continuous job windows close as the watermark passes their end, freshness is judged
 /// by each epoch's bound wall time, and state is written at the checkpoints that `control` tells of.
 ///
+/// `counted` is what became of all rows, as workers say it of each epoch: it is judged, too, where verdicts are asked for.
+///
 /// What is counted of refused rows comes from [`Refused::judged`], whose fields are named as those of clean rows; behind all ids it has a column for each
 /// look-up: true where the row was refused for want of its reference row, else null.
 pub fn tally<'scope>(
     clean: &Stream<'scope, Epoch, Batch>,
     refused: &Refused<'_, 'scope>,
+    counted: StreamVec<'scope, Epoch, Note>,
     reference: &Reference<'scope>,
     control: &StreamVec<'scope, Epoch, Control>,
     run: &Arc<Run>,
@@ -138,6 +143,11 @@ pub fn tally<'scope>(
         };
         let rule = Freshness::new(freshness, &run.calendars);
         let kept = fresh::keep(inputs, control, run, layout, rule);
+        notes.push(kept.notes);
+        verdicts.push(kept.verdicts);
+    }
+    if plan.says_verdicts() {
+        let kept = conserve(counted, control, run);
         notes.push(kept.notes);
         verdicts.push(kept.verdicts);
     }

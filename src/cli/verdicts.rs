@@ -180,7 +180,7 @@ fn none(plan: &Plan, what: &str, hint: &str) -> Stop {
 }
 
 fn keeps_none(plan: &Plan) -> Stop {
-    let (what, hint) = if plan.checks.is_empty() {
+    let (what, hint) = if !plan.says_verdicts() {
         (
             "the job has no checks",
             "tables [checks.NAME] say what is judged",

@@ -18,8 +18,8 @@ use super::run::interval;
 use super::start::staged_files;
 use super::{Run, RunError};
 use crate::epoch::{
-    self, Binding, Checkpoint, CheckpointId, Journal, Keeping, Kept as KeptCheckpoint, Record,
-    ShardAt, StateFile, Store, Totals, state,
+    self, Binding, Checkpoint, CheckpointId, Decided, Journal, Keeping, Kept as KeptCheckpoint,
+    Record, ShardAt, StateFile, Store, Totals, state,
 };
 use crate::fault;
 use crate::job::plan::Plan;
@@ -296,7 +296,9 @@ impl Committer {
         }
         state.sort_by(|a, b| a.path.cmp(&b.path));
         let mut outcome = Outcome::default();
-        epoch::decide(plan, &notes, false, &mut outcome);
+        let resumed = self.run.resumed.as_ref();
+        let committed = resumed.and_then(|resumed| resumed.committed);
+        epoch::decide(plan, &notes, Decided::Commit { committed }, &mut outcome);
         if !outcome.stopped.is_empty() {
             let words = outcome.stopped.join("\n");
             return Err(RunError::Stopped { words });

@@ -20,7 +20,7 @@ use super::replay::{Replayed, check_shapes};
 use super::run::{Input, OwnFeed};
 use super::{Cluster, Fate, Run, RunError, continuous};
 use crate::checks::calendar::read_all_holidays;
-use crate::epoch::{self, Decision, JournalError};
+use crate::epoch::{self, Decided, Decision, JournalError};
 use crate::fault;
 use crate::flow;
 use crate::job::plan::{LookupPlan, Plan, Rerun, SinkTo, SourcePlan};
@@ -290,7 +290,12 @@ fn attempt(
         ..Outcome::default()
     };
     let notes = run.take_notes();
-    let decision = epoch::decide(plan, &notes, options.replay, &mut outcome);
+    let decided = if options.replay {
+        Decided::Replay
+    } else {
+        Decided::Run
+    };
+    let decision = epoch::decide(plan, &notes, decided, &mut outcome);
     let mut staged = staged_files(plan, notes, &mut outcome);
     let changes_nothing = options.replay && outcome.replayed == 0
         || delivery.is_some_and(Delivery::is_idle)
@@ -557,7 +562,7 @@ pub(super) fn staged_files(
                 outcome.outputs[sink].rows += rows;
                 outcome.outputs[sink].bytes += bytes;
             }
-            Note::Rows(_)
+            Note::Rows { .. }
             | Note::Epochs { .. }
             | Note::Duplicates { .. }
             | Note::Late { .. }

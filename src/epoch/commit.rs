@@ -3,17 +3,31 @@
 use std::collections::BTreeMap;
 
 use super::TOLD_FAILURES;
-use super::conservation::{broken_at_duplicates, broken_at_sinks, broken_before_duplicates};
+use super::conservation::{Ended, broken_at_duplicates, broken_at_sinks, broken_before_duplicates};
 use super::verdicts::FAILING;
 use crate::cluster::outcome::{DuplicatesSummary, Outcome};
 use crate::job::plan::{Keep, Plan};
-use crate::record::{DuplicateCounts, Failure, Note, RowCounts};
+use crate::record::{DuplicateCounts, Epoch, Failure, Note, RowCounts};
 
 /// Rows that were too late for a window and not for another, among the warnings.
 const LATE_FOR_WINDOW: &str = "late_for_window";
 
 /// Rows that came late for a closed window and corrected it.
 const LATE_CORRECTED: &str = "late_corrected";
+
+/// What is decided about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decided {
+    /// A run with an end.
+    Run,
+    /// Refused rows that are fed again: they were counted when they were refused first; they are replayed and not read, and are no reason to fail.
+    Replay,
+    /// A commit of a continuous job.
+    Commit {
+        /// The epoch up to which files had all rows when this life began: they don't take those of it, and before, again.
+        committed: Option<Epoch>,
+    },
+}
 
 /// What happens to the staged outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,18 +38,18 @@ pub enum Decision {
     Discard,
 }
 
-/// Adds up the notes into `outcome`, says what failed, and decides. In a replay rows were counted when they were refused first: they
-/// are replayed and not read, and are no reason to fail the run.
+/// Adds up the notes into `outcome`, says what failed, and decides.
 ///
 /// Where the row law does not hold (`conservation`) both sides are among what stops the run: going on would publish a wrong number.
-pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) -> Decision {
+pub fn decide(plan: &Plan, notes: &[Note], of: Decided, outcome: &mut Outcome) -> Decision {
+    let replay = of == Decided::Replay;
     let mut rows = RowCounts::default();
     let mut repeated = vec![DuplicateCounts::default(); plan.duplicates.len()];
     let mut failed: BTreeMap<&str, Vec<Failure>> = BTreeMap::new();
     let mut late: BTreeMap<&str, u64> = BTreeMap::new();
     for note in notes {
         match note {
-            Note::Rows(counts) => rows.add(counts),
+            Note::Rows { counts, .. } => rows.add(counts),
             Note::Verdicts {
                 check,
                 statuses,
@@ -72,8 +86,18 @@ pub fn decide(plan: &Plan, notes: &[Note], replay: bool, outcome: &mut Outcome) 
     }
     let mut broken = broken_before_duplicates(&rows);
     outcome.duplicates = take_repeated(plan, repeated, &mut rows, &mut broken);
-    if plan.continuous.is_none() && !replay {
-        broken.extend(broken_at_sinks(plan, notes, &rows));
+    match of {
+        Decided::Run => broken.extend(broken_at_sinks(plan, notes, Ended::of(&rows), None)),
+        Decided::Commit { committed } => {
+            let of_files = Ended::after(committed, notes);
+            broken.extend(broken_at_sinks(
+                plan,
+                notes,
+                of_files,
+                Some(Ended::of(&rows)),
+            ));
+        }
+        Decided::Replay => {}
     }
     outcome.conserved = broken.is_empty();
     outcome.stopped.extend(broken);

@@ -1,16 +1,21 @@
 //! The row law: no row is lost or doubled between sources and sinks. It is judged of every run, and of every commit of a continuous job.
 //!
-//! in + read again = clean + refused + dropped + parked, where rows that repeat another and are not kept were dropped; and, of a run with an
-//! end, each sink of rows has the clean ones, each of refused rows the refused ones, and the quarantine these, too. Where it does not hold, a number would be
+//! in + read again = clean + refused + dropped + parked, where rows that repeat another and are not kept were dropped; and each sink of rows has
+//! the clean ones, each of refused rows the refused ones, and the quarantine these, too. Where it does not hold, a number would be
 //! wrong and nobody would see it: nothing is made visible, and what is said has both sides.
+//!
+//! What a commit's files should have are the rows of those of its epochs that files did not have when the life began: where it began with a
+//! checkpoint before that, the epochs between both are read again and staged no more. For topics all rows are made messages, one each, whatever
+//! their shards have already; that is what is counted here. What the shards then took is counted by epoch where it is taken, told in each commit,
+//! and held against the topics by `caudal verify`.
+//!
+//! As a verdict the row law is in [`checks::conservation`](crate::checks::conservation).
 
 use std::collections::BTreeMap;
 
+use crate::checks::conservation::CONSERVATION;
 use crate::job::plan::{Plan, SinkFrom, SinkTo};
-use crate::record::{Note, RowCounts};
-
-/// Name of the verdict.
-const CONSERVATION: &str = "conservation";
+use crate::record::{Epoch, Note, RowCounts};
 
 /// Two numbers that are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,25 +59,70 @@ pub(super) fn broken_at_duplicates(name: &str, seen: u64, clean: u64) -> Vec<Str
     }])
 }
 
-/// The same of all sinks of a run with an end; `rows` are those that sinks should have.
-pub(super) fn broken_at_sinks(plan: &Plan, notes: &[Note], rows: &RowCounts) -> Vec<String> {
+/// Rows that sinks should have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Ended {
+    clean: u64,
+    refused: u64,
+}
+
+impl Ended {
+    pub(super) fn of(rows: &RowCounts) -> Self {
+        Self {
+            clean: rows.clean,
+            refused: rows.refused,
+        }
+    }
+
+    /// Those of the epochs after one.
+    pub(super) fn after(committed: Option<Epoch>, notes: &[Note]) -> Self {
+        let mut all = RowCounts::default();
+        for note in notes {
+            if let Note::Rows { epoch, counts } = note
+                && committed.is_none_or(|committed| *epoch > committed)
+            {
+                all.add(counts);
+            }
+        }
+        Self::of(&all)
+    }
+
+    /// Those of a sink, with their name; none where it has no rows of the input.
+    fn of_sink(self, from: SinkFrom) -> Option<(&'static str, u64)> {
+        match from {
+            SinkFrom::Rows => Some(("clean rows", self.clean)),
+            SinkFrom::Refused => Some(("refused rows", self.refused)),
+            SinkFrom::Duplicates | SinkFrom::Verdicts | SinkFrom::Windows(_) => None,
+        }
+    }
+}
+
+/// The same of all sinks: those of files, and, where messages are made, of topics.
+pub(super) fn broken_at_sinks(
+    plan: &Plan,
+    notes: &[Note],
+    of_files: Ended,
+    of_topics: Option<Ended>,
+) -> Vec<String> {
     let mut of_sinks: BTreeMap<usize, u64> = BTreeMap::new();
     let mut kept = None;
     for note in notes {
         match note {
-            Note::Staged { sink, rows, .. } => *of_sinks.entry(*sink).or_default() += rows,
+            Note::Staged { sink, rows, .. } | Note::Sent { sink, rows, .. } => {
+                *of_sinks.entry(*sink).or_default() += rows;
+            }
             Note::Kept { rows, .. } => *kept.get_or_insert(0) += rows,
             _ => {}
         }
     }
-    let files = plan.sinks.iter().enumerate();
-    let files = files.filter(|(_, sink)| matches!(sink.to, SinkTo::Files { .. }));
-    let of_files = files.filter_map(|(index, sink)| {
-        let should = match sink.from {
-            SinkFrom::Rows => ("clean rows", rows.clean),
-            SinkFrom::Refused => ("refused rows", rows.refused),
-            SinkFrom::Duplicates | SinkFrom::Verdicts | SinkFrom::Windows(_) => return None,
+    let sinks = plan.sinks.iter().enumerate();
+    let of_each = sinks.filter_map(|(index, sink)| {
+        let should = match sink.to {
+            SinkTo::Files { .. } => of_files,
+            SinkTo::Kafka(_) => of_topics?,
+            SinkTo::Stdout => return None,
         };
+        let should = should.of_sink(sink.from)?;
         let written = of_sinks.get(&index).copied().unwrap_or(0);
         Some(equation(
             should,
@@ -82,12 +132,12 @@ pub(super) fn broken_at_sinks(plan: &Plan, notes: &[Note], rows: &RowCounts) -> 
     });
     let of_quarantine = kept.map(|kept| {
         equation(
-            ("refused rows", rows.refused),
+            ("refused rows", of_files.refused),
             "rows of the quarantine".to_owned(),
             kept,
         )
     });
-    told(of_files.chain(of_quarantine))
+    told(of_each.chain(of_quarantine))
 }
 
 fn equation((left, should): (&str, u64), right: String, written: u64) -> Equation {
@@ -106,7 +156,11 @@ fn told(equations: impl IntoIterator<Item = Equation>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::job::document::Document;
+    use crate::job::resolve::resolve;
 
     fn counts(rows_in: u64, clean: u64, refused: u64, parked: u64, released: u64) -> RowCounts {
         RowCounts {
@@ -117,6 +171,105 @@ mod tests {
             released,
             ..RowCounts::default()
         }
+    }
+
+    /// A job whose rows go to a folder and a topic, and whose refused rows are kept.
+    fn plan() -> Plan {
+        let text = r#"
+format = 1
+[job]
+name = "t"
+output = "/out"
+[sources.s]
+files = { paths = ["in/*"], follow = true }
+json = {}
+columns = { note = "varchar" }
+[sinks.rows]
+files = { path = "rows" }
+json = {}
+[sinks.topic]
+kafka = { brokers = "k", topic = "t" }
+json = {}
+[sinks.refused]
+from = "refused"
+files = { path = "refused" }
+json = {}
+"#;
+        let text = text.as_bytes().to_vec();
+        let document = Document::parse(Path::new("t.toml"), text, &|_| None).unwrap();
+        resolve(&document).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    fn staged(sink: usize, rows: u64) -> Note {
+        Note::Staged {
+            sink,
+            path: "part-0".to_owned(),
+            rows,
+            bytes: 1,
+            checksum: 1,
+        }
+    }
+
+    fn of_epoch(epoch: Epoch, clean: u64, refused: u64) -> Note {
+        let counts = counts(clean + refused, clean, refused, 0, 0);
+        Note::Rows { epoch, counts }
+    }
+
+    fn sent(rows: u64) -> Note {
+        Note::Sent {
+            sink: 1,
+            rows,
+            bytes: 1,
+        }
+    }
+
+    fn kept(rows: u64) -> Note {
+        Note::Kept {
+            path: "part-0".to_owned(),
+            rows,
+            bytes: 1,
+        }
+    }
+
+    /// What is broken of a commit in a life that began with so much visible.
+    fn broken(committed: Option<Epoch>, notes: &[Note]) -> Vec<String> {
+        let all = Ended::after(None, notes);
+        broken_at_sinks(&plan(), notes, Ended::after(committed, notes), Some(all))
+    }
+
+    #[test]
+    fn a_row_that_a_sink_of_a_commit_lost_is_told_with_both_sides() {
+        let rows = [of_epoch(7, 5, 1), of_epoch(8, 4, 2), of_epoch(8, 1, 0)];
+        let with = |more: &[Note]| [&rows[..], more].concat();
+        let good = with(&[
+            staged(0, 6),
+            staged(0, 4),
+            sent(9),
+            sent(1),
+            staged(2, 3),
+            kept(3),
+        ]);
+        assert_eq!(broken(None, &good), Vec::<String>::new());
+        let lost = with(&[staged(0, 9), sent(11), staged(2, 3), kept(2)]);
+        let told = broken(None, &lost);
+        let told: Vec<&str> = told
+            .iter()
+            .filter_map(|told| told.split(':').nth(1))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                " clean rows = 10, and rows of sinks.rows = 9",
+                " clean rows = 10, and rows of sinks.topic = 11",
+                " refused rows = 3, and rows of the quarantine = 2"
+            ]
+        );
+        // A life that began behind what is visible: files don't take the rows of epoch 7 again, and for topics they are made messages again.
+        let again = with(&[staged(0, 5), sent(10), staged(2, 2), kept(2)]);
+        assert_eq!(broken(Some(7), &again), Vec::<String>::new());
+        let twice = with(&[staged(0, 10), sent(10), staged(2, 2), kept(2)]);
+        assert_eq!(broken(Some(7), &twice).len(), 1);
+        assert_eq!(broken(Some(8), &with(&[sent(10)])), Vec::<String>::new());
     }
 
     #[test]

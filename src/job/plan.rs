@@ -114,7 +114,13 @@ impl Plan {
     /// Whether what was said of its checks is kept by caudal itself, with when it was said.
     pub fn keeps_verdicts(&self) -> bool {
         let continuous = self.continuous.as_ref();
-        continuous.is_some_and(|continuous| continuous.verdict_history) && !self.checks.is_empty()
+        continuous.is_some_and(|continuous| continuous.verdict_history) && self.says_verdicts()
+    }
+
+    /// Whether anyone asks what is said: the job has checks, or a sink of verdicts. Then the row law is among it.
+    pub fn says_verdicts(&self) -> bool {
+        let mut sinks = self.sinks.iter();
+        !self.checks.is_empty() || sinks.any(|sink| sink.from == SinkFrom::Verdicts)
     }
 
     /// The freshness checks, each with what it measures.

@@ -11,8 +11,13 @@ use crate::epoch::StateFile;
 /// One thing a worker has to tell; gathered on worker 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Note {
-    /// What became of the rows that this worker read.
-    Rows(RowCounts),
+    /// What became of the rows that this worker read in an epoch.
+    Rows {
+        /// The epoch.
+        epoch: Epoch,
+        /// How many.
+        counts: RowCounts,
+    },
     /// A file that stands in the stage folder, whole.
     Staged {
         /// Index of the sink in the plan.

@@ -149,6 +149,10 @@ fn find<'scope>(
                     Err(error) => run.fail(SplitError(error).into()),
                 }
             }
+            if let (Some(capability), Some(epoch)) = (&mut at_end, frontier.frontier().as_option())
+            {
+                capability.downgrade(epoch);
+            }
             if frontier.is_empty()
                 && let Some(capability) = at_end.take()
             {

@@ -47,7 +47,7 @@ pub struct Split<'scope> {
     pub judged: Stream<'scope, Epoch, Batch>,
     /// Rows that wait for a reference row, with their epoch.
     pub parked: StreamVec<'scope, Epoch, (Epoch, Parked)>,
-    /// How many rows of each kind this worker saw, once, at the end.
+    /// How many rows of each kind this worker saw, of each epoch.
     pub notes: Stream<'scope, Epoch, Vec<Note>>,
 }
 
@@ -71,9 +71,7 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
         OutputBuilder::<_, CapacityContainerBuilder<Vec<(Epoch, Parked)>>>::from(parked_output);
     let run = Arc::clone(run);
     let worker = clean.scope().index();
-    builder.build(move |mut capabilities| {
-        // A bounded run tells its counts at the end, a continuous one those of each epoch.
-        let mut at_end = Some(capabilities.swap_remove(NOTES)).filter(|_| run.resumed.is_none());
+    builder.build(move |capabilities| {
         drop(capabilities);
         let mut of_epochs: BTreeMap<Epoch, (Capability<Epoch>, RowCounts)> = BTreeMap::new();
         let judge = Judge::new(&run);
@@ -90,14 +88,12 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
                     let mut of_draft = RowCounts::default();
                     let split = judge.split(draft, &mut of_draft);
                     counts[source].add(&of_draft);
-                    if at_end.is_none() {
-                        let of_epoch = of_epochs.entry(epoch);
-                        let (_, of_epoch) = of_epoch.or_insert_with(|| {
-                            let held = capability.retain_least(NOTES).expect("drafts have a time");
-                            (held, RowCounts::default())
-                        });
-                        of_epoch.add(&of_draft);
-                    }
+                    let of_epoch = of_epochs.entry(epoch);
+                    let (_, of_epoch) = of_epoch.or_insert_with(|| {
+                        let held = capability.retain_least(NOTES).expect("drafts have a time");
+                        (held, RowCounts::default())
+                    });
+                    of_epoch.add(&of_draft);
                     match split {
                         Ok(mut judged) => {
                             clean_output
@@ -129,19 +125,8 @@ pub fn split<'scope>(drafts: Stream<'scope, Epoch, Draft>, run: &Arc<Run>) -> Sp
             while let Some(entry) = of_epochs.first_entry()
                 && !frontiers[0].less_equal(entry.key())
             {
-                let (_, (capability, counts)) = entry.remove_entry();
-                let note = Note::Rows(counts);
-                notes_output.activate().session(&capability).give(note);
-            }
-            if frontiers[0].is_empty()
-                && let Some(capability) = at_end.take()
-            {
-                let mut all = RowCounts::default();
-                for counts in &counts {
-                    all.add(counts);
-                }
-                counts.fill(RowCounts::default());
-                let note = Note::Rows(all);
+                let (epoch, (capability, counts)) = entry.remove_entry();
+                let note = Note::Rows { epoch, counts };
                 notes_output.activate().session(&capability).give(note);
             }
         }

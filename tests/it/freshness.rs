@@ -109,6 +109,9 @@ fn hear(lines: ChildStdout, mut tell: impl FnMut(Heard) -> bool) {
         let Ok(verdict) = serde_json::from_str::<Value>(&line.unwrap()) else {
             continue;
         };
+        if verdict["check"] != "alive" {
+            continue;
+        }
         let text = |name: &str| verdict[name].as_str().unwrap_or("-").to_owned();
         let heard = Heard {
             store: text("segment"),

@@ -490,10 +490,10 @@ fn silence_is_noticed_without_a_row() {
     let running = Running::start(&job, 1);
     job.await_positions(&[1]);
     job.await_that("a warning", Duration::from_secs(30), |job| {
-        texts(&job.rows("verdicts"), "status").contains(&"warn".to_owned())
+        texts(&job.verdicts("alive"), "status").contains(&"warn".to_owned())
     });
     running.stop();
-    assert_eq!(texts(&job.rows("verdicts"), "status"), ["pass", "warn"]);
+    assert_eq!(texts(&job.verdicts("alive"), "status"), ["pass", "warn"]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::job::plan::{
     PartialsCodec, Rerun, Statistic, VarianceRule, WindowLength, WindowPlan, timestamp_type,
 };
 use crate::lookup;
-use crate::record::Budget;
+use crate::record::{Budget, RowCounts};
 use crate::sources::Feed;
 use crate::transform::Compiler;
 
@@ -243,8 +243,9 @@ fn run(workers: usize, epochs: Epoch, codec: PartialsCodec) -> (Vec<String>, Vec
         let (windows, verdicts, last) = seen.clone();
         let run = Arc::clone(&run);
         let (index, peers) = (worker.index(), worker.peers());
-        let mut input = worker.dataflow::<Epoch, _, _>(|scope| {
+        let (mut input, mut counts) = worker.dataflow::<Epoch, _, _>(|scope| {
             let (input, clean) = scope.new_input::<Batch>();
+            let (counts, counted) = scope.new_input::<Vec<Note>>();
             let clock = epoch::clock(scope, &run, &probe::Handle::new());
             let none = empty(scope);
             let refused = Refused {
@@ -252,7 +253,7 @@ fn run(workers: usize, epochs: Epoch, codec: PartialsCodec) -> (Vec<String>, Vec
                 all: &none,
             };
             let reference = lookup::collections(scope, &run, None);
-            let tallied = tally(&clean, &refused, &reference, &clock.control, &run);
+            let tallied = tally(&clean, &refused, counted, &reference, &clock.control, &run);
             let keep = |rows: Arc<Mutex<Vec<String>>>| {
                 let last = Arc::clone(&last);
                 move |event: Result<
@@ -271,16 +272,29 @@ fn run(workers: usize, epochs: Epoch, codec: PartialsCodec) -> (Vec<String>, Vec
                 stream.inspect_core(keep(Arc::clone(&windows)));
             });
             tallied.verdicts.inspect_core(keep(Arc::clone(&verdicts)));
-            input
+            (input, counts)
         });
         for epoch in 1..=epochs {
             input.advance_to(epoch);
-            (0..6_i64)
-                .filter(|part| usize::try_from(*part).unwrap() % peers == index)
-                .for_each(|part| input.send_batch(&mut batch(epoch, part)));
+            counts.advance_to(epoch);
+            for part in (0..6_i64).filter(|part| usize::try_from(*part).unwrap() % peers == index) {
+                let mut rows = batch(epoch, part);
+                let came = u64::try_from(rows.rows.as_ref().unwrap().num_rows()).unwrap();
+                let of_rows = RowCounts {
+                    rows_in: came,
+                    clean: came,
+                    ..RowCounts::default()
+                };
+                counts.send(Note::Rows {
+                    epoch,
+                    counts: of_rows,
+                });
+                input.send_batch(&mut rows);
+            }
             worker.step();
         }
         input.advance_to(epochs + 1);
+        counts.advance_to(epochs + 1);
     })
     .unwrap();
     let sorted = |rows: &Mutex<Vec<String>>| {
@@ -310,6 +324,13 @@ fn any_number_of_workers_gives_the_same_windows_and_verdicts() {
             .any(|line| line.starts_with("alive region_id=3 - - ")),
         "{:?}",
         one.1.first()
+    );
+    // However many workers counted them, it is said once of all rows.
+    let laws: Vec<&String> =
+        (one.1.iter().filter(|line| line.starts_with("conservation"))).collect();
+    assert!(
+        laws.len() == 1 && laws[0].starts_with("conservation  - - pass 1.0 "),
+        "{laws:?}"
     );
     assert!(
         one.2 >= 4,
@@ -355,15 +376,20 @@ fn the_dataflow_gives_what_one_tally_over_all_rows_gives() {
     of_windows.sort();
     let flowed: Vec<String> = verdicts
         .into_iter()
-        .filter(|line| !line.starts_with("alive"))
+        .filter(|line| !line.starts_with("alive") && !line.starts_with("conservation"))
         .collect();
     assert_eq!(flowed, of_windows);
 }
 
 #[test]
-fn no_rows_give_no_windows_and_no_verdicts() {
+fn no_rows_give_no_windows_and_no_verdicts_but_that_there_are_no_data() {
     for codec in [PartialsCodec::Abomonation, PartialsCodec::Serde] {
-        assert_eq!(run(2, 0, codec), (vec![], vec![], 0));
+        let (windows, verdicts, _) = run(2, 0, codec);
+        assert!(windows.is_empty(), "{windows:?}");
+        assert!(
+            verdicts.len() == 1 && verdicts[0].starts_with("conservation  - - no_data - 0 0 "),
+            "{verdicts:?}"
+        );
     }
 }
 

@@ -12,6 +12,7 @@ use super::sources::EventTime;
 use super::variance::read_variance;
 use super::windows::Window;
 use super::words::{check_column_name, check_name};
+use crate::checks::conservation::CONSERVATION;
 use crate::job::plan::{CheckPlan, Complete, ExpectedRows, LookupPlan, Measure, WindowPlan};
 use crate::job::problems::quoted;
 use crate::job::spec::{CalendarSpec, CheckSpec, CompletenessSpec, LookupSpec, Named, WindowSpec};
@@ -44,6 +45,14 @@ pub(super) fn resolve_checks(
     let mut checks: Vec<CheckPlan> = Vec::with_capacity(specs.len());
     for (name, spec) in specs.iter() {
         report.check_name(&["checks", name], check_name(name));
+        if name == CONSERVATION {
+            let wrong = Wrong::new(format!(
+                "{CONSERVATION} is the name of the row law, which is always judged"
+            ))
+            .expected("another name")
+            .hint("verdicts have it without a word of the job");
+            report.add_name(&["checks", name], wrong);
+        }
         let Some(measure) = read_measure(report, name, spec, context) else {
             continue;
         };

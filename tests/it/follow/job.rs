@@ -154,8 +154,13 @@ impl Job {
 
     /// Waits until something holds.
     pub(super) fn await_that(&self, what: &str, is: impl Fn(&Self) -> bool) {
+        self.await_within(DEADLINE, what, is);
+    }
+
+    /// The same of what takes longer.
+    pub(super) fn await_within(&self, deadline: Duration, what: &str, is: impl Fn(&Self) -> bool) {
         self.folder
-            .await_some(&what, DEADLINE, || is(self).then_some(()));
+            .await_some(&what, deadline, || is(self).then_some(()));
     }
 
     /// Waits until everything was looked at that is there now: until so many epochs more are bound.

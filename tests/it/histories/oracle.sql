@@ -238,7 +238,7 @@ select history, "check", segment, null, null, status, age, null, null, null, cas
 create table standing as
 select history, "check", segment, epoch_us(window_start) as start, epoch_us(window_end) as "end", status, value, numerator, denominator, baseline,
     expected, final, sum(sign) as times
-from got_verdicts group by all having sum(sign) <> 0;
+from got_verdicts where "check" <> 'conservation' group by all having sum(sign) <> 0;
 create table standing_windows as
 select history, coalesce(segment(per, region, channel), '') as segment, epoch_us(window_start) as start, epoch_us(window_end) as "end",
     rows, total, mean, least, greatest, spread, deviation, web, promised, coalesce(final, true) as final, sum(coalesce(sign, 1)) as times
@@ -274,6 +274,17 @@ union all select history, 'row', '', sent, (sent - count(id)) || ' are not there
 union all select history, 'row', region, id, 'is refused as ' || reason from got_refused join parameters using (history) join bounds using (history)
     where reason <> 'too_late' or bounded
         or start_of(kind, every, zone, number_of(kind, every, zone, epoch_us(cast(ts as timestamptz))) + 1) + late * 1000000 > newest;
+
+-- The row law: once, of all rows, in a run with an end; else of minutes in which rows came, of which the last is not over.
+create table laws as
+select history, bounded, sent, count(g.status) as said, count(distinct window_start) as minutes, coalesce(sum(numerator), 0) as rows,
+    count(*) filter (status = 'pass' and value = 1 and numerator = denominator and final and sign = 1) as good
+from parameters left join (select * from got_verdicts where "check" = 'conservation') g using (history) group by all;
+insert into wrong
+select history, 'law', '', said, 'wanted one of ' || sent || ', got ' || said || ' (' || good || ' good) of ' || rows
+from laws where bounded and (said, good, rows, minutes) <> (1, 1, sent, 0)
+union all select history, 'law', '', said, 'wanted each minute once, and no more rows than ' || sent || ', got ' || said || ' (' || good || ' good) of ' || rows
+from laws where not bounded and (said <> good or said <> minutes or rows > sent);
 
 create table counts as
 select history, (select count(*) from got_rows g where g.history = p.history) as accepted,

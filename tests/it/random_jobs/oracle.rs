@@ -101,6 +101,9 @@ pub(super) fn answer(job: &Job, place: &Path) -> Answer {
         "refused_by_reason": by_reason, "dropped_by_rule": by_drop, "warned_by_rule": by_warn,
         "verdicts": if statuses.is_empty() { json!({}) } else { json!({ "known": statuses }) }, "failures": [],
     });
+    let (status, verdict) = conservation(get("in"), get("clean") + get("refused") + get("dropped"));
+    answer.verdicts.push(line(&verdict));
+    answer.summary["verdicts"]["conservation"] = json!({ status: 1 });
     for lines in [
         &mut answer.rows,
         &mut answer.refused,
@@ -439,6 +442,27 @@ fn compare(a: &Cell, b: &Cell) -> Ordering {
         (Cell::Text(a), Cell::Text(b)) => a.cmp(b),
         _ => millionths(a).cmp(&millionths(b)),
     }
+}
+
+/// The verdict about all rows, and its status.
+fn conservation(came: u64, ended: u64) -> (&'static str, Row) {
+    assert_eq!(came, ended, "the oracle loses no row");
+    let (status, value) = match came {
+        0 => ("no_data", Cell::Null),
+        _ => ("pass", Cell::Real(1.0)),
+    };
+    let verdict = [
+        ("check", Cell::text("conservation")),
+        ("segment", Cell::text("")),
+        ("status", Cell::text(status)),
+        ("value", value),
+        ("numerator", Cell::Whole(i128::from(ended))),
+        ("denominator", Cell::Whole(i128::from(came))),
+        ("window_start", Cell::Null),
+        ("window_end", Cell::Null),
+    ];
+    let verdict = verdict.map(|(column, cell)| (column.to_owned(), cell));
+    (status, verdict.into_iter().collect())
 }
 
 /// Fills in the tables of windows and verdicts; gives the verdicts by status.

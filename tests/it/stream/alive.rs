@@ -13,7 +13,7 @@ fn said(job: &Job) -> Vec<String> {
         Cell::Text(text) => text.clone(),
         _ => "-".to_owned(),
     };
-    let rows = job.rows("verdicts");
+    let rows = job.verdicts("alive");
     rows.iter()
         .map(|row| {
             ["segment", "status", "reason"]
@@ -47,7 +47,7 @@ fn a_broker_that_stands_still_makes_no_segment_silent() {
         said(job).contains(&"* warn source_stalled".to_owned())
     });
     assert_eq!(
-        texts(&job.rows("verdicts"), "reason"),
+        texts(&job.verdicts("alive"), "reason"),
         ["appeared", "source_stalled"]
     );
     broker.resume(1);

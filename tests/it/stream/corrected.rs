@@ -116,7 +116,7 @@ fn late_rows_correct_what_was_said_and_all_of_it_is_final_at_last() {
     };
     stands(&provisional);
     let baseline = |minute: i64| {
-        let verdicts = standing(&job.rows("verdicts"), &["baseline"]);
+        let verdicts = standing(&job.verdicts("usual"), &["baseline"]);
         verdicts[&minute].0[0].as_real()
     };
     assert_eq!(baseline(3), Some(2.0));

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::folder::{Folder, LOOK};
 use crate::kafka::broker::Broker;
-use crate::tables::{self, Row};
+use crate::tables::{self, Cell, Row};
 
 /// How long anything may take: many times what it takes on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
@@ -161,6 +161,14 @@ impl Job {
     /// What is visible of a sink.
     pub(crate) fn rows(&self, sink: &str) -> Vec<Row> {
         tables::read(&self.folder.path("out").join(sink))
+    }
+
+    /// The verdicts of a check.
+    pub(crate) fn verdicts(&self, check: &str) -> Vec<Row> {
+        let check = Cell::text(check);
+        let mut rows = self.rows("verdicts");
+        rows.retain(|row| row["check"] == check);
+        rows
     }
 
     /// A file in its folder.

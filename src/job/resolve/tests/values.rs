@@ -322,3 +322,13 @@ fn completeness_of_look_ups_refused_rows_and_expected_ones_says_what_is_wrong() 
         assert_eq!(faults(&with(wrong)), [format!("{path}{said}")], "{wrong}");
     }
 }
+
+#[test]
+fn no_check_takes_the_name_of_the_row_law() {
+    let text = changed("[checks.customer_known]", "[checks.conservation]");
+    let problems = resolved(&text).unwrap_err().to_string();
+    assert!(
+        problems.contains("checks.conservation: conservation is the name of the row law, which is always judged\n  expected: another name"),
+        "{problems}"
+    );
+}
