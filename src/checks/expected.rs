@@ -161,11 +161,11 @@ pub(super) fn listed<'scope>(
 }
 
 /// What the job says of the one segment, before its first epoch.
-fn always<'scope>(
-    scope: Scope<'scope, Epoch>,
+fn always(
+    scope: Scope<'_, Epoch>,
     list: usize,
     number: i64,
-) -> StreamVec<'scope, Epoch, (Epoch, Entry)> {
+) -> StreamVec<'_, Epoch, (Epoch, Entry)> {
     let segment = Segment(Box::default());
     let is_mine = Placement::BySegment.among(scope.peers())(&segment) == scope.index();
     let entry = Entry {
