@@ -29,7 +29,9 @@ pub use fault::{Fault, Site};
 pub use kept::{Kept, KeptHeader, KeptLine, KeptLines, KeptReason, Kind, Raw};
 pub use lease::{Budget, Lease};
 pub use note::{DuplicateCounts, Failure, Note, Repeat, RowCounts, Stopped};
-pub use position::{COLUMNS as POSITION_COLUMNS, Positions, columns as position_columns};
+pub use position::{
+    COLUMNS as POSITION_COLUMNS, Positions, columns as position_columns, file_column,
+};
 pub use shown::{shown, shown_time};
 
 /// The dataflow's time: a closed set of input, opened in order, committed once.

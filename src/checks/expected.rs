@@ -4,6 +4,8 @@
 //! look-up ─ its rows as columns ─> entries (segment, window, rows) ─ by segment ─> the tally that owns it
 //! ```
 //!
+//! Where all rows are one segment, the job's own number is such a list, too. What is said of rows here goes for files as well.
+//!
 //! They are no rows and no state: whoever begins again has them from the look-up, whose rows are beside the checkpoint. What is expected of a window is
 //! what is listed when it closes.
 
@@ -11,15 +13,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::vec::ToStream;
 use timely::dataflow::operators::{Concatenate, Exchange};
+use timely::dataflow::{Scope, StreamVec};
 
 use super::codes::ValueCodes;
 use super::exchange::Placement;
 use super::inputs::times;
-use super::layout::Layout;
+use super::layout::{Layout, ListPlan};
 use super::value::{Segment, Value};
 use crate::cluster::Run;
 use crate::job::plan::ListedRows;
@@ -111,14 +114,21 @@ impl Lists {
 
 /// The entries of all lists of a layout, where their segments are.
 pub(super) fn listed<'scope>(
+    scope: Scope<'scope, Epoch>,
     reference: &Reference<'scope>,
     run: &Arc<Run>,
     layout: &Arc<Layout>,
 ) -> StreamVec<'scope, Epoch, (Epoch, Entry)> {
     let mut all = Vec::new();
     for (list, of) in layout.lists.iter().enumerate() {
+        let of = match of {
+            ListPlan::Lookup(of) => of,
+            ListPlan::Always(number) => {
+                all.push(always(scope, list, *number));
+                continue;
+            }
+        };
         let rows = lookup::listed(reference, run, of.lookup, false);
-        let scope = rows.scope();
         let owner = Placement::BySegment.among(scope.peers());
         // Of a replicated look-up each worker has all rows.
         let only = (!run.partitioned[of.lookup]).then(|| scope.index());
@@ -147,8 +157,25 @@ pub(super) fn listed<'scope>(
             u64::try_from(owner(&entry.segment)).expect("an index fits 64 bits")
         }));
     }
-    let scope = all[0].scope();
     scope.concatenate(all)
+}
+
+/// What the job says of the one segment, before its first epoch.
+fn always(
+    scope: Scope<'_, Epoch>,
+    list: usize,
+    number: i64,
+) -> StreamVec<'_, Epoch, (Epoch, Entry)> {
+    let segment = Segment(Box::default());
+    let is_mine = Placement::BySegment.among(scope.peers())(&segment) == scope.index();
+    let entry = Entry {
+        list,
+        segment,
+        start: None,
+        rows: number,
+        entries: 1,
+    };
+    is_mine.then_some((0, entry)).to_stream(scope)
 }
 
 /// What reference rows say. One without a number of rows, or without a time where one is asked for, says nothing.

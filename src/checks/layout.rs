@@ -5,8 +5,8 @@
 //! layout is fixed by the plan, so partials carry no description of themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
-
 use std::fmt::Write;
+use std::sync::Arc;
 
 use arrow_schema::DataType;
 
@@ -16,6 +16,7 @@ use crate::job::plan::{
 };
 use crate::transform::expr::words::type_name;
 
+use super::calendar::Calendar;
 use super::completeness::Completeness;
 pub use super::inputs::Input;
 use super::stats::{Accumulator, Moments, Partial, Sum};
@@ -44,8 +45,10 @@ pub struct Layout {
     pub(crate) tells_changes: bool,
     /// Whether anything depends on where the data begin and end.
     pub(crate) asks_ends: bool,
-    /// Lists of rows that should come.
-    pub(crate) lists: Vec<ListedRows>,
+    /// Lists of what should come.
+    pub(crate) lists: Vec<ListPlan>,
+    /// The calendars of the job, where the layout judges.
+    pub(crate) calendars: Vec<Arc<Calendar>>,
     /// What the accumulators read, each once.
     pub(crate) inputs: Vec<Input>,
     /// The names of columns among the inputs, by id: what state is known by, since ids change as columns are added.
@@ -153,7 +156,18 @@ pub(crate) struct StatisticPlan {
 pub(crate) struct CheckLayout {
     pub(crate) name: String,
     pub(crate) value: Option<String>,
+    /// Place of the calendar without which nothing is expected.
+    pub(crate) calendar: Option<usize>,
     pub(crate) measure: WindowMeasure,
+}
+
+/// What should come, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ListPlan {
+    /// A look-up.
+    Lookup(ListedRows),
+    /// The job: so much in each window of the one segment.
+    Always(i64),
 }
 
 /// How many rows should have come.
@@ -178,7 +192,7 @@ pub(crate) enum WindowMeasure {
     Matched(Completeness, [usize; 2], Option<usize>),
     /// Refused rows, which the first accumulator counts; its denominator has the rows that the second counts, or all, besides.
     Refused(Completeness, usize, Option<usize>),
-    /// The rows that this accumulator counts, or all, of so many that should be there.
+    /// What this accumulator counts, rows or different files, or all rows, of so many that should be there.
     Arrival(Completeness, Option<usize>, ArrivalOf),
     /// Of this statistic.
     Variance(Variance, usize),
@@ -241,6 +255,7 @@ impl Layout {
             tells_changes: false,
             asks_ends: false,
             lists: Vec::new(),
+            calendars: Vec::new(),
             inputs: Vec::new(),
             names: BTreeMap::new(),
             accumulators: Vec::new(),
@@ -289,6 +304,7 @@ impl Layout {
                     of,
                     filter,
                     skip_partial,
+                    calendar: _,
                     min_rows,
                     warn_below,
                     fail_below,
@@ -318,6 +334,10 @@ impl Layout {
             layout.checks.push(CheckLayout {
                 name: check.name.clone(),
                 value: check.value.clone(),
+                calendar: match check.measure {
+                    Measure::Completeness { calendar, .. } => calendar,
+                    _ => None,
+                },
                 measure,
             });
         }
@@ -379,6 +399,10 @@ impl Layout {
     fn name_inputs(&mut self, plan: &Plan) {
         for input in &self.inputs {
             if let Input::Column(id) = input {
+                if *id == plan.file_column() {
+                    self.names.insert(*id, "delivered file".to_owned());
+                    continue;
+                }
                 if let Some(lookup) = id.checked_sub(plan.columns.len()) {
                     let name = format!("missing in lookups.{}", plan.lookups[lookup].name);
                     self.names.insert(*id, name);
@@ -395,6 +419,12 @@ impl Layout {
     /// Where the window that starts at `start` ends.
     pub(crate) fn end(&self, start: i64) -> i64 {
         self.windows.end_of(start, self.panes)
+    }
+
+    /// Whether nothing is expected of the window that starts at `start` by the check's calendar, which is never open in it.
+    pub(crate) fn is_closed(&self, check: &CheckLayout, start: i64) -> bool {
+        let calendar = check.calendar.map(|index| &self.calendars[index]);
+        calendar.is_some_and(|calendar| calendar.age(start, self.end(start)) == 0)
     }
 
     /// Start of the first window that does not end at `watermark` or before: the one whose last pane holds it.
@@ -507,31 +537,51 @@ impl Layout {
             }
             Complete::Rows(expected) => {
                 let rows = filter.map(|filter| self.add_count(filter));
-                let of = match expected {
-                    ExpectedRows::Number(rows) => {
-                        ArrivalOf::Number(i64::try_from(*rows).unwrap_or(i64::MAX))
-                    }
-                    ExpectedRows::Statistic(index) => ArrivalOf::Statistic(*index),
-                    ExpectedRows::Listed(listed) => ArrivalOf::Listed(self.list(listed)),
-                    ExpectedRows::Alike(weeks, same) => {
-                        let rule = VarianceRule {
-                            against: Against::Weeks(*weeks, *same),
-                            ..VarianceRule::z(0)
-                        };
-                        let variance = Variance::new(rule, self.windows, plan.time_zone);
-                        ArrivalOf::Alike(variance.of_panes(self.panes))
-                    }
-                };
+                let of = self.arrival_of(plan, expected);
                 WindowMeasure::Arrival(completeness, rows, of)
+            }
+            Complete::Files(expected) => {
+                let file = self.input(&Input::Column(plan.file_column()));
+                let filter = filter.map(|filter| self.input(filter));
+                let files =
+                    self.accumulator(Kind::Distinct, Some(file), filter, Some(DataType::Utf8));
+                let of = match self.arrival_of(plan, expected) {
+                    // Of the one segment that there is, they should come when nothing else does, too.
+                    ArrivalOf::Number(files) if self.segment.is_empty() => {
+                        ArrivalOf::Listed(self.list(ListPlan::Always(files)))
+                    }
+                    of => of,
+                };
+                WindowMeasure::Arrival(completeness, Some(files), of)
+            }
+        }
+    }
+
+    fn arrival_of(&mut self, plan: &Plan, expected: &ExpectedRows) -> ArrivalOf {
+        match expected {
+            ExpectedRows::Number(number) => {
+                ArrivalOf::Number(i64::try_from(*number).unwrap_or(i64::MAX))
+            }
+            ExpectedRows::Statistic(index) => ArrivalOf::Statistic(*index),
+            ExpectedRows::Listed(listed) => {
+                ArrivalOf::Listed(self.list(ListPlan::Lookup(listed.clone())))
+            }
+            ExpectedRows::Alike(weeks, same) => {
+                let rule = VarianceRule {
+                    against: Against::Weeks(*weeks, *same),
+                    ..VarianceRule::z(0)
+                };
+                let variance = Variance::new(rule, self.windows, plan.time_zone);
+                ArrivalOf::Alike(variance.of_panes(self.panes))
             }
         }
     }
 
     /// The place of a list, which is kept once.
-    fn list(&mut self, listed: &ListedRows) -> usize {
-        let known = self.lists.iter().position(|known| known == listed);
+    fn list(&mut self, list: ListPlan) -> usize {
+        let known = self.lists.iter().position(|known| *known == list);
         known.unwrap_or_else(|| {
-            self.lists.push(listed.clone());
+            self.lists.push(list);
             self.lists.len() - 1
         })
     }

@@ -118,11 +118,14 @@ pub fn tally<'scope>(
         meet(partials, plan.partials, placement)
     };
     for index in 0..plan.windows.len() {
-        let layout = Arc::new(Layout::of_window(plan, index));
+        let mut layout = Layout::of_window(plan, index);
+        layout.calendars.clone_from(&run.calendars);
+        let layout = Arc::new(layout);
         let came = Came {
             partials: partials(&layout, Placement::BySegment),
             ends: layout.asks_ends.then(|| ends(clean, layout.event_time)),
-            listed: (!layout.lists.is_empty()).then(|| listed(reference, run, &layout)),
+            listed: (!layout.lists.is_empty())
+                .then(|| listed(clean.scope(), reference, run, &layout)),
         };
         let (rows, judged) = if run.resumed.is_some() {
             let kept = keep(came, control, run, layout);

@@ -379,11 +379,12 @@ fn measure(plan: &Plan, measure: &Measure) -> String {
             of,
             filter,
             skip_partial,
+            calendar,
             min_rows,
             warn_below,
             fail_below,
         } => format!(
-            "completeness of {}{} in windows.{}{}{}{}{}",
+            "completeness of {}{} in windows.{}{}{}{}{}{}",
             complete(plan, *window, of),
             filter
                 .as_ref()
@@ -405,7 +406,7 @@ fn measure(plan: &Plan, measure: &Measure) -> String {
                 },
                 *fail_below
             ),
-            if matches!(of, Complete::Rows(_)) {
+            if matches!(of, Complete::Rows(_) | Complete::Files(_)) {
                 String::new()
             } else {
                 format!(", from {min_rows} rows on")
@@ -414,7 +415,11 @@ fn measure(plan: &Plan, measure: &Measure) -> String {
                 ", without partial windows"
             } else {
                 ""
-            }
+            },
+            calendar.map_or_else(String::new, |calendar| format!(
+                ", in hours of calendar {}",
+                plan.calendars[calendar].name
+            ))
         ),
         Measure::Freshness(freshness) => self::freshness::words(plan, freshness),
         Measure::Variance { window, of, rule } => format!(
@@ -444,7 +449,15 @@ fn complete(plan: &Plan, window: usize, of: &Complete) -> String {
             )
         }
         Complete::Refused => "refused rows".to_owned(),
-        Complete::Rows(ExpectedRows::Listed(listed)) => {
+        Complete::Rows(expected) => expected_of(plan, window, expected, "rows"),
+        Complete::Files(expected) => expected_of(plan, window, expected, "files"),
+    }
+}
+
+/// How much should have come of what is counted.
+fn expected_of(plan: &Plan, window: usize, expected: &ExpectedRows, counted: &str) -> String {
+    match expected {
+        ExpectedRows::Listed(listed) => {
             let lookup = &plan.lookups[listed.lookup];
             let name = |position: usize| {
                 format!(
@@ -453,24 +466,24 @@ fn complete(plan: &Plan, window: usize, of: &Complete) -> String {
                 )
             };
             let rows = listed.rows.map_or_else(
-                || format!("rows of lookups.{}", lookup.name),
-                |rows| format!("{} rows", name(rows)),
+                || format!("{counted} of lookups.{}", lookup.name),
+                |rows| format!("{} {counted}", name(rows)),
             );
             match listed.at {
                 Some(at) => format!("{rows} at {}", name(at)),
                 None => rows,
             }
         }
-        Complete::Rows(ExpectedRows::Alike(weeks, same)) => {
+        ExpectedRows::Alike(weeks, same) => {
             format!(
-                "the rows of the same {} of {weeks} weeks of {}",
+                "the {counted} of the same {} of {weeks} weeks of {}",
                 word(*same),
                 plan.time_zone
             )
         }
-        Complete::Rows(ExpectedRows::Number(rows)) => format!("{rows} rows"),
-        Complete::Rows(ExpectedRows::Statistic(index)) => {
-            format!("{} rows", plan.windows[window].statistics[*index].name)
+        ExpectedRows::Number(number) => format!("{number} {counted}"),
+        ExpectedRows::Statistic(index) => {
+            format!("{} {counted}", plan.windows[window].statistics[*index].name)
         }
     }
 }

@@ -583,7 +583,7 @@ fn needed(plan: &Plan, before: bool) -> Vec<bool> {
                     Complete::Column(column) => need(&[*column]),
                     Complete::Columns(columns, _) => need(columns),
                     Complete::Matched { key, .. } => need(&[*key]),
-                    Complete::Rows(_) | Complete::Refused => {}
+                    Complete::Rows(_) | Complete::Files(_) | Complete::Refused => {}
                 }
                 if let Some(filter) = filter {
                     need(filter.inputs());

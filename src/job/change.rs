@@ -65,6 +65,7 @@ const FREE: &[&[&str]] = &[
     &["checks", "*", "completeness", "fail_below"],
     &["checks", "*", "completeness", "warn_above"],
     &["checks", "*", "completeness", "skip_partial"],
+    &["checks", "*", "completeness", "calendar"],
     &["checks", "*", "completeness", "fail_above"],
     // When a business is open says what ages mean, not what is kept.
     &["calendars"],

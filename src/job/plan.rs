@@ -105,6 +105,9 @@ pub struct Plan {
     pub clusters: Vec<KafkaCluster>,
 }
 
+/// Ids behind those of the columns that are set aside for where clean rows come from.
+const PLACE_COLUMNS: usize = 8;
+
 impl Plan {
     /// Whether refused rows are kept by caudal itself: where they go into files of the job, or to a topic, too.
     pub fn keeps_quarantine(&self) -> bool {
@@ -146,6 +149,19 @@ impl Plan {
     pub fn carries_positions(&self) -> bool {
         let mut sinks = self.sinks.iter();
         sinks.any(|sink| sink.from == SinkFrom::Rows && matches!(sink.to, SinkTo::Kafka(_)))
+    }
+
+    /// Whether clean rows carry which file brought them, since a check counts files.
+    pub fn carries_files(&self) -> bool {
+        let mut checks = self.checks.iter();
+        checks.any(|check| {
+            matches!(&check.measure, Measure::Completeness { of, .. } if matches!(of, Complete::Files(_)))
+        })
+    }
+
+    /// What the column of delivered files is named by in clean rows: an id behind those of all columns, of look-ups of refused rows and of places.
+    pub fn file_column(&self) -> usize {
+        self.columns.len() + self.lookups.len() + PLACE_COLUMNS
     }
 
     /// The sinks that write to a cluster, each with its index and its topic.
@@ -873,6 +889,8 @@ pub enum Complete {
     Columns(Vec<usize>, Expression),
     /// Rows of so many that should be there.
     Rows(ExpectedRows),
+    /// Files that brought rows, of so many that should have.
+    Files(ExpectedRows),
     /// Rows that found their reference row, of clean rows and those refused for want of it.
     Matched {
         /// Index of the look-up.
@@ -890,7 +908,7 @@ impl Complete {
         let others = |rows: &ExpectedRows| matches!(rows, ExpectedRows::Listed(_));
         match self {
             Self::Matched { .. } | Self::Refused => true,
-            Self::Rows(rows) => others(rows),
+            Self::Rows(rows) | Self::Files(rows) => others(rows),
             Self::Column(_) | Self::Columns(..) => false,
         }
     }
@@ -935,6 +953,8 @@ pub enum Measure {
         filter: Option<Expression>,
         /// Whether windows at the ends of the data are not judged.
         skip_partial: bool,
+        /// Index in `plan.calendars` of the one by which nothing is expected of windows in which it is never open.
+        calendar: Option<usize>,
         /// With fewer rows the verdict is `too_few`.
         min_rows: u64,
         /// Below it the verdict is `warn`; above it, of refused rows.

@@ -181,6 +181,7 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
     let context = checks::Context {
         scope: &scope,
         event_time: &sources.event_time,
+        source_specs: &spec.sources,
         window_specs: &spec.windows,
         windows: &windows,
         lookup_specs: &spec.lookups,

@@ -27,7 +27,7 @@ use super::secrets::masked;
 
 pub use alerts::{AlertLogSpec, AlertmanagerSpec, AlertsSpec, SeveritySpec, WebhookSpec};
 pub use calendars::CalendarSpec;
-pub use completeness::{CompletenessSpec, ExpectedFromSpec, ExpectedLikeSpec};
+pub use completeness::{CompletenessSpec, Counted, ExpectedFromSpec, ExpectedLikeSpec};
 pub use freshness::{ExpectedSpec, FreshnessOn, FreshnessSpec};
 pub use sinks::{
     AvroSinkSpec, Compression, CreateTopicSpec, CsvSinkSpec, DecimalsSpec, DeliverySpec,

@@ -33,6 +33,25 @@ pub fn columns(draft: &Draft, file: String, bytes: Vec<u64>) -> [ArrayRef; COLUM
     ]
 }
 
+/// Which delivered file each row of a draft came in: the path under which it was found, and behind a NUL, which no path has, how many of this name
+/// came before it, where there were any. It is the same in every life of the job, whatever the file is called by then.
+pub fn file_column(draft: &Draft) -> ArrayRef {
+    let file = match &draft.origin {
+        Some(Origin::Text { chunk, .. }) => {
+            let path = chunk.file.display();
+            match chunk.followed {
+                Some(before) if before > 0 => format!("{path}\0{before}"),
+                _ => path.to_string(),
+            }
+        }
+        Some(Origin::Table { file, .. }) => file.display().to_string(),
+        None => String::new(),
+    };
+    let file: ArrayRef = Arc::new(StringArray::from(vec![file]));
+    let codes = Int32Array::from_value(0, draft.rows);
+    Arc::new(DictionaryArray::new(codes, file))
+}
+
 fn signed(value: u64) -> i64 {
     i64::try_from(value).expect("positions fit 63 bits")
 }

@@ -28,9 +28,9 @@ use crate::cluster::Run;
 use crate::decode;
 use crate::epoch::micros;
 use crate::job::plan::{Missing, Plan, Then};
-use crate::record::position_columns;
 use crate::record::{
     Batch, Draft, Encoding, Epoch, Fault, Kind, Note, Origin, Place, Raw, RowCounts, Site, Stopped,
+    file_column, position_columns,
 };
 use crate::sinks::kafka::gauge::Gauge;
 
@@ -346,7 +346,12 @@ impl Judge {
         } else {
             Vec::new()
         };
-        for (id, array) in (plan.columns.len()..).zip(from) {
+        // The places of duplicates are taken away from the end again.
+        let file = plan
+            .carries_files()
+            .then(|| (plan.file_column(), file_column(draft)));
+        let from = (plan.columns.len()..).zip(from);
+        for (id, array) in file.into_iter().chain(from) {
             let array = match &filter {
                 Some(filter) => filter.filter(&array)?,
                 None => array,

@@ -113,6 +113,7 @@ fn plan(partials: PartialsCodec) -> Plan {
                     of: Complete::Column(4),
                     filter: None,
                     skip_partial: false,
+                    calendar: None,
                     min_rows: 1,
                     warn_below: Some(0.9),
                     fail_below: None,

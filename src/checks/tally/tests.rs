@@ -87,6 +87,7 @@ fn layout(scale: i8) -> Layout {
     layout.checks.push(CheckLayout {
         name: "known".into(),
         value: Some("completeness".into()),
+        calendar: None,
         measure,
     });
     let rule = VarianceRule {
@@ -97,6 +98,7 @@ fn layout(scale: i8) -> Layout {
     layout.checks.push(CheckLayout {
         name: "usual".into(),
         value: Some("z".into()),
+        calendar: None,
         measure: WindowMeasure::Variance(variance, 1),
     });
     layout

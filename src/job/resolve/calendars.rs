@@ -5,6 +5,7 @@ use std::path::Path;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
+use super::checks::Context;
 use super::report::{Report, Wrong};
 use super::units::DAY;
 use super::words::{check_name, read_time_zone};
@@ -28,6 +29,28 @@ pub(super) fn resolve_calendars(
     let each = specs.iter();
     each.map(|(name, spec)| resolve_calendar(report, name, spec, folder, time_zone))
         .collect()
+}
+
+/// Index of a calendar, by its name.
+pub(super) fn find_calendar(
+    report: &mut Report<'_>,
+    path: &[&str],
+    written: &str,
+    context: Context<'_>,
+) -> Option<usize> {
+    let names = || context.calendars.names();
+    let found = context.calendars.position(written);
+    if found.is_none() {
+        let expected = if context.calendars.is_empty() {
+            "a calendar of [calendars]".to_owned()
+        } else {
+            names().collect::<Vec<_>>().join(", ")
+        };
+        let wrong = Wrong::new(format!("{} is no calendar", quoted(written)));
+        let wrong = wrong.expected(expected).did_you_mean(written, names());
+        report.add(path, wrong);
+    }
+    found
 }
 
 fn resolve_calendar(

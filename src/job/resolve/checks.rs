@@ -3,6 +3,7 @@
 use arrow_schema::DataType;
 use chrono_tz::Tz;
 
+use super::calendars::find_calendar;
 use super::continuous::refuse_now;
 use super::expected::Expectation;
 use super::freshness::read_freshness;
@@ -15,7 +16,9 @@ use super::words::{check_column_name, check_name};
 use crate::checks::conservation::CONSERVATION;
 use crate::job::plan::{CheckPlan, Complete, ExpectedRows, LookupPlan, Measure, WindowPlan};
 use crate::job::problems::quoted;
-use crate::job::spec::{CalendarSpec, CheckSpec, CompletenessSpec, LookupSpec, Named, WindowSpec};
+use crate::job::spec::{
+    CalendarSpec, CheckSpec, CompletenessSpec, Counted, LookupSpec, Named, SourceSpec, WindowSpec,
+};
 use crate::job::tables::{WINDOW_END, WINDOW_START, measured_window};
 use crate::transform::Expression;
 
@@ -24,6 +27,7 @@ use crate::transform::Expression;
 pub(super) struct Context<'a> {
     pub(super) scope: &'a Scope,
     pub(super) event_time: &'a EventTime,
+    pub(super) source_specs: &'a Named<SourceSpec>,
     pub(super) window_specs: &'a Named<WindowSpec>,
     pub(super) windows: &'a [Window],
     pub(super) lookup_specs: &'a Named<LookupSpec>,
@@ -147,6 +151,7 @@ fn read_completeness(
         }
     }
     let expects = spec.expected_rows.is_some()
+        || spec.expected_files.is_some()
         || spec.rows_from.is_some()
         || spec.expected_from.is_some()
         || spec.expected_like.is_some();
@@ -157,6 +162,16 @@ fn read_completeness(
             wrong.hint("leave it out; it is for rows that are expected"),
         );
     }
+    if spec.calendar.is_some() && !expects {
+        let wrong = Wrong::new("a share of the rows that are there expects none at any time");
+        report.add(
+            &at("calendar"),
+            wrong.hint("leave it out; it says when rows or files are expected"),
+        );
+    }
+    let calendar = spec.calendar.as_deref();
+    let calendar =
+        calendar.and_then(|calendar| find_calendar(report, &at("calendar"), calendar, context));
     if let (Some(warn), Some(fail)) = (spec.warn_above, spec.fail_above)
         && fail < warn
     {
@@ -178,6 +193,7 @@ fn read_completeness(
         of: of?,
         filter,
         skip_partial: spec.skip_partial.unwrap_or(false),
+        calendar,
         min_rows: spec.min_rows.unwrap_or(1),
         warn_below: warn,
         fail_below: fail,
@@ -257,8 +273,18 @@ fn read_complete(
         window: &context.windows[window?],
         context,
     };
+    if let Some(files) = spec.expected_files {
+        need_files(report, &at("expected_files"), context)?;
+        return Some(Complete::Files(ExpectedRows::Number(files)));
+    }
     if let Some(from) = &spec.expected_from {
-        return expectation.listed(report, from).map(rows);
+        let listed = expectation.listed(report, from);
+        if from.count == Some(Counted::Files) {
+            let path = ["checks", name, "completeness", "expected_from", "count"];
+            need_files(report, &path, context)?;
+            return listed.map(Complete::Files);
+        }
+        return listed.map(rows);
     }
     if let Some(like) = spec.expected_like {
         return expectation.alike(report, like).map(rows);
@@ -303,6 +329,25 @@ pub(super) fn find_lookup<'a>(
     };
     // A faulty look-up is told where it stands.
     Some((lookup, context.lookups[lookup].as_ref()?))
+}
+
+/// Tells what `path` says where a source has no files that are known apart.
+fn need_files(report: &mut Report<'_>, path: &[&str], context: Context<'_>) -> Option<()> {
+    for (name, source) in context.source_specs.iter() {
+        let (what, hint) = match &source.files {
+            None => ("has no files", "`expected_rows` counts rows, of any source"),
+            Some(files) if files.per_process == Some(true) => (
+                "has files of each process, and those of one path are not told apart",
+                "leave out `per_process`, or count rows with `expected_rows`",
+            ),
+            Some(_) => continue,
+        };
+        let wrong = Wrong::new(format!("source {} {what}", quoted(name)))
+            .expected("sources whose files all processes see");
+        report.add(path, wrong.hint(hint));
+        return None;
+    }
+    Some(())
 }
 
 /// The look-up that rows should have found something in.

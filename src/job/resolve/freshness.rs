@@ -1,5 +1,6 @@
 //! Freshness checks: what is old, of which segments, and by which time.
 
+use super::calendars::find_calendar;
 use super::checks::Context;
 use super::report::{Report, Wrong};
 use super::units::read_duration;
@@ -51,24 +52,9 @@ pub(super) fn read_freshness(
         let expected = "longer than warn_after and fail_after";
         report.add(&at("retire_after"), wrong.expected(expected));
     }
-    let calendar = match &spec.calendar {
-        None => None,
-        Some(calendar) => {
-            let names = || context.calendars.names();
-            let found = context.calendars.position(calendar);
-            if found.is_none() {
-                let expected = if context.calendars.is_empty() {
-                    "a calendar of [calendars]".to_owned()
-                } else {
-                    names().collect::<Vec<_>>().join(", ")
-                };
-                let wrong = Wrong::new(format!("{} is no calendar", quoted(calendar)));
-                let wrong = wrong.expected(expected).did_you_mean(calendar, names());
-                report.add(&at("calendar"), wrong);
-            }
-            found
-        }
-    };
+    let calendar = spec.calendar.as_deref();
+    let calendar =
+        calendar.and_then(|calendar| find_calendar(report, &at("calendar"), calendar, context));
     let expected = match &spec.expected {
         Some(expected) if per.len() == written.len() => {
             read_expected(report, name, expected, &per, context)

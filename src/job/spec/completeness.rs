@@ -5,10 +5,11 @@ use schemars::JsonSchema;
 use super::variance::Same;
 
 /// The share of rows that have what they should (`column`, `columns`, `matched`), of those that were refused (`refused`), or of rows that came of
-/// those that should have come (`expected_rows`, `rows_from`, `expected_from` or `expected_like`). Without thresholds it only measures.
+/// those that should have come (`expected_rows`, `rows_from`, `expected_from` or `expected_like`), or of files that brought rows over those that should have
+/// (`expected_files`). Without thresholds it only measures.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("allOf" = [{"title": "way to say what is complete", "oneOf": [{"required": ["column"]}, {"required": ["columns"]}, {"required": ["expected_rows"]}, {"required": ["rows_from"]}, {"required": ["expected_from"]}, {"required": ["expected_like"]}, {"required": ["matched"]}, {"required": ["refused"]}]}]))]
+#[schemars(extend("allOf" = [{"title": "way to say what is complete", "oneOf": [{"required": ["column"]}, {"required": ["columns"]}, {"required": ["expected_rows"]}, {"required": ["expected_files"]}, {"required": ["rows_from"]}, {"required": ["expected_from"]}, {"required": ["expected_like"]}, {"required": ["matched"]}, {"required": ["refused"]}]}]))]
 pub struct CompletenessSpec {
     /// Column that should have a value. Example: `"customer_id"`.
     pub column: Option<String>,
@@ -17,6 +18,12 @@ pub struct CompletenessSpec {
     /// How many rows a window should have. More are a share above 1. Example: `1440`.
     #[schemars(range(min = 1))]
     pub expected_rows: Option<u64>,
+    /// How many files should have brought rows of a window, where all sources are files: a file counts in each window and segment that has clean rows of it,
+    /// once, by the path under which it was found and how many of that name came before it, whatever it is called later. One without clean rows
+    /// delivered nothing. Where the window has no `per`, windows in which nothing came are judged, too, from the first one that has data to the last;
+    /// `expected_from` with `count` says of which segments files should come. Up to 4096 files of a window the number is exact. Example: `1`.
+    #[schemars(range(min = 1))]
+    pub expected_files: Option<u64>,
     /// Statistic of the window that says how many rows it should have, such as the greatest of a column that a look-up brought to the rows.
     /// Where none should come, or nobody knows how many, the verdict is `no_data`. Example: `"promised"`.
     pub rows_from: Option<String>,
@@ -50,7 +57,10 @@ pub struct CompletenessSpec {
     /// Share of refused rows above which the verdict is `fail`. Default: none. Example: `0.05`.
     #[schemars(range(min = 0, max = 1))]
     pub fail_above: Option<f64>,
-    /// Where rows are expected: whether windows that the data do not cover are left out, as in `variance`. Their verdict is `partial`. Default: false.
+    /// Where rows or files are expected: the calendar that says when. A window in which it is never open expects nothing: its verdict is
+    /// `no_data`, whatever came. Default: none, always. Example: `"shop"`.
+    pub calendar: Option<String>,
+    /// Where rows or files are expected: whether windows that the data do not cover are left out, as in `variance`. Their verdict is `partial`. Default: false.
     /// Example: `true`.
     pub skip_partial: Option<bool>,
 }
@@ -66,6 +76,18 @@ pub struct ExpectedFromSpec {
     pub rows: Option<String>,
     /// Column of a date or time: the reference row is for the window that it is in. Default: none, for all windows. Example: `"day"`.
     pub at: Option<String>,
+    /// What is counted: rows, or the files that brought them, as in `expected_files`. Default: `"rows"`. Example: `"files"`.
+    pub count: Option<Counted>,
+}
+
+/// What should have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// Rows.
+    Rows,
+    /// Files that brought rows.
+    Files,
 }
 
 /// Windows of earlier weeks.

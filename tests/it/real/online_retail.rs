@@ -78,6 +78,27 @@ fn the_web_shop_adds_up_to_the_cent() {
     }
 }
 
+#[test]
+fn days_whose_file_did_not_come_are_told() {
+    let Some(data) = data() else { return };
+    // All but those of the 7th and the 17th.
+    let done = run(&data, JOB, &["-w", "2"], &[("LINES", "2010-12/*[!7].csv")]);
+    let told = &done.summary["verdicts"]["a_file_came"];
+    assert_eq!(*told, json!({ "pass": 18, "warn": 2, "no_data": 3 }));
+    let verdicts = done.table("verdicts");
+    let checks = verdicts.texts("check").into_iter();
+    let of_files = checks.map(|check| check.as_deref() == Some("a_file_came"));
+    let statuses = verdicts.texts("status").into_iter();
+    let days = verdicts.days("window_start").into_iter();
+    let mut missed: Vec<String> = days
+        .zip(of_files.zip(statuses))
+        .filter(|(_, (is_of_files, status))| *is_of_files && status.as_deref() == Some("warn"))
+        .map(|(day, _)| day.unwrap().to_string())
+        .collect();
+    missed.sort_unstable();
+    assert_eq!(missed, ["2010-12-07", "2010-12-17"]);
+}
+
 /// The days of the rows that hold `true`, in order.
 fn days_of(lines: &Table, column: &str) -> Value {
     let mut days: Vec<String> = lines
@@ -153,6 +174,8 @@ fn days_of_the_web_shop_are_judged() {
         .map(|(day, missing)| format!("{day} {missing:.2} %"))
         .collect();
     assert_eq!(missed, ["2010-12-03 1.36 %", "2010-12-09 1.31 %"]);
+    // All 20 expected files came, and none was due on the three Saturdays between them.
+    assert_eq!(verdicts["a_file_came"], json!({ "pass": 20, "no_data": 3 }));
     // Asked on the 27th at nine, the newest event is 87 h 19 min old; 26 h were allowed.
     assert_eq!(verdicts["fresh"], json!({ "warn": 1 }));
     let verdicts = done.table("verdicts");

@@ -102,6 +102,7 @@ fn layout_with(windows: Windows, checks: &[&str]) -> Arc<Layout> {
     let check = |name: &str, measure| CheckLayout {
         name: name.into(),
         value: Some(format!("{name}_value")),
+        calendar: None,
         measure,
     };
     if checks.contains(&"known") {

@@ -166,6 +166,7 @@ fn everything_of_a_job_is_decided() {
             of: Complete::Column(3),
             filter: None,
             skip_partial: false,
+            calendar: None,
             min_rows: 1,
             warn_below: Some(_),
             fail_below: None

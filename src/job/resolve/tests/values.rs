@@ -261,6 +261,8 @@ fn completeness_of_look_ups_refused_rows_and_expected_ones_says_what_is_wrong() 
         "refused = true, warn_above = 0.01, fail_above = 0.05, min_rows = 10",
         listed,
         "expected_like = { weeks = 4, same = \"hour\" }, warn_below = 0.5",
+        "expected_files = 3, fail_below = 1.0, where = \"quantity > 0\"",
+        "expected_from = { lookup = \"regions\", count = \"files\" }",
     ] {
         plan(&with(good));
     }

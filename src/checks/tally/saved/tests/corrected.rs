@@ -7,7 +7,7 @@ use arrow_array::types::Int32Type;
 
 use super::*;
 use crate::checks::expected::Entry;
-use crate::checks::layout::ArrivalOf;
+use crate::checks::layout::{ArrivalOf, ListPlan};
 use crate::job::plan::ListedRows;
 
 const MINUTE: i64 = 60 * SECOND;
@@ -264,12 +264,12 @@ proptest! {
 #[test]
 fn a_window_that_only_a_list_knows_is_told_corrected_and_settled_across_lives() {
     let mut layout = Layout::clone(&corrected(&["known"], 10 * MINUTE, false, false));
-    layout.lists.push(ListedRows {
+    layout.lists.push(ListPlan::Lookup(ListedRows {
         lookup: 0,
         segment: vec![0, 1],
         rows: None,
         at: None,
-    });
+    }));
     let came = Completeness {
         min_rows: 1,
         warn_below: Some(1.0),
@@ -280,6 +280,7 @@ fn a_window_that_only_a_list_knows_is_told_corrected_and_settled_across_lives() 
     layout.checks.push(CheckLayout {
         name: "came".into(),
         value: None,
+        calendar: None,
         measure: WindowMeasure::Arrival(came, None, ArrivalOf::Listed(0)),
     });
     layout.asks_ends = true;
