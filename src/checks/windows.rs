@@ -420,7 +420,8 @@ mod tests {
             length in prop::sample::select(vec![1_i64, 7, 1_000, 60_000_000, 3_600_000_000, 1 << 40]),
             days in 1_u32..40,
         ) {
-            let times: Vec<i64> = offsets.iter().map(|offset| base + offset * spread / 1_000_000).collect();
+            let part = |offset: i64| i64::try_from(i128::from(offset) * i128::from(spread) / 1_000_000).unwrap();
+            let times: Vec<i64> = offsets.iter().map(|offset| base + part(*offset)).collect();
             for windows in [Windows::Fixed(length), Windows::Days(days, Tz::America__Sao_Paulo), Windows::Days(days, Tz::Europe__Madrid), Windows::Weeks(days, 3, Tz::Europe__Madrid), Windows::Months(days, Tz::America__Sao_Paulo)] {
                 let mut numbers = Vec::new();
                 let (least, greatest) = windows.numbers(&times, &mut numbers).unwrap();
