@@ -142,7 +142,9 @@ mod tests {
 
     fn rows(epoch: Epoch, notes: &[Note]) -> Rows {
         let mut rows = Rows::default();
-        notes.iter().for_each(|note| rows.add(&[], epoch, note));
+        for note in notes {
+            rows.add(&[], epoch, note);
+        }
         rows
     }
 
@@ -202,7 +204,9 @@ mod tests {
         };
         let sum = |plans: &[DuplicatesPlan], notes: &[Note]| {
             let mut rows = Rows::default();
-            notes.iter().for_each(|note| rows.add(plans, 1, note));
+            for note in notes {
+                rows.add(plans, 1, note);
+            }
             (rows.accounted, rows.came)
         };
         let dropping = [duplicates(Keep::First), duplicates(Keep::First)];
