@@ -2,6 +2,7 @@
 //! it is killed. Each row is reckoned from the bytes that the test wrote, and from a run with an end over the same bytes.
 
 mod alerts;
+mod deliveries;
 pub(crate) mod job;
 mod verdicts;
 

@@ -50,6 +50,9 @@ greatest = "max(amount)"
 spread = "var_samp(amount)"
 deviation = "stddev_samp(amount)"
 web = "count(amount) filter (where channel = 'web')"
+buyers = "count(distinct customer)"
+median = "approx_quantile(amount, 0.5)"
+high = "approx_quantile(amount, 0.9)"
 promised = "max(promised)"
 "#;
 
@@ -63,6 +66,9 @@ const MEASURED: &[&str] = &[
     "greatest",
     "deviation",
     "web",
+    "buyers",
+    "median",
+    "high",
 ];
 
 /// Conditions on rows, which the oracle knows, too.

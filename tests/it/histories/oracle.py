@@ -40,7 +40,8 @@ SALES = [("id", "bigint"), ("ts", "timestamptz"), ("region", "varchar"), ("chann
 table("rows", SALES)
 table("refused", [("id", "bigint"), ("ts", "varchar"), ("region", "varchar"), ("reason", "varchar")])
 STATISTICS = [("rows", "bigint"), ("total", "decimal(38,2)"), ("mean", "decimal(38,6)"), ("least", "decimal(12,2)"),
-              ("greatest", "decimal(12,2)"), ("spread", "double"), ("deviation", "double"), ("web", "bigint"), ("promised", "bigint")]
+              ("greatest", "decimal(12,2)"), ("spread", "double"), ("deviation", "double"), ("web", "bigint"), ("buyers", "bigint"),
+              ("median", "double"), ("high", "double"), ("promised", "bigint")]
 WINDOW = [("window_start", "timestamptz"), ("window_end", "timestamptz")]
 CHANGE = [("final", "boolean"), ("sign", "int")]
 table("windows", [("region", "varchar"), ("channel", "varchar")] + WINDOW + STATISTICS + CHANGE)

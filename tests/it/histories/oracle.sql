@@ -24,6 +24,11 @@ create macro number_of(kind, every, zone, us) as case kind
     else 12 * (extract(year from timezone(zone, make_timestamptz(us))) - 1970) + extract(month from timezone(zone, make_timestamptz(us))) - 1 end;
 create macro segment(per, region, channel) as array_to_string(
     list_transform(per, lambda p: p || '=' || coalesce(case p when 'region' then region else channel end, 'null')), ', ');
+-- The middle of the bucket of a whole number: below 256 itself, else of those with the same first eight bits (`checks::sketch`).
+create macro width_of(v) as cast(1 as bigint) << (length(bin(abs(v))) - 8);
+create macro middle_of(v) as case when abs(v) < 256 then v else cast(sign(v) as bigint) * (abs(v) // width_of(v) * width_of(v) + width_of(v) // 2) end;
+-- The one of n that so many of a hundred are up to.
+create macro quantile_of(sorted, hundredths) as middle_of(sorted[(len(sorted) * hundredths + 99) // 100]);
 -- A number as the engine writes it.
 create macro told(x) as case when x = trunc(x) then cast(cast(x as bigint) as varchar) else cast(x as varchar) end;
 
@@ -60,12 +65,13 @@ select history, segment, any_value(region) as region, any_value(channel) as chan
     start_of(any_value(kind), any_value(every), any_value(zone), number + any_value(panes)) as "end",
     count(*) as rows, sum(amount) as total, min(amount) as least, max(amount) as greatest,
     count(amount) filter (where channel = 'web') as web, max(promised) as promised, count(amount) as n,
+    count(distinct customer) as buyers, list_sort(list(cast(amount * 100 as bigint)) filter (where amount is not null)) as sorted,
     cast(sum(cast(amount * 100 as hugeint)) as hugeint) as cents, cast(sum(cast(amount * 100 as hugeint) * cast(amount * 100 as hugeint)) as hugeint) as squares
 from placed group by history, segment, number;
 
--- The mean of the cents has four digits more, rounded half to even; the variance is one division of exact integers.
+-- Quantiles are told in cents. The mean of the cents has four digits more, rounded half to even; the variance is one division of exact integers.
 create table judged_windows as
-select *,
+select *, quantile_of(sorted, 50) as median, quantile_of(sorted, 90) as high,
     case when n > 0 then cast(even as double) / 1e6 end as mean,
     case when n > 1 then cast(n * squares - cents * cents as double) / (cast(n * (n - 1) as double) * 1e4) end as spread,
     sqrt(case when n > 1 then cast(n * squares - cents * cents as double) / (cast(n * (n - 1) as double) * 1e4) end) as deviation
@@ -75,7 +81,8 @@ from (select *, case when 2 * rest > n or (2 * rest = n and low % 2 <> 0) then l
 create macro statistic(name, w) as case name
     when 'rows' then cast(w.rows as double) when 'total' then cast(w.cents as double) / 1e2 when 'mean' then w.mean
     when 'least' then cast(w.least as double) when 'greatest' then cast(w.greatest as double) when 'spread' then w.spread
-    when 'deviation' then w.deviation when 'web' then cast(w.web as double) when 'promised' then cast(w.promised as double) end;
+    when 'deviation' then w.deviation when 'web' then cast(w.web as double) when 'buyers' then cast(w.buyers as double)
+    when 'median' then cast(w.median as double) / 1e2 when 'high' then cast(w.high as double) / 1e2 when 'promised' then cast(w.promised as double) end;
 
 -- Completeness.
 create table shares as
@@ -241,15 +248,15 @@ select history, "check", segment, epoch_us(window_start) as start, epoch_us(wind
 from got_verdicts where "check" <> 'conservation' group by all having sum(sign) <> 0;
 create table standing_windows as
 select history, coalesce(segment(per, region, channel), '') as segment, epoch_us(window_start) as start, epoch_us(window_end) as "end",
-    rows, total, mean, least, greatest, spread, deviation, web, promised, coalesce(final, true) as final, sum(coalesce(sign, 1)) as times
+    rows, total, mean, least, greatest, spread, deviation, web, buyers, median, high, promised, coalesce(final, true) as final, sum(coalesce(sign, 1)) as times
 from got_windows join parameters using (history) group by all having sum(coalesce(sign, 1)) <> 0;
 create table wanted_verdicts as
 select history, "check", segment, start, "end", status, value, numerator, denominator, baseline, expected, true as final, cast(1 as hugeint) as times
 from wanted;
 create table wanted_windows as
 select history, segment, start, "end", rows, cast(total as decimal(38,2)) as total,
-    case when n > 0 then cast(even as decimal(38,6)) / 1000000 end as mean, least, greatest, spread, deviation, web, promised,
-    true as final, cast(1 as hugeint) as times
+    case when n > 0 then cast(even as decimal(38,6)) / 1000000 end as mean, least, greatest, spread, deviation, web, buyers,
+    cast(median as double) / 1e2 as median, cast(high as double) / 1e2 as high, promised, true as final, cast(1 as hugeint) as times
 from judged_windows;
 
 -- Each row is there once, accepted or refused, and none is refused that can't have been too late.
