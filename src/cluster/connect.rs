@@ -305,6 +305,18 @@ fn introduce(stream: TcpStream) -> Result<(TcpStream, Hello), String> {
     Ok((stream, hello))
 }
 
+/// Whether the other end has let go of a connection: a process that did not hear in time that it is welcome dials again.
+fn is_closed(stream: &TcpStream) -> bool {
+    let looked = stream
+        .set_nonblocking(true)
+        .and_then(|()| stream.peek(&mut [0]));
+    let is_open = match looked {
+        Ok(bytes) => bytes > 0,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    };
+    !is_open || stream.set_nonblocking(false).is_err()
+}
+
 /// What this process has of the others so far.
 struct Waiting<'a> {
     cluster: &'a Cluster,
@@ -445,7 +457,8 @@ impl Waiting<'_> {
                 other.index, own.index
             ));
         }
-        if self.here.contains_key(&(other.index, other.purpose)) {
+        let known = self.here.get(&(other.index, other.purpose));
+        if known.is_some_and(|stream| !is_closed(stream)) {
             return Err(format!(
                 "process {} is here already: each needs its own -p",
                 other.index

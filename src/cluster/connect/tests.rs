@@ -56,6 +56,38 @@ fn whoever_differs_is_refused_by_what_differs() {
 }
 
 #[test]
+fn a_process_that_did_not_hear_that_it_is_welcome_may_come_again() {
+    let cluster = Cluster {
+        index: 0,
+        addresses: (0..2).map(|port| format!("localhost:{port}")).collect(),
+        token: Some("secret".to_owned()),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    let own = hello(&cluster);
+    let here = Waiting {
+        cluster: &cluster,
+        interrupt: &Interrupt::default(),
+        tell: |_| {},
+        hello: own.clone(),
+        here: BTreeMap::from([((1, Purpose::Rows), stream)]),
+        heard: BTreeMap::new(),
+        strangers: 0,
+    };
+    let again = Hello { index: 1, ..own };
+    let words = here.judge(&again).unwrap_err();
+    assert!(words.contains("process 1 is here already"), "{words}");
+    drop(other);
+    // Loopback has told of it when the call returns, or soon after.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while here.judge(&again).is_err() {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn what_strangers_say_is_cut_and_can_not_move_the_cursor() {
     let told = shown(&format!("\u{1b}]0;title\n{}", "x".repeat(10_000)));
     assert!(told.starts_with("\\u{1b}]0;title\\nxxx"), "{told}");
