@@ -16,7 +16,7 @@ pub(crate) enum Regions {
     Uniform(u64),
     /// Over so many, the k-th with a share of 1/k.
     Zipf(u64),
-    /// Nine in ten in one, the rest evenly.
+    /// Nine in ten in one, the rest evenly (case O45).
     MostlyOne(u64),
 }
 
