@@ -11,7 +11,7 @@
 //! A continuous job keeps state instead (`keep`): windows close as time passes them, epoch by epoch.
 //! Where windows hop, `reduce` keeps the panes that they are made of, and `tally` adds each to all windows that have it: what is exchanged does not
 //! grow, and what is kept does.
-//! A freshness check has an operator of its own ([`fresh`]), and so has the row law ([`conserve`]).
+//! A freshness check has an operator of its own ([`fresh`]), and so has the row law (`conserve`).
 
 mod conserve;
 mod fresh;
