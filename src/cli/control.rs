@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// # Errors
 /// Where the job is wrong, bounded, or does not run.
 pub(super) fn stop(job: &Path) -> Result<u8, Stop> {
-    let (plan, address) = ask(job, "/stop")?;
+    let (plan, address) = ask(job, "/stop", "")?;
     let since = Instant::now();
     while is_there(&plan, &address) {
         if since.elapsed() > PATIENCE {
@@ -44,8 +44,8 @@ pub(super) fn stop(job: &Path) -> Result<u8, Stop> {
 /// # Errors
 /// Where the job is wrong, bounded, or does not run.
 pub(super) fn rescale(job: &Path, processes: u16, workers: u16) -> Result<u8, Stop> {
-    let path = format!("/rescale?processes={processes}&workers={workers}");
-    let (plan, _) = ask(job, &path)?;
+    let shape = format!("&processes={processes}&workers={workers}");
+    let (plan, _) = ask(job, "/rescale", &shape)?;
     print::to_people(&format!(
         "{}: it commits what it has; `caudal launch` goes on with {processes} processes of {workers} workers",
         plan.name
@@ -60,8 +60,9 @@ fn is_there(plan: &Plan, address: &Address) -> bool {
         && (address.address.parse()).is_ok_and(|at| client::get(at, "/healthz", None).is_ok())
 }
 
-/// Asks process 0 of the job's run for what stands at a path.
-fn ask(job: &Path, path: &str) -> Result<(Plan, Address), Stop> {
+/// Asks process 0 of the job's run for what stands at a path, with more of its query. The process is named: where it was killed, its address may
+/// be that of another job by now.
+fn ask(job: &Path, path: &str, more: &str) -> Result<(Plan, Address), Stop> {
     let plan = load::job(job)?;
     let nobody = |why: &str| {
         Stop::NoRun(format!(
@@ -77,7 +78,8 @@ fn ask(job: &Path, path: &str) -> Result<(Plan, Address), Stop> {
         .ok_or_else(|| nobody("no address of one is written under its output"))?;
     let at =
         (address.address.parse()).map_err(|_| nobody("what is written there is no address"))?;
-    let answer = client::post(at, path, token.as_deref())
+    let path = format!("{path}?pid={}{more}", address.pid);
+    let answer = client::post(at, &path, token.as_deref())
         .map_err(|error| nobody(&format!("{}: {error}", address.address)))?;
     match answer.code {
         202 => Ok((Plan::clone(&plan), address)),

@@ -208,6 +208,9 @@ impl Answering {
             let scheme = hyper::header::HeaderValue::from_static("Bearer");
             answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
             answer
+        } else if asks_for_change && !is_meant(request) {
+            let words = "another process answers here now\n";
+            text(StatusCode::MISDIRECTED_REQUEST, words)
         } else {
             match path {
                 "/metrics" => with_type(StatusCode::OK, METRICS_TYPE, self.observer.text()),
@@ -218,7 +221,7 @@ impl Answering {
                     with_type(StatusCode::OK, "application/json", status)
                 }
                 "/stop" => self.change(None),
-                "/rescale" => match shape(request.uri().query().unwrap_or_default()) {
+                "/rescale" => match shape(request) {
                     Some(shape) => self.change(Some(shape)),
                     None => text(
                         StatusCode::BAD_REQUEST,
@@ -292,13 +295,21 @@ impl Answering {
 }
 
 /// The numbers of a query `processes=N&workers=T`.
-fn shape(query: &str) -> Option<(usize, usize)> {
-    let number = |name: &str| {
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let (_, value) = pairs.find(|(key, _)| *key == name)?;
-        value.parse::<usize>().ok().filter(|number| *number > 0)
-    };
+fn shape<B>(request: &Request<B>) -> Option<(usize, usize)> {
+    let number = |name| value(request, name)?.parse().ok().filter(|it| *it > 0);
     Some((number("processes")?, number("workers")?))
+}
+
+/// Whether a request is for this process: one that says `pid=N` is for that alone.
+fn is_meant<B>(request: &Request<B>) -> bool {
+    value(request, "pid").is_none_or(|pid| pid.parse() == Ok(std::process::id()))
+}
+
+/// A value of a request's query.
+fn value<'a, B>(request: &'a Request<B>, name: &str) -> Option<&'a str> {
+    let query = request.uri().query()?;
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
 /// Whether two texts are the same, in a time that tells nothing of how much of them is.
@@ -326,6 +337,23 @@ fn with_type(code: StatusCode, content_type: &str, body: String) -> Response<Ful
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_for_whom_it_names() {
+        let of = |path: String| Request::post(path).body(()).unwrap();
+        let own = std::process::id();
+        assert!(is_meant(&of("/stop".to_owned())));
+        assert!(is_meant(&of(format!("/stop?pid={own}"))));
+        for other in ["1", "", "x"] {
+            assert!(!is_meant(&of(format!("/stop?pid={other}"))), "{other}");
+        }
+        let shaped = of(format!("/rescale?pid={own}&processes=3&workers=2"));
+        assert_eq!(shape(&shaped), Some((3, 2)));
+        assert_eq!(
+            shape(&of("/rescale?processes=0&workers=2".to_owned())),
+            None
+        );
+    }
 
     #[test]
     fn only_the_whole_token_is_the_token() {

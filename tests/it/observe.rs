@@ -566,6 +566,12 @@ fn hostile_clients_are_cut_off_and_the_job_goes_on() {
         )
         .starts_with("HTTP/1.1 405")
     );
+    // A stop that is for another process, and one that a job with an end does not take.
+    for (query, code) in [("?pid=1", 421), ("", 409)] {
+        let request = format!("POST /stop{query} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n");
+        let answer = talk(address, request.as_bytes());
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code}")), "{answer}");
+    }
     // More connections than are taken, all silent: whoever has one is cut off after the time for a head.
     let mut silent: Vec<TcpStream> = (0..80)
         .map(|_| TcpStream::connect(address).unwrap())

@@ -23,9 +23,6 @@ use super::{copy, expected, folders, lines};
 /// How long a case may take: many times what it takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long a job that was asked to stop may go on until it is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
-
 /// Cases at once: they wait most of the time.
 const THREADS: usize = 6;
 
@@ -325,17 +322,13 @@ impl Cut {
         }
         let stop = loop {
             let stop = caudal(self.place.path(), "stop").output().unwrap();
-            let asked = Instant::now();
-            while running.try_wait().unwrap().is_none() && asked.elapsed() < ASK_AGAIN {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            // All cases have one name: an address that a life before left may be another case's by now.
-            let is_over = running.try_wait().unwrap().is_some();
-            if is_over || !stop.status.success() || Instant::now() > deadline + PATIENCE {
+            // Until a life has written its address that of the one before stands there.
+            if stop.status.success() || Instant::now() > deadline {
                 break stop;
             }
+            std::thread::sleep(Duration::from_millis(60));
         };
-        if running.try_wait().unwrap().is_none() {
+        if !stop.status.success() {
             kill(&mut running);
         }
         let output = running.wait_with_output().unwrap();
