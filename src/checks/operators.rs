@@ -26,11 +26,11 @@ use differential_dataflow::{AsCollection, VecCollection};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::{Capability, Concatenate, Operator};
+use timely::dataflow::operators::{Capability, Concatenate, InputCapability, Operator};
 use timely::dataflow::{Scope, Stream, StreamVec};
 
 use crate::cluster::Run;
-use crate::epoch::Control;
+use crate::epoch::{Control, Opening};
 use crate::job::plan::Plan;
 use crate::lookup::Reference;
 use crate::observe::Observer;
@@ -308,6 +308,27 @@ pub fn tally_window<'scope>(
             (closed.windows, closed.verdicts)
         },
     )
+}
+
+/// Epochs that were opened and are not judged yet, each with a capability for every output.
+type Open<const OUTPUTS: usize> = BTreeMap<Epoch, (Opening, [Capability<Epoch>; OUTPUTS])>;
+
+/// Keeps what is opened.
+fn hold<const OUTPUTS: usize>(
+    open: &mut Open<OUTPUTS>,
+    capability: &InputCapability<Epoch>,
+    said: &mut Vec<Control>,
+) {
+    for control in said.drain(..) {
+        if let Control::Open(opening) = control {
+            let held = std::array::from_fn(|output| {
+                capability
+                    .retain_least(output)
+                    .expect("what is said has a time")
+            });
+            open.insert(opening.epoch, (opening, held));
+        }
+    }
 }
 
 /// How much of a tally is open, for whoever looks.

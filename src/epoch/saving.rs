@@ -7,13 +7,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
 use timely::scheduling::SyncActivator;
 
 use super::series::{Fold, Part, Series};
 use super::{StateFile, state};
 use crate::cluster::{Run, RunError};
-use crate::record::Epoch;
+use crate::record::{Epoch, Note};
 
 /// What one operator has on its way to the disk, in the order of its epochs.
 pub struct Saving {
@@ -72,8 +74,16 @@ impl Saving {
         self.writing.push_back((capability, part, hears));
     }
 
-    /// What is written, and may be told: all files of each checkpoint; an error ends the run.
-    pub fn written(&mut self) -> Vec<(Capability<Epoch>, Vec<StateFile>)> {
+    /// Tells of what is written: all files of each checkpoint; an error ends the run.
+    pub fn tell(&mut self, output: &mut OutputBuilder<Epoch, CapacityContainerBuilder<Vec<Note>>>) {
+        for (capability, files) in self.written() {
+            let mut output = output.activate();
+            let notes = files.into_iter().map(Note::State);
+            output.session(&capability).give_iterator(notes);
+        }
+    }
+
+    fn written(&mut self) -> Vec<(Capability<Epoch>, Vec<StateFile>)> {
         self.series.take_fold(&self.run);
         let mut written = Vec::new();
         while let Some((_, part, hears)) = self.writing.front() {

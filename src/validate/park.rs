@@ -187,11 +187,7 @@ pub fn park<'scope>(
                     reader.activate();
                 }
             }
-            for (capability, files) in saving.written() {
-                let mut output = notes_output.activate();
-                let notes = files.into_iter().map(Note::State);
-                output.session(&capability).give_iterator(notes);
-            }
+            saving.tell(&mut notes_output);
         }
     });
     notes

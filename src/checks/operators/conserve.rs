@@ -16,10 +16,11 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::fresh::Kept;
+use super::{Open, hold};
 use crate::checks::conservation::{CONSERVATION, Minute, Rows};
 use crate::checks::verdict::{Verdict, VerdictBuilder};
 use crate::cluster::Run;
-use crate::epoch::{Control, Opening, Part, Saving, saved};
+use crate::epoch::{Control, Part, Saving, saved};
 use crate::record::{Batch, Epoch, Note};
 
 /// Judges what became of all rows: at the end of the input, or in a continuous job minute by minute, where the rows of the minute that is not over
@@ -65,7 +66,7 @@ pub(super) fn conserve<'scope>(
         }
         let mut all = Rows::default();
         let mut of_epochs: BTreeMap<Epoch, Rows> = BTreeMap::new();
-        let mut open: BTreeMap<Epoch, (Opening, [Capability<Epoch>; 2])> = BTreeMap::new();
+        let mut open = Open::<2>::new();
         let mut say = move |verdict: Verdict<'_>, capability: &Capability<Epoch>| {
             let mut rows = VerdictBuilder::default();
             rows.push(verdict);
@@ -85,24 +86,16 @@ pub(super) fn conserve<'scope>(
                     rows.add(&run.plan.duplicates, epoch, &note);
                 }
             });
-            control.for_each(|capability, said| {
-                for control in said.drain(..) {
-                    if let (Control::Open(opening), true) = (control, is_keeper) {
-                        let held = [0, 1].map(|output| {
-                            capability
-                                .retain_least(output)
-                                .expect("what is said has a time")
-                        });
-                        open.insert(opening.epoch, (opening, held));
-                    }
-                }
-            });
+            control.for_each(|capability, said| hold(&mut open, &capability, said));
             while let Some(entry) = open.first_entry()
                 && !frontiers
                     .iter()
                     .any(|frontier| frontier.less_equal(entry.key()))
             {
                 let (epoch, (opening, [verdicts, notes])) = entry.remove_entry();
+                if !is_keeper {
+                    continue;
+                }
                 let rows = of_epochs.remove(&epoch).unwrap_or_default();
                 if let Some(verdict) = minute.take(opening.now, rows) {
                     say(verdict, &verdicts);
@@ -112,11 +105,7 @@ pub(super) fn conserve<'scope>(
                     saving.write(notes, format!("{state_name}-0"), Part::Whole, bytes);
                 }
             }
-            for (capability, files) in saving.written() {
-                let mut output = notes_output.activate();
-                let notes = files.into_iter().map(Note::State);
-                output.session(&capability).give_iterator(notes);
-            }
+            saving.tell(&mut notes_output);
             if let Some(capability) = &mut at_the_end {
                 if let Some(epoch) = frontiers[0].frontier().as_option() {
                     capability.downgrade(epoch);

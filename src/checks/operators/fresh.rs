@@ -13,20 +13,19 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::generic::{Operator, OutputBuilder};
 use timely::dataflow::{Stream, StreamVec};
 
-use super::{Partials, Watched};
+use super::{Open, Partials, Watched, hold};
 use crate::checks::codes::ValueCodes;
 use crate::checks::freshness::{Freshness, Lives};
 use crate::checks::layout::Layout;
 use crate::checks::stats::Partial;
 use crate::checks::value::Segment;
 use crate::cluster::Run;
-use crate::epoch::{Control, Opening, Part, Saving, saved};
+use crate::epoch::{Control, Part, Saving, saved};
 use crate::job::plan::FreshnessPlan;
 use crate::lookup::{Listed, Reference, listed};
 use crate::record::{Batch, Epoch, Note};
@@ -161,7 +160,7 @@ pub(super) fn keep<'scope>(
             }
         }
         let mut waiting: BTreeMap<Epoch, Waiting> = BTreeMap::new();
-        let mut open: BTreeMap<Epoch, (Opening, [Capability<Epoch>; 2])> = BTreeMap::new();
+        let mut open = Open::<2>::new();
         let mut newest: Epoch = 0;
         move |frontiers| {
             partials.for_each(|_, updates| {
@@ -181,18 +180,7 @@ pub(super) fn keep<'scope>(
                 let epoch = *capability.least().expect("reference rows have an epoch");
                 waiting.entry(epoch).or_default().expected.append(told);
             });
-            control.for_each(|capability, said| {
-                for control in said.drain(..) {
-                    if let Control::Open(opening) = control {
-                        let held = [0, 1].map(|output| {
-                            capability
-                                .retain_least(output)
-                                .expect("what is said has a time")
-                        });
-                        open.insert(opening.epoch, (opening, held));
-                    }
-                }
-            });
+            control.for_each(|capability, said| hold(&mut open, &capability, said));
             // What stands between an epoch and its judgement: rows of it, and reference rows of those before it.
             let is_complete = |epoch: Epoch| {
                 let [rows, refused, expected, said] = [0, 1, 2, 3].map(|input| &frontiers[input]);
@@ -227,11 +215,7 @@ pub(super) fn keep<'scope>(
                     saving.write(notes, format!("{state_name}-0"), Part::Whole, bytes);
                 }
             }
-            for (capability, files) in saving.written() {
-                let mut output = notes_output.activate();
-                let notes = files.into_iter().map(Note::State);
-                output.session(&capability).give_iterator(notes);
-            }
+            saving.tell(&mut notes_output);
             watched.tell_segments(0, lives.len());
             let Some(capability) = &mut at_the_end else {
                 return;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Stream, StreamVec};
 
-use super::{Came, Watched};
+use super::{Came, Open, Watched, hold};
 use crate::checks::ends::Ends;
 use crate::checks::exchange::Placement;
 use crate::checks::expected::Entry;
@@ -20,7 +19,7 @@ use crate::checks::stats::Partial;
 use crate::checks::tally::{Tally, fold};
 use crate::checks::value::Segment;
 use crate::cluster::Run;
-use crate::epoch::{Control, Fold, Opening, Part, Saving, saved};
+use crate::epoch::{Control, Fold, Part, Saving, saved};
 use crate::record::{Batch, Epoch, Note};
 
 /// Applies partials epoch by epoch, and closes what is due in each; writes the state when a checkpoint epoch has passed.
@@ -81,7 +80,7 @@ pub(super) fn keep<'scope>(
         let mut waiting: BTreeMap<Epoch, Vec<(Group, Partial)>> = BTreeMap::new();
         let mut reached: BTreeMap<Epoch, Ends> = BTreeMap::new();
         let mut entries: BTreeMap<Epoch, Vec<Entry>> = BTreeMap::new();
-        let mut open: BTreeMap<Epoch, (Opening, [Capability<Epoch>; 3])> = BTreeMap::new();
+        let mut open = Open::<3>::new();
         move |frontiers| {
             input.for_each(|_, updates| {
                 for (group, epoch, partial) in updates.drain(..) {
@@ -103,18 +102,7 @@ pub(super) fn keep<'scope>(
                     }
                 });
             }
-            control.for_each(|capability, said| {
-                for control in said.drain(..) {
-                    if let Control::Open(opening) = control {
-                        let held = [0, 1, 2].map(|output| {
-                            capability
-                                .retain_least(output)
-                                .expect("what is said has a time")
-                        });
-                        open.insert(opening.epoch, (opening, held));
-                    }
-                }
-            });
+            control.for_each(|capability, said| hold(&mut open, &capability, said));
             while let Some(entry) = open.first_entry()
                 && !frontiers
                     .iter()
@@ -186,11 +174,7 @@ pub(super) fn keep<'scope>(
                     saving.write(notes, format!("{state_name}-{worker}"), part, bytes);
                 }
             }
-            for (capability, files) in saving.written() {
-                let mut output = notes_output.activate();
-                let notes = files.into_iter().map(Note::State);
-                output.session(&capability).give_iterator(notes);
-            }
+            saving.tell(&mut notes_output);
             watched.tell(worker, &tally);
         }
     });
