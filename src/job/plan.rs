@@ -20,7 +20,7 @@ use chrono::Weekday;
 use chrono_tz::Tz;
 
 use super::secrets::JobText;
-use crate::record::Encoding;
+use crate::record::{Encoding, POSITION_COLUMNS};
 use crate::transform::Expression;
 
 pub use alerts::{AlertsPlan, Receiver};
@@ -105,9 +105,6 @@ pub struct Plan {
     pub clusters: Vec<KafkaCluster>,
 }
 
-/// Ids behind those of the columns that are set aside for where clean rows come from.
-const PLACE_COLUMNS: usize = 8;
-
 impl Plan {
     /// Whether refused rows are kept by caudal itself: where they go into files of the job, or to a topic, too.
     pub fn keeps_quarantine(&self) -> bool {
@@ -154,14 +151,21 @@ impl Plan {
     /// Whether clean rows carry which file brought them, since a check counts files.
     pub fn carries_files(&self) -> bool {
         let mut checks = self.checks.iter();
-        checks.any(|check| {
-            matches!(&check.measure, Measure::Completeness { of, .. } if matches!(of, Complete::Files(_)))
-        })
+        let counts = |measure: &Measure| {
+            matches!(
+                measure,
+                Measure::Completeness {
+                    of: Complete::Files(_),
+                    ..
+                }
+            )
+        };
+        checks.any(|check| counts(&check.measure))
     }
 
     /// What the column of delivered files is named by in clean rows: an id behind those of all columns, of look-ups of refused rows and of places.
     pub fn file_column(&self) -> usize {
-        self.columns.len() + self.lookups.len() + PLACE_COLUMNS
+        self.columns.len() + self.lookups.len() + POSITION_COLUMNS
     }
 
     /// The sinks that write to a cluster, each with its index and its topic.
