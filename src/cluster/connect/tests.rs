@@ -2,6 +2,28 @@
 
 use super::*;
 
+fn cluster(index: usize, processes: usize) -> Cluster {
+    Cluster {
+        index,
+        addresses: (0..processes)
+            .map(|port| format!("localhost:{port}"))
+            .collect(),
+        token: Some("secret".to_owned()),
+    }
+}
+
+fn waiting<'a>(cluster: &'a Cluster, interrupt: &'a Interrupt) -> Waiting<'a> {
+    Waiting {
+        cluster,
+        interrupt,
+        tell: |_| {},
+        hello: hello(cluster),
+        here: BTreeMap::new(),
+        heard: BTreeMap::new(),
+        strangers: 0,
+    }
+}
+
 fn hello(cluster: &Cluster) -> Hello {
     Hello {
         purpose: Purpose::Rows,
@@ -17,21 +39,10 @@ fn hello(cluster: &Cluster) -> Hello {
 
 #[test]
 fn whoever_differs_is_refused_by_what_differs() {
-    let cluster = Cluster {
-        index: 1,
-        addresses: (0..4).map(|port| format!("localhost:{port}")).collect(),
-        token: Some("secret".to_owned()),
-    };
+    let cluster = cluster(1, 4);
     let own = hello(&cluster);
-    let here = Waiting {
-        cluster: &cluster,
-        interrupt: &Interrupt::default(),
-        tell: |_| {},
-        hello: own.clone(),
-        here: BTreeMap::new(),
-        heard: BTreeMap::new(),
-        strangers: 0,
-    };
+    let interrupt = Interrupt::default();
+    let here = waiting(&cluster, &interrupt);
     let other = Hello { index: 2, ..own };
     assert_eq!(here.judge(&other), Ok(()));
     let refused = |change: &dyn Fn(&mut Hello)| {
@@ -57,24 +68,14 @@ fn whoever_differs_is_refused_by_what_differs() {
 
 #[test]
 fn a_process_that_did_not_hear_that_it_is_welcome_may_come_again() {
-    let cluster = Cluster {
-        index: 0,
-        addresses: (0..2).map(|port| format!("localhost:{port}")).collect(),
-        token: Some("secret".to_owned()),
-    };
+    let cluster = cluster(0, 2);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (stream, _) = listener.accept().unwrap();
     let own = hello(&cluster);
-    let here = Waiting {
-        cluster: &cluster,
-        interrupt: &Interrupt::default(),
-        tell: |_| {},
-        hello: own.clone(),
-        here: BTreeMap::from([((1, Purpose::Rows), stream)]),
-        heard: BTreeMap::new(),
-        strangers: 0,
-    };
+    let interrupt = Interrupt::default();
+    let mut here = waiting(&cluster, &interrupt);
+    here.here.insert((1, Purpose::Rows), stream);
     let again = Hello { index: 1, ..own };
     let words = here.judge(&again).unwrap_err();
     assert!(words.contains("process 1 is here already"), "{words}");

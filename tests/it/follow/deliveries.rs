@@ -27,7 +27,8 @@ fn sale(time: &str) -> String {
 
 /// What stands of each minute after noon: its status, how many files came, how many should have, and whether that is final.
 fn standing(job: &Job) -> BTreeMap<i64, (String, i64, i64, bool)> {
-    let output = job.caudal("verdicts").arg("--json").output().unwrap();
+    let asked = ["--json", "--check", "a_file_came"];
+    let output = job.caudal("verdicts").args(asked).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let said = text
         .lines()

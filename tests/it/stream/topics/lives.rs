@@ -192,16 +192,6 @@ fn an_epoch_that_does_not_fit_in_flight_is_read_again() {
     check_rows(&broker.read("out-rows-16", Isolation::Committed), 4000);
 }
 
-/// Ends a process of the running job by SIGKILL, by the name of its status address.
-fn kill_process(job: &Job, status: &str) {
-    let text = std::fs::read(job.path("out/_caudal").join(status)).unwrap();
-    let said: Value = serde_json::from_slice(&text).unwrap();
-    let killed = Command::new("kill")
-        .args(["-KILL", &said["pid"].to_string()])
-        .status();
-    assert!(killed.unwrap().success());
-}
-
 #[test]
 fn several_processes_send_each_message_once() {
     let Some(broker) = Broker::shared() else {
@@ -219,8 +209,13 @@ fn several_processes_send_each_message_once() {
     job.await_positions(&[300, 300]);
     // The second one is killed while rows come; both go on in another life.
     let before = job.said("generation");
+    let text = std::fs::read(job.path("out/_caudal/status-1.json")).unwrap();
+    let second: Value = serde_json::from_slice(&text).unwrap();
     broker.send(&topic, (600..1200).map(sale));
-    kill_process(&job, "status-1.json");
+    let killed = Command::new("kill")
+        .args(["-KILL", &second["pid"].to_string()])
+        .status();
+    assert!(killed.unwrap().success());
     job.await_that("nobody goes on", super::DEADLINE, |job| {
         job.said("generation") > before
     });
