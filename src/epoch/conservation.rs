@@ -156,11 +156,8 @@ fn told(equations: impl IntoIterator<Item = Equation>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::job::document::Document;
-    use crate::job::resolve::resolve;
+    use crate::job::resolve::plan_of;
 
     fn counts(rows_in: u64, clean: u64, refused: u64, parked: u64, released: u64) -> RowCounts {
         RowCounts {
@@ -195,9 +192,7 @@ from = "refused"
 files = { path = "refused" }
 json = {}
 "#;
-        let text = text.as_bytes().to_vec();
-        let document = Document::parse(Path::new("t.toml"), text, &|_| None).unwrap();
-        resolve(&document).unwrap_or_else(|problems| panic!("{problems}"))
+        plan_of(text)
     }
 
     fn staged(sink: usize, rows: u64) -> Note {

@@ -259,5 +259,17 @@ fn plan(report: &mut Report<'_>, document: &Document) -> Plan {
     }
 }
 
+/// The plan of a job that a test writes.
+#[cfg(test)]
+pub(crate) fn plan_of(text: &str) -> Plan {
+    let document = Document::parse(
+        std::path::Path::new("t.toml"),
+        text.as_bytes().to_vec(),
+        &|_| None,
+    );
+    let plan = document.and_then(|document| resolve(&document));
+    plan.unwrap_or_else(|problems| panic!("{problems}"))
+}
+
 #[cfg(test)]
 mod tests;

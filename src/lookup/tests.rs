@@ -12,9 +12,8 @@ use timely::dataflow::operators::core::Input;
 
 use super::*;
 use crate::cluster::{Run, RunOptions};
-use crate::job::document::Document;
 use crate::job::plan::{Plan, timestamp_type};
-use crate::job::resolve::resolve;
+use crate::job::resolve::plan_of;
 use crate::observe::Observer;
 use crate::record::{Budget, Draft, Epoch};
 use crate::sources::Feed;
@@ -59,9 +58,7 @@ parquet = {{}}
 columns = {{ id = "id", sku = "products.sku", weight = "weight", price = "price", since = "since" }}
 "#
     );
-    let document = Document::parse(Path::new("test.toml"), job.into_bytes(), &|_| None);
-    let plan = document.and_then(|document| resolve(&document));
-    Arc::new(plan.unwrap_or_else(|problems| panic!("{problems}")))
+    Arc::new(plan_of(&job))
 }
 
 fn write_files(folder: &Path) {

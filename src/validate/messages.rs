@@ -47,14 +47,12 @@ fn ends(plan: &Plan, faults: &[Fault], row: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::sync::Arc;
 
     use arrow_array::StringArray;
 
     use super::*;
-    use crate::job::document::Document;
-    use crate::job::resolve::resolve;
+    use crate::job::resolve::plan_of;
 
     #[test]
     fn rows_that_are_clean_so_far_get_a_fault_and_faults_stay_in_order() {
@@ -74,9 +72,7 @@ wrong = { expect = "note <> 'x'" }
 kafka = { brokers = "k", topic = "t", max_message = "1 KiB" }
 json = {}
 "#;
-        let document =
-            Document::parse(Path::new("t.toml"), text.as_bytes().to_vec(), &|_| None).unwrap();
-        let plan = resolve(&document).unwrap();
+        let plan = plan_of(text);
         let long = "a".repeat(2000);
         let notes = ["a", &long, &long, &long, "b"];
         let draft = Draft {

@@ -1,7 +1,6 @@
 //! A patched snapshot against one that is made of all rows.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
@@ -11,8 +10,7 @@ use proptest::prelude::*;
 use super::super::block::BlockBuilder;
 use super::super::load::schema;
 use super::*;
-use crate::job::document::Document;
-use crate::job::resolve::resolve;
+use crate::job::resolve::plan_of;
 
 /// Keys of three kinds: a number, a text, a text of which case does not count, and two columns.
 pub(in crate::lookup) const KEYS: [(&str, &str); 4] = [
@@ -45,9 +43,7 @@ files = {{ path = "rows" }}
 parquet = {{}}
 "#
     );
-    let document = Document::parse(Path::new("test.toml"), job.into_bytes(), &|_| None);
-    let plan = document.and_then(|document| resolve(&document)).unwrap();
-    plan.lookups.into_iter().next().unwrap()
+    plan_of(&job).lookups.into_iter().next().unwrap()
 }
 
 /// Rows by key, encoded and in order. A spelling of the code is part of the row, not of what tells it apart.

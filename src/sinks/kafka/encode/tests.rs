@@ -1,6 +1,5 @@
 //! What rows are as messages, held against values that are worked out here, and read back by other parsers.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
@@ -13,9 +12,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::job::document::Document;
 use crate::job::plan::Plan;
-use crate::job::resolve::resolve;
+use crate::job::resolve::plan_of;
 use crate::sinks::kafka::gauge::Gauge;
 
 /// A job whose sinks write topics; `kafka` stands in the table of the sink of clean rows, `json` is its format.
@@ -63,8 +61,7 @@ kafka = {{ brokers = "k", topic = "m", key = "window_start", partition = "cast(r
 json = {{}}
 "#
     );
-    let document = Document::parse(Path::new("t.toml"), text.into_bytes(), &|_| None).unwrap();
-    resolve(&document).unwrap_or_else(|problems| panic!("{problems}"))
+    plan_of(&text)
 }
 
 fn encoder(plan: &Plan, sink: usize) -> Encoder {
