@@ -37,6 +37,11 @@ class Engine:
     def is_alive(self):
         return self.process is not None and self.process.poll() is None
 
+    def cpu(self):
+        """Seconds of all its threads."""
+        user, system = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def log(self):
         return (self.root / "log").read_text(errors="replace")[-3000:]
 

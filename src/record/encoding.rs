@@ -135,7 +135,7 @@ fn known() -> &'static [Known] {
 
 fn upper(of: impl Fn(u8) -> Option<char>) -> [Option<char>; 128] {
     let mut upper = [None; 128];
-    for (character, byte) in upper.iter_mut().zip(0x80..) {
+    for (character, byte) in upper.iter_mut().zip(0x80..=u8::MAX) {
         *character = of(byte);
     }
     upper
@@ -313,7 +313,7 @@ impl Transcoder {
     /// One that stands before the first byte of text.
     pub fn new(encoding: Encoding) -> Self {
         let upper = match encoding {
-            Encoding::Page(page) => (0x80..)
+            Encoding::Page(page) => (0x80..=u8::MAX)
                 .zip(&page.known().upper)
                 .map(|(byte, character)| {
                     let mut text = [0; 4];

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::tables::visible_files;
+use crate::ended;
 
 const JOB: &str = r#"format = 1
 [job]
@@ -274,7 +275,7 @@ fn an_interrupted_run_shows_nothing_and_ends_with_130() {
         }
     }
     drop(input);
-    let output = child.wait_with_output().unwrap();
+    let output = ended::output(child);
     fails(&output, place.path(), 130, &["interrupted"]);
 }
 
@@ -283,7 +284,7 @@ fn what_a_killed_run_left_is_never_read_and_cleaned_by_the_next() {
     let place = place(JOB, &[]);
     let (child, input) = endless(place.path());
     signal(&child, "-KILL");
-    let output = child.wait_with_output().unwrap();
+    let output = ended::output(child);
     drop(input);
     assert!(output.status.code().is_none(), "killed");
     assert_eq!(

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::ended;
 use crate::kafka::broker::Broker;
 use crate::kafka::broker::service::Service;
 use crate::kafka::messages::Sent;
@@ -94,7 +95,7 @@ impl<'job> Launch<'job> {
     /// Asks the job to commit what it has and end.
     fn stop(mut self) {
         assert!(self.job.caudal("stop").status().unwrap().success());
-        assert!(self.child.wait().unwrap().success());
+        assert!(ended::status(&mut self.child).success());
     }
 
     /// Kills all of it, at once: the launch, which would begin another life, is held before.

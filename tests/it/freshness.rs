@@ -10,6 +10,8 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::Value;
 
+use super::ended;
+
 /// How long anything may take: many times what it takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -92,7 +94,7 @@ impl Running {
             "{}",
             String::from_utf8_lossy(&stop.stderr)
         );
-        assert!(self.child.wait().unwrap().success());
+        assert!(ended::status(&mut self.child).success());
         self.heard.iter().collect()
     }
 }

@@ -15,6 +15,7 @@ mod cluster;
 mod dependencies;
 mod deployment;
 mod duplicates;
+mod ended;
 mod follow;
 mod freshness;
 mod fuzz;

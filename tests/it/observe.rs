@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::ended;
+
 const JOB: &str = r#"format = 1
 [job]
 name = "watched"
@@ -176,10 +178,7 @@ impl Watched {
             (has_opened || child.try_wait().unwrap().is_some()).then_some(())
         });
         let ticked = self.ticks.take().unwrap().end();
-        (
-            self.child.take().unwrap().wait_with_output().unwrap(),
-            ticked,
-        )
+        (ended::output(self.child.take().unwrap()), ticked)
     }
 
     /// Waits until every row of the file has been counted; gives the metrics then.
@@ -505,7 +504,7 @@ fn without_a_run_status_says_so() {
     // A run that was killed leaves an address that answers nobody.
     watched.ticks.take().unwrap().end();
     watched.child.as_mut().unwrap().kill().unwrap();
-    watched.child.take().unwrap().wait().unwrap();
+    ended::status(watched.child.as_mut().unwrap());
     none(&place, "nobody listens there");
     // Or one at which a stranger answers.
     let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -718,7 +717,7 @@ fn promtool_finds_no_fault_in_the_metrics() {
         .unwrap()
         .write_all(text.as_bytes())
         .unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = ended::output(child);
     let told = [output.stdout, output.stderr].concat();
     assert!(
         output.status.success() && told.is_empty(),

@@ -19,6 +19,7 @@ use serde_json::Value;
 use toml::{Table, Value as Toml};
 
 use super::{copy, expected, folders, lines};
+use crate::ended;
 
 /// How long a case may take: many times what it takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -169,12 +170,12 @@ fn ends_alike(case: &Path, number: usize) -> Vec<String> {
     let deadline = Instant::now() + PATIENCE;
     while running.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
-            kill(&mut running);
+            ended::kill(&mut running);
             return vec![format!("it does not end; -w {workers}")];
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    let output = running.wait_with_output().unwrap();
+    let output = ended::output(running);
     // Files that are followed are known by their whole paths.
     let here = format!("{}/", place.path().display());
     let told = String::from_utf8_lossy(&output.stderr).replace(&here, "");
@@ -292,7 +293,7 @@ impl Cut {
         let shape = |life: usize| SHAPES[(number + life) % SHAPES.len()];
         let mut running = self.start(shape(0));
         self.await_epochs(&mut running, 4);
-        kill(&mut running);
+        ended::kill(&mut running);
         for (path, bytes) in self.growing.iter().zip(&whole) {
             let from = if path.exists() { cut(bytes) } else { 0 };
             append(path, &bytes[from..]);
@@ -309,7 +310,7 @@ impl Cut {
                 break;
             }
             if let Some(status) = running.try_wait().unwrap() {
-                let told = running.wait_with_output().unwrap().stderr;
+                let told = ended::output(running).stderr;
                 let told = String::from_utf8_lossy(&told).into_owned();
                 // A port is free when it is picked; another test may have it when it is listened at.
                 if told.contains("Address already in use") {
@@ -320,20 +321,17 @@ impl Cut {
             }
             std::thread::sleep(Duration::from_millis(60));
         }
-        let stop = loop {
-            let stop = caudal(self.place.path(), "stop").output().unwrap();
-            // Until a life has written its address that of the one before stands there.
-            if stop.status.success() || Instant::now() > deadline {
-                break stop;
+        // Until a life has written its address that of the one before stands there.
+        let mut told = Vec::new();
+        while running.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                ended::kill(&mut running);
             }
-            std::thread::sleep(Duration::from_millis(60));
-        };
-        if !stop.status.success() {
-            kill(&mut running);
+            told = caudal(self.place.path(), "stop").output().unwrap().stderr;
         }
-        let output = running.wait_with_output().unwrap();
-        if !stop.status.success() || !output.status.success() {
-            let told = [stop.stderr, output.stderr].concat();
+        let output = ended::output(running);
+        if !output.status.success() {
+            let told = [told, output.stderr].concat();
             let told = String::from_utf8_lossy(&told);
             return vec![format!("it does not end well: {}: {told}", output.status)];
         }
@@ -447,14 +445,6 @@ fn start(folder: &Path, processes: usize, workers: usize) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
-}
-
-/// Kills all processes of a job, which may have ended.
-fn kill(running: &mut Child) {
-    let group = format!("-{}", running.id());
-    let killed = Command::new("kill").args(["-9", "--", &group]).status();
-    assert!(killed.is_ok());
-    running.wait().unwrap();
 }
 
 fn caudal(folder: &Path, command: &str) -> Command {

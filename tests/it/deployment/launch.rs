@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use super::{file, text};
+use crate::ended;
 
 /// How long anything may take that takes a moment.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -279,7 +280,7 @@ fn signals_reach_every_process() {
         going.signal(signal);
         let got = |host: &str| format!("{host} | got {signal}");
         going.until(&[&got("0 alpha"), &got("1 beta")]);
-        assert_eq!(going.child.wait().unwrap().code(), Some(130));
+        assert_eq!(ended::status(&mut going.child).code(), Some(130));
     }
 }
 

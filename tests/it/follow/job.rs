@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::ended;
 use crate::stream::folder::{Folder, LOOK};
 use crate::tables::{self, Cell, Row};
 
@@ -297,33 +298,22 @@ impl<'job> Running<'job> {
     }
 
     fn end(&mut self) -> (Option<i32>, String) {
-        if !self.has_ended() {
-            self.signal();
-        }
-        let child = self.child.take().expect("it ends once");
-        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        let mut child = self.child.take().expect("it ends once");
+        ended::kill(&mut child);
+        let Output { status, stderr, .. } = ended::output(child);
         (status.code(), String::from_utf8_lossy(&stderr).into_owned())
-    }
-
-    fn signal(&self) {
-        let id = self.child.as_ref().unwrap().id();
-        let killed = Command::new("kill")
-            .args(["-9", "--", &format!("-{id}")])
-            .status();
-        assert!(killed.unwrap().success());
     }
 
     /// Kills all of its processes.
     pub(super) fn kill(mut self) {
-        self.signal();
-        drop(self.child.take().unwrap().wait_with_output());
+        ended::kill(self.child.as_mut().unwrap());
     }
 
     /// Asks it to commit what it has and end.
     pub(super) fn stop(mut self) {
         let stop = self.job.caudal("stop").output().unwrap();
         assert!(stop.status.success(), "{stop:?}");
-        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        let output = ended::output(self.child.take().unwrap());
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {told}", output.status);
     }
@@ -351,13 +341,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         // Nothing is left of one whose test has failed.
         if let Some(mut child) = self.child.take() {
-            let id = child.id();
-            drop(
-                Command::new("kill")
-                    .args(["-9", "--", &format!("-{id}")])
-                    .status(),
-            );
-            drop(child.wait());
+            ended::kill(&mut child);
         }
     }
 }

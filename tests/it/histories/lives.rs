@@ -14,6 +14,7 @@ use caudal::job::plan::StatePlace;
 
 use super::draw::Draw;
 use super::drawn::History;
+use crate::ended;
 
 /// How long anything may take: many times what it takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -289,34 +290,23 @@ impl Life {
         false
     }
 
-    fn signal(&self, signal: &str) {
-        let group = format!("-{}", self.child.id());
-        drop(
-            Command::new("kill")
-                .args([signal, "--", &group])
-                .stderr(Stdio::null())
-                .status(),
-        );
-    }
-
     fn kill(mut self) {
-        self.signal("-9");
-        self.child.wait().unwrap();
+        ended::kill(&mut self.child);
     }
 
     /// Asks it to commit what it has, and waits until it has.
     fn stop(mut self, folder: &Path) {
         let id = self.child.id().to_string();
         assert!(self.has_ended() || Command::new("kill").arg(id).status().unwrap().success());
-        let ended = self.await_end(PATIENCE);
-        if !ended {
-            self.signal("-9");
+        let has_ended = self.await_end(PATIENCE);
+        if !has_ended {
+            ended::kill(&mut self.child);
         }
-        let output = self.child.wait_with_output().unwrap();
+        let output = ended::output(self.child);
         let told = String::from_utf8_lossy(&output.stderr);
         let status = output.status;
         assert!(
-            ended && status.success(),
+            has_ended && status.success(),
             "{}: {status} {:?}: {told}",
             folder.display(),
             status.signal()

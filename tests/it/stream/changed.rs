@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use super::job::{Job, Running};
 use super::{at, numbers, sale, texts};
+use crate::ended;
 use crate::kafka::broker::Broker;
 use crate::kafka::messages::Sent;
 use crate::tables::Cell;
@@ -82,7 +83,7 @@ fn what_is_added_begins_empty_and_all_other_state_goes_on() {
     );
     job.await_positions(&[7]);
     assert!(job.caudal("stop").status().unwrap().success());
-    assert!(launch.wait().unwrap().success());
+    assert!(ended::status(&mut launch).success());
     assert_eq!(numbers(&job.rows("rows"), "id"), [0, 1, 2, 3, 4, 6]);
     assert_eq!(texts(&job.rows("refused"), "reason"), ["cheap"]);
     // The window that was open holds the rows of both lives, and is not judged by the check that saw only the second.

@@ -7,7 +7,6 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use caudal::epoch::{History, look_at_journal};
@@ -16,6 +15,7 @@ use caudal::job::plan::StatePlace;
 use serde_json::Value;
 
 use super::folder::{Folder, LOOK};
+use crate::ended;
 use crate::kafka::broker::Broker;
 use crate::tables::{self, Cell, Row};
 
@@ -386,7 +386,7 @@ impl<'job> Running<'job> {
             "{}",
             String::from_utf8_lossy(&stop.stderr)
         );
-        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        let output = ended::output(self.child.take().unwrap());
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {told}", output.status);
         let summary = serde_json::from_slice(&output.stdout);
@@ -422,18 +422,7 @@ impl<'job> Running<'job> {
     /// Waits for its end, with this exit code and these words.
     pub(crate) fn ends_with(&mut self, code: i32, words: &[&str]) {
         let child = self.child.take().expect("it ends once");
-        let process = child.id().to_string();
-        let (is_over, ended) = channel::<()>();
-        // What it tells is read all the while, so another thread looks at the clock.
-        let watch = std::thread::spawn(move || {
-            if ended.recv_timeout(2 * DEADLINE) == Err(RecvTimeoutError::Timeout) {
-                let killed = Command::new("kill").args(["-KILL", &process]).status();
-                assert!(killed.is_ok());
-            }
-        });
-        let output = child.wait_with_output().unwrap();
-        drop(is_over);
-        watch.join().unwrap();
+        let output = ended::output(child);
         self.told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{}", self.told);
         for words in words {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::job::{DEADLINE, Job, Running};
 use super::{at, sale};
+use crate::ended;
 use crate::kafka::broker::Broker;
 
 /// Waits until something is held by this, and these words are said of it; gives all of them.
@@ -165,7 +166,7 @@ fn a_worker_that_does_not_answer_is_named() {
     assert!(rest.contains(", since 20"), "{words}");
     await_free(&job, "worker");
     assert!(job.caudal("stop").status().unwrap().success());
-    assert!(launch.wait().unwrap().success());
+    assert!(ended::status(&mut launch).success());
 }
 
 /// Brokers of `job` were killed: that they are away is told until they are back.

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use caudal::fault;
 
 use super::{DEADLINE, Job, Running, check_rows, epoch, sale, to_topics};
+use crate::ended;
 use crate::kafka::broker::Broker;
 use crate::kafka::messages::Isolation;
 
@@ -65,8 +66,8 @@ fn torn(number: u32, shards: u32) -> Option<(Vec<Seen>, Seen)> {
             broker.send(&topic, (sent..sent + 20).map(sale));
             sent += 20;
         }
-        let ended = child.wait().unwrap();
-        assert_eq!(ended.signal(), Some(9), "{point}: {ended}");
+        let status = ended::status(&mut child);
+        assert_eq!(status.signal(), Some(9), "{point}: {status}");
         after.push(seen(broker, number, shards));
     }
     let running = Running::start(&job, 2);

@@ -11,6 +11,7 @@ use rdkafka::producer::{BaseProducer, Producer};
 use serde_json::Value;
 
 use super::{Job, Running, check_rows, ids, sale, to_topics};
+use crate::ended;
 use crate::kafka::broker::{Broker, PATIENCE};
 use crate::kafka::messages::Isolation;
 
@@ -188,7 +189,7 @@ fn an_epoch_that_does_not_fit_in_flight_is_read_again() {
     job.await_that("not all is sent", super::DEADLINE, |_| read() == 3600);
     assert!(marks.path().join(point).exists());
     assert!(job.caudal("stop").status().unwrap().success());
-    assert!(launch.wait().unwrap().success());
+    assert!(ended::status(&mut launch).success());
     check_rows(&broker.read("out-rows-16", Isolation::Committed), 4000);
 }
 
@@ -222,7 +223,7 @@ fn several_processes_send_each_message_once() {
     broker.send(&topic, (1200..1500).map(sale));
     job.await_positions(&[750, 750]);
     assert!(job.caudal("stop").status().unwrap().success());
-    assert!(launch.wait().unwrap().success());
+    assert!(ended::status(&mut launch).success());
     check_rows(&broker.read("out-rows-12", Isolation::Committed), 1500);
 }
 

@@ -8,6 +8,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::super::{numbers, sale};
 use super::{DEADLINE, Job, Running, at, ids};
+use crate::ended;
 use crate::kafka::broker::{Broker, PATIENCE};
 use crate::kafka::messages::{Isolation, Sent};
 
@@ -45,7 +46,7 @@ fn launch(job: &Job, processes: u32) -> Child {
 
 fn stop(job: &Job, mut launch: Child) {
     assert!(job.caudal("stop").status().unwrap().success());
-    assert!(launch.wait().unwrap().success());
+    assert!(ended::status(&mut launch).success());
 }
 
 /// The job's own folder and the topic have the first `upto` rows, each once.
