@@ -1,8 +1,11 @@
-//! Silence on topics: what a broker does not say is missed of the source, and of no segment.
+//! Silence where a broker stands still: what it does not say is missed of the source, what it does not take of the job, and neither of a segment.
 
-use std::time::Duration;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::time::{Duration, Instant};
 
 use super::job::{DEADLINE, Job, Running};
+use super::topics::following;
 use super::{sale, texts};
 use crate::kafka::broker::Broker;
 use crate::tables::Cell;
@@ -64,4 +67,62 @@ fn a_broker_that_stands_still_makes_no_segment_silent() {
         "region=N warn silent",
     ];
     assert_eq!(all, wanted);
+}
+
+/// What stands still behind the job is no silence of those who sell: where there is more to read than it takes, it is the job that is slow.
+#[test]
+fn a_target_that_stands_still_makes_the_job_slow_and_no_segment_silent() {
+    let Some(broker) = Broker::start(&[]) else {
+        return;
+    };
+    let sink = format!(
+        "kafka = {{ brokers = \"{}\", topic = \"slow\", create = {{ partitions = 1 }} }}\njson = {{}}",
+        broker.addresses()
+    );
+    let job = following(&broker, &sink, |text| {
+        let room = "in_flight = \"32 KiB\"\nchunk = \"16 KiB\"\nepoch = \"20 ms\"";
+        format!(
+            "{}\n[checks.alive]\nfreshness = {{ per = [\"region\"], warn_after = \"8 seconds\" }}\n",
+            text.replace("epoch = \"20 ms\"", room)
+        )
+    });
+    let running = Running::start(&job, 2);
+    let sell = || add_now(&job, 20);
+    sell();
+    job.await_that("the segment", DEADLINE, |job| said(job).len() == 1);
+    broker.pause(1);
+    // Nothing is bound any more once as much as may be is on its way, and so nothing is said.
+    let since = Instant::now();
+    job.await_that("more than is allowed", DEADLINE, |_| {
+        sell();
+        since.elapsed() > Duration::from_secs(12)
+    });
+    broker.resume(1);
+    let back = "* pass back".to_owned();
+    job.await_that("that it was slow, and is not any more", DEADLINE, |job| {
+        sell();
+        said(job).contains(&back)
+    });
+    running.stop();
+    let mut all = said(&job);
+    all.sort();
+    let wanted = ["* pass back", "* warn job_slow", "region=N pass appeared"];
+    assert_eq!(all, wanted);
+}
+
+/// Adds so many sales of now to the file that the job follows.
+fn add_now(job: &Job, sales: i64) {
+    let now = chrono::DateTime::from_timestamp_micros(caudal::epoch::wall_time()).unwrap();
+    let now = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let lines: String = (0..sales)
+        .map(|id| {
+            let sale = serde_json::json!({ "id": id, "ts": now, "region": "N", "amount": "1.50" });
+            format!("{sale}\n")
+        })
+        .collect();
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(job.file("in/a.json"));
+    file.unwrap().write_all(lines.as_bytes()).unwrap();
 }

@@ -38,7 +38,7 @@ fn to_topics(text: &str, broker: &Broker, number: u32) -> String {
 }
 
 /// A job that follows the files of a folder, with a sink of this text in the place of the files of its rows, and changed by `also`.
-fn following(broker: &Broker, sink: &str, also: impl Fn(String) -> String) -> Job {
+pub(super) fn following(broker: &Broker, sink: &str, also: impl Fn(String) -> String) -> Job {
     let job = Job::with(broker, "none", |text| {
         let source = format!(
             "kafka = {{ brokers = \"{}\", topics = [\"none\"] }}",

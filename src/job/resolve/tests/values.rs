@@ -326,6 +326,32 @@ fn completeness_of_look_ups_refused_rows_and_expected_ones_says_what_is_wrong() 
 }
 
 #[test]
+fn files_are_expected_of_sources_that_have_some() {
+    let text = changed(
+        "completeness = { column = \"customer_id\", warn_below = 0.97 }",
+        "completeness = { expected_files = 3, warn_below = 1.0 }",
+    );
+    plan(&text);
+    let files = "files = { paths = [\"in/part-*.csv\"] }\ncsv = {}";
+    for (source, said) in [
+        (
+            "files = { paths = [\"in/part-*.csv\"], per_process = true }\ncsv = {}",
+            "has files of each process, and those of one path are not told apart",
+        ),
+        (
+            "kafka = { brokers = \"kafka-1\", topics = [\"ventas\"] }\njson = {}",
+            "has no files",
+        ),
+    ] {
+        assert!(text.contains(files));
+        let told = faults(&text.replace(files, source));
+        let of_files =
+            format!("checks.customer_known.completeness.expected_files: source \"sales\" {said}");
+        assert!(told.contains(&of_files), "{told:?}");
+    }
+}
+
+#[test]
 fn no_check_takes_the_name_of_the_row_law() {
     let text = changed("[checks.customer_known]", "[checks.conservation]");
     let problems = resolved(&text).unwrap_err().to_string();
