@@ -1,6 +1,6 @@
 """kill -9 in the middle of a drain: what is lost, what is doubled, and how long until output flows again.
 
-`run`, beside this file, prepares what it needs and says what its variables are. Each line of JSON is one kill. All of an engine's
+`run`, beside this file, prepares what it needs and says what its variables are. Each line of JSON is one kill, or one drain. All of an engine's
 processes are killed at once while it empties a topic of sales into three topics; it is started again as its users would, and when all
 came out the topics are held, row by row, against what the sales say must be there.
 
@@ -112,7 +112,7 @@ def whole(bench, name, run):
     subprocess.run(["rm", "-r", root], check=True)
     return {
         "bench": "kill", "what": name, "run": run, **settings, "messages": bench.rows, "wall_s": round(wall, 3), "cpu_s": round(cpu, 3),
-        "messages_per_second": round(bench.rows / wall), "messages_per_cpu_second": round(bench.rows / cpu), **seen.verdict(),
+        "messages_per_second": round(bench.rows / wall), "messages_per_cpu_second": round(bench.rows / cpu), **faults(seen.verdict()),
     }
 
 
@@ -151,13 +151,16 @@ def one(bench, name, run):
     bench.topics.remove(names)
     subprocess.run(["rm", "-r", root], check=True)
     times = {key: round(value, 3) if key.endswith("_s") else value for key, value in times.items()}
-    verdict = seen.verdict()
-    rows = [verdict[sink] for sink in SINKS]
     return {
         "bench": "kill", "what": name, "run": run, **settings, "messages": bench.rows, "killed_at_s": round(times.pop("at") - began, 3),
-        "first_s": round(first, 3), **times,
-        **{fault: sum(of_sink[fault] for of_sink in rows) for fault in ("lost", "doubled", "wrong")}, **verdict,
+        "first_s": round(first, 3), **times, **faults(seen.verdict()),
     }
+
+
+def faults(verdict):
+    """What was lost, doubled and wrong, in all topics and in each."""
+    rows = [verdict[sink] for sink in SINKS]
+    return {**{fault: sum(of_sink[fault] for of_sink in rows) for fault in ("lost", "doubled", "wrong")}, **verdict}
 
 
 def kill(bench, engine, topic, committed, written):

@@ -1,10 +1,13 @@
 //! `caudal stop` and `caudal rescale`: what a running continuous job is asked for.
 
+use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::stop::{FINE, Stop};
 use super::{convert, load, print};
+use crate::epoch::look_at_journal;
 use crate::job::plan::Plan;
 use crate::observe::address::{self, Address};
 use crate::observe::client;
@@ -18,25 +21,47 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// Asks the job to commit what it has and end, and waits until it has.
 ///
 /// # Errors
-/// Where the job is wrong, bounded, or does not run.
+/// Where the job is wrong, bounded, or does not run, and where it ended and its journal does not say that all is committed.
 pub(super) fn stop(job: &Path) -> Result<u8, Stop> {
     let (plan, address) = ask(job, "/stop", "")?;
     let since = Instant::now();
     while is_there(&plan, &address) {
         if since.elapsed() > PATIENCE {
             return Err(Stop::NoRun(format!(
-                "{}: it was asked to end and has not within {} s\n  now: it goes on with its last commit",
+                "{}: it was asked to end and has not said within {} s that it has\n  now: it may go on with its last commit",
                 plan.name,
                 PATIENCE.as_secs()
             )));
         }
         std::thread::sleep(LOOK);
     }
+    if !has_committed(&plan)? {
+        return Err(Stop::NoRun(format!(
+            "{}: it has ended, and its journal does not say that all is committed\n  now: what was committed before stays visible, and it goes on from there when it is started again\n  hint: `caudal status` tells whether another life of it runs already",
+            plan.name
+        )));
+    }
     print::to_people(&format!(
         "{}: everything is committed; it has ended",
         plan.name
     ));
     Ok(FINE)
+}
+
+/// Whether the newest life of the job wrote down, as the last thing that it did, that all is committed.
+fn has_committed(plan: &Plan) -> Result<bool, Stop> {
+    let Some(continuous) = &plan.continuous else {
+        return Ok(true);
+    };
+    let since = Instant::now();
+    let is_over = Arc::new(move || since.elapsed() > PATIENCE);
+    let history = look_at_journal(&continuous.state, is_over).map_err(|error| {
+        Stop::NoRun(format!(
+            "{}: it has ended, and whether all is committed is not known: {error}",
+            plan.name
+        ))
+    })?;
+    Ok(history.has_ended)
 }
 
 /// Asks the job to commit what it has and go on with other numbers of processes and workers.
@@ -53,11 +78,13 @@ pub(super) fn rescale(job: &Path, processes: u16, workers: u16) -> Result<u8, St
     Ok(FINE)
 }
 
-/// Whether the process still says that it can be asked there.
+/// Whether the process still says that it can be asked there, and somebody listens: on a busy machine an answer may take long.
 fn is_there(plan: &Plan, address: &Address) -> bool {
-    let found = address::find(&plan.output);
-    found.contains(address)
-        && (address.address.parse()).is_ok_and(|at| client::get(at, "/healthz", None).is_ok())
+    let listens = |at| match client::get(at, "/healthz", None) {
+        Ok(_) => true,
+        Err(error) => error.kind() != ErrorKind::ConnectionRefused,
+    };
+    address::find(&plan.output).contains(address) && address.address.parse().is_ok_and(listens)
 }
 
 /// Asks process 0 of the job's run for what stands at a path, with more of its query. The process is named: where it was killed, its address may

@@ -83,11 +83,14 @@ pub(super) fn lead(
             output: plan.output.clone(),
         });
     }
+    // Known before the claim is: whoever reads that may ask at once.
+    let nonce = nonce(options);
+    options.observer.claims_by(&nonce);
     let (journal, history) = opened.claim(Claim {
         processes: options.processes(),
         workers: options.workers,
         address: options.observer.served_at(),
-        nonce: nonce(options),
+        nonce,
     })?;
     let generation = journal.generation();
     let chain = chain.take_over(generation)?;
@@ -342,14 +345,16 @@ fn open_journal(plan: &Plan, store: &Arc<dyn epoch::Store>) -> Result<epoch::Ope
     loop {
         let opened = Journal::open(Arc::clone(store))?;
         let history = &opened.history;
-        let claim = history.claim.as_ref().filter(|_| history.drained.is_none());
-        let Some(address) = claim.and_then(|claim| claim.address.clone()) else {
+        let claim = history.claim.as_ref().filter(|_| !history.has_ended);
+        let Some((claim, address)) = claim.and_then(|claim| Some((claim, claim.address.clone()?)))
+        else {
             return Ok(opened);
         };
         let Ok(at) = address.parse() else {
             return Ok(opened);
         };
-        let own = format!("{} {} ", plan.name, history.generation);
+        // Where that life was killed, another job may listen there by now, even one of this name.
+        let own = format!("{} {} ", plan.name, claim.nonce);
         let answer = client::get_within(at, "/life", None, ALIVE);
         match answer.as_ref().map(|answer| answer.body.strip_prefix(&own)) {
             Ok(Some("ends\n")) if since.elapsed() < plan.join_timeout => {

@@ -229,11 +229,12 @@ impl Answering {
                     ),
                 },
                 "/life" => {
-                    let generation = self.observer.metrics.generation.get();
                     let interrupt = self.observer.interrupt.get();
                     let ends = interrupt.is_some_and(|interrupt| interrupt.is_draining());
                     let does = if ends { "ends" } else { "runs" };
-                    let words = format!("{} {generation} {does}\n", self.observer.plan.name);
+                    let nonce = self.observer.nonce.get().map_or("-", String::as_str);
+                    let name = &self.observer.plan.name;
+                    let words = format!("{name} {nonce} {does}\n");
                     text(StatusCode::OK, &words)
                 }
                 "/healthz" => text(StatusCode::OK, "alive\n"),

@@ -45,6 +45,8 @@ pub struct Observer {
     served_at: OnceLock<String>,
     /// What ends the run, where it may be asked from here.
     pub(super) interrupt: OnceLock<Arc<Interrupt>>,
+    /// The nonce of this life's claim, in a continuous job.
+    pub(super) nonce: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -156,6 +158,7 @@ impl Observer {
             standing: Standing::default(),
             served_at: OnceLock::new(),
             interrupt: OnceLock::new(),
+            nonce: OnceLock::new(),
         })
     }
 
@@ -385,6 +388,11 @@ impl Observer {
     pub fn generation(&self, generation: u64) {
         let generation = i64::try_from(generation).unwrap_or(i64::MAX);
         self.metrics.generation.set(generation);
+    }
+
+    /// Says by which nonce this life of a continuous job claims it, which it does once.
+    pub fn claims_by(&self, nonce: &str) {
+        self.nonce.get_or_init(|| nonce.to_owned());
     }
 
     /// Counts messages that were gone before they were read.

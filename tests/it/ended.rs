@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Child, ExitStatus, Output};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -24,20 +24,45 @@ pub(crate) fn status(child: &mut Child) -> ExitStatus {
     watched(child.id(), || child.wait().unwrap())
 }
 
-/// Kills a process and those that it started, and waits until none is left: the processes of a launch would commit what they have first.
+/// Kills a process and those that it started, and waits until none is left: left alone, the processes of a launch would commit what they have first.
 pub(crate) fn kill(child: &mut Child) {
-    let started = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()));
-    child.kill().unwrap();
+    if child.try_wait().unwrap().is_some() {
+        return;
+    }
+    let started = kill_all(child.id());
     child.wait().unwrap();
-    for id in started.unwrap_or_default().split_whitespace() {
-        let id = id.parse().ok().and_then(Pid::from_raw).unwrap();
-        // Who takes up what a killed launch leaves may be slow to see that it has ended.
-        let mut looks = PATIENCE.as_millis() / LOOK.as_millis() / 10;
-        while kill_process(id, Signal::KILL).is_ok() && looks > 0 {
+    let deadline = Instant::now() + PATIENCE;
+    for process in started {
+        while runs(process) {
+            assert!(Instant::now() < deadline, "process {process} is not killed");
             std::thread::sleep(LOOK);
-            looks -= 1;
         }
     }
+}
+
+/// Kills a process and those that it started; gives these. It stands still meanwhile, so that it starts no other.
+fn kill_all(id: u32) -> Vec<u32> {
+    signal(id, Signal::STOP);
+    let started = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    let started = started.unwrap_or_default();
+    let started: Vec<u32> = started.split_whitespace().flat_map(str::parse).collect();
+    for process in started.iter().chain([&id]) {
+        signal(*process, Signal::KILL);
+    }
+    started
+}
+
+fn signal(id: u32, signal: Signal) {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw).unwrap();
+    // Where it has just ended there is nobody to tell.
+    kill_process(id, signal).ok();
+}
+
+/// Whether a process is there, and more than a name that nobody has asked about.
+fn runs(id: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map(|(_, behind)| &behind[..1]);
+    state.is_some_and(|state| state != "Z" && state != "X")
 }
 
 fn watched<T>(id: u32, wait: impl FnOnce() -> T) -> T {
@@ -46,9 +71,8 @@ fn watched<T>(id: u32, wait: impl FnOnce() -> T) -> T {
     let watch = std::thread::spawn(move || {
         if is_over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             println!("process {id} has not ended within {PATIENCE:?} and is killed");
-            let id = i32::try_from(id).ok().and_then(Pid::from_raw).unwrap();
-            // Where it has just ended there is nobody to kill.
-            kill_process(id, Signal::KILL).ok();
+            // Those that it started may hold what it tells open.
+            kill_all(id);
         }
     });
     let ended = wait();

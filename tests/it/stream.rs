@@ -20,6 +20,7 @@ mod unfinished;
 mod updates;
 mod wrong_state;
 
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use serde_json::json;
@@ -352,6 +353,47 @@ fn what_is_wrong_with_topic_broker_or_credentials_is_said() {
         )
     });
     Running::start_only(&job, 1).ends_with(3, &["no.such.option"]);
+}
+
+/// The port of a life that was killed may be another job's, even one of the same name and generation: that is no life of this one.
+#[test]
+fn a_stranger_at_the_address_of_a_killed_life_is_no_life() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let topic = broker.topic("stranger", 1);
+    let job = Job::new(broker, &topic);
+    let running = Running::start(&job, 1);
+    job.await_epoch();
+    let address = job.history().claim.unwrap().address.unwrap();
+    running.kill();
+    let stranger = std::net::TcpListener::bind(&address).unwrap();
+    // Others ask, too: who looks how the job stands.
+    let answers = std::thread::spawn(move || {
+        loop {
+            let (mut asker, _) = stranger.accept().unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut some = [0; 256];
+                let read = asker.read(&mut some).unwrap();
+                assert!(read > 0);
+                asked.extend(&some[..read]);
+            }
+            let is_life = asked.starts_with(b"GET /life ");
+            let answer: &[u8] = if is_life {
+                b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nsales 7 runs\n"
+            } else {
+                b"HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n"
+            };
+            asker.write_all(answer).unwrap();
+            if is_life {
+                return;
+            }
+        }
+    });
+    let running = Running::start(&job, 1);
+    answers.join().unwrap();
+    running.stop();
 }
 
 #[test]

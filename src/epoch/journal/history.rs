@@ -22,6 +22,8 @@ pub struct History {
     pub bindings: VecDeque<Binding>,
     /// Set where the job was asked to stop, and did, and has bound nothing since.
     pub drained: Option<Drained>,
+    /// Whether it was the newest generation that did.
+    pub has_ended: bool,
     pub(super) index: Index,
 }
 
@@ -54,14 +56,20 @@ impl History {
         self.index.take(&entry)?;
         self.generation = entry.generation;
         match entry.record {
-            Record::Claim(claim) => self.claim = Some(claim),
+            Record::Claim(claim) => {
+                self.claim = Some(claim);
+                self.has_ended = false;
+            }
             Record::Plan(plan) => self.plan = Some(plan),
             Record::Bindings(bindings) => {
                 self.bindings.extend(bindings);
                 self.drained = None;
             }
             Record::Checkpoint(checkpoint) => self.checkpoints.insert(0, checkpoint),
-            Record::Drained(drained) => self.drained = Some(drained),
+            Record::Drained(drained) => {
+                self.drained = Some(drained);
+                self.has_ended = true;
+            }
         }
         Ok(())
     }

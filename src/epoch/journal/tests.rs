@@ -242,11 +242,14 @@ fn two_lives_meet_in_a_folder() {
         workers: 2,
     };
     new.append(Record::Drained(drained.clone())).unwrap();
+    let read = || Journal::open(local(root.path())).unwrap().history;
+    assert!(read().has_ended);
     let (mut next, history) = claimed(root.path(), "next");
+    // The next life goes on where the one before ended, and has not ended itself.
     assert_eq!(history.drained, Some(drained));
+    assert!(!read().has_ended);
     next.append(Record::Bindings(vec![bound(6, 3)])).unwrap();
-    let history = Journal::open(local(root.path())).unwrap().history;
-    assert_eq!(history.drained, None);
+    assert_eq!(read().drained, None);
 }
 
 #[test]

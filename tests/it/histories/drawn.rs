@@ -40,6 +40,9 @@ struct Check {
 /// The head of every file.
 const HEAD: &str = "id,ts,region,channel,customer,amount,promised\n";
 
+/// The table of shops, which lacks one.
+pub(super) const SHOPS: &str = "name,zone\nnorth,N\neast,E\nend,X\n";
+
 /// The statistics that every history has; the last is what rows are expected by.
 const STATISTICS: &str = r#"
 rows = "count(*)"
@@ -162,6 +165,8 @@ impl History {
              [sources.sales]\nevent_time = \"ts\"\nfiles = {{ paths = [\"in/*.csv\"]{files} }}\ncsv = {{}}\n{source}\
              [sources.sales.columns]\nid = \"bigint not null\"\nts = \"timestamp not null\"\nregion = \"varchar not null\"\n\
              channel = \"varchar\"\ncustomer = \"varchar\"\namount = \"decimal(12,2)\"\npromised = \"bigint\"\n\
+             [lookups.shops]\non = {{ name = \"region\" }}\nmissing = {{ then = \"null\" }}\nfiles = {{ paths = [\"shops.csv\"] }}\ncsv = {{}}\n\
+             columns = {{ name = \"varchar\", zone = \"varchar\" }}\n\
              [windows.piece]\nper = {:?}\n{length}\n{corrected}[windows.piece.statistics]{STATISTICS}",
             self.seed, self.per
         );
@@ -249,15 +254,23 @@ fn completeness(draw: &mut Draw) -> (&'static str, Value) {
         .of(&[None, None, Some(0), Some(1), Some(2)])
         .map(|place: usize| CONDITIONS[place]);
     let mut keys = json!({ "where": condition, "warn_below": warn, "fail_below": fail });
-    match draw.next(4) {
+    match draw.next(5) {
         0 => keys["column"] = json!(draw.of(&["customer", "amount", "channel"])),
         1 => keys["columns"] = json!(draw.of(&[&["customer", "amount"], &["amount", "channel"]])),
         2 => keys["expected_rows"] = json!(1 + draw.next(5)),
-        _ => keys["rows_from"] = json!("promised"),
+        3 => keys["rows_from"] = json!("promised"),
+        _ => keys["matched"] = json!("shops"),
     }
     let counts_values = keys.get("column").or(keys.get("columns")).is_some();
+    let expects_rows = keys
+        .get("expected_rows")
+        .or(keys.get("rows_from"))
+        .is_some();
     if counts_values && draw.next(2) == 0 {
         keys["min_rows"] = json!(1 + draw.next(3));
+    }
+    if expects_rows && draw.next(2) == 0 {
+        keys["skip_partial"] = json!(true);
     }
     ("completeness", keys)
 }
@@ -332,6 +345,9 @@ fn variance(draw: &mut Draw, frame: &Frame) -> (&'static str, Value) {
         .filter(|_| method != "relative");
     if absolute.is_some() || relative.is_some() {
         keys["floor"] = json!({ "absolute": absolute, "relative": relative });
+    }
+    if draw.next(3) == 0 {
+        keys["skip_partial"] = json!(true);
     }
     if let Some(history) = history {
         if draw.next(2) == 0 {

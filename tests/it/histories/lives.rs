@@ -13,7 +13,7 @@ use caudal::epoch::{self, look_at_journal};
 use caudal::job::plan::StatePlace;
 
 use super::draw::Draw;
-use super::drawn::History;
+use super::drawn::{History, SHOPS};
 use crate::ended;
 
 /// How long anything may take: many times what it takes on a busy machine.
@@ -80,6 +80,7 @@ pub(super) fn live(history: &History, folder: &Path) -> Lived {
     let place = Place(folder.to_path_buf());
     let mut draw = Draw(history.seed);
     fs::create_dir_all(folder.join("in")).unwrap();
+    fs::write(folder.join("shops.csv"), SHOPS).unwrap();
     let chunk = draw.of(&["", "chunk = \"64 B\"", "chunk = \"1 B\"\nepoch = \"300 B\""]);
     fs::write(
         folder.join("job.toml"),

@@ -35,7 +35,7 @@ create macro told(x) as case when x = trunc(x) then cast(cast(x as bigint) as va
 create table checks as
 select history, kind, every, panes, zone, per,
     c->>'check' as "check", c->>'measure' as measure,
-    c->>'column' as "column", cast(c->'columns' as varchar[]) as columns, c->>'where' as "where",
+    c->>'column' as "column", cast(c->'columns' as varchar[]) as columns, c->>'matched' as matched, c->>'where' as "where",
     cast(c->>'expected_rows' as bigint) as expected_rows, c->>'rows_from' as rows_from,
     coalesce(cast(c->>'min_rows' as bigint), 1) as min_rows,
     cast(coalesce(c->>'warn_below', c->>'warn_beyond') as double) as warn, cast(coalesce(c->>'fail_below', c->>'fail_beyond') as double) as fail,
@@ -49,11 +49,17 @@ select history, kind, every, panes, zone, per,
         'from': epoch_us(timezone(zone, cast(split_part(t, '..', 1) as timestamp))),
         'to': epoch_us(timezone(zone, cast(case when contains(t, '..') then split_part(t, '..', 2) else t end as timestamp)
             + case when contains(t, 'T') then interval 0 day else interval 1 day end))}) as exclude,
+    coalesce(cast(c->>'skip_partial' as boolean), false) as skip_partial,
     c->>'warn_after' as warn_after, cast(c->'per' as varchar[]) as fresh_per, as_of
 from (select *, unnest(checks) as c from parameters);
 
 create table accepted as
 select r.*, epoch_us(ts) as us, p.* exclude (history, checks) from got_rows r join parameters p using (history);
+-- Where the data of all segments begin, and end: a window that they do not cover is a stub. What the watermark has passed is whole, so that
+-- only a run with an end has stubs there.
+create table ends as
+select history, min(us) as first_event, case when any_value(bounded) then max(us) + 1 else 9223372036854775807 end as last_event
+from accepted group by history;
 -- A row is in all windows that have its pane.
 create table placed as
 select a.* exclude (number), number - back as number, coalesce(segment(per, region, channel), '') as segment
@@ -71,13 +77,13 @@ from placed group by history, segment, number;
 
 -- Quantiles are told in cents. The mean of the cents has four digits more, rounded half to even; the variance is one division of exact integers.
 create table judged_windows as
-select *, quantile_of(sorted, 50) as median, quantile_of(sorted, 90) as high,
+select *, start < first_event or "end" > last_event as is_stub, quantile_of(sorted, 50) as median, quantile_of(sorted, 90) as high,
     case when n > 0 then cast(even as double) / 1e6 end as mean,
     case when n > 1 then cast(n * squares - cents * cents as double) / (cast(n * (n - 1) as double) * 1e4) end as spread,
     sqrt(case when n > 1 then cast(n * squares - cents * cents as double) / (cast(n * (n - 1) as double) * 1e4) end) as deviation
 from (select *, case when 2 * rest > n or (2 * rest = n and low % 2 <> 0) then low + 1 else low end as even
     from (select *, cents * 10000 - low * n as rest
-        from (select *, case when n > 0 then floored(cents * 10000, cast(n as hugeint)) end as low from windows)));
+        from (select *, case when n > 0 then floored(cents * 10000, cast(n as hugeint)) end as low from windows join ends using (history))));
 create macro statistic(name, w) as case name
     when 'rows' then cast(w.rows as double) when 'total' then cast(w.cents as double) / 1e2 when 'mean' then w.mean
     when 'least' then cast(w.least as double) when 'greatest' then cast(w.greatest as double) when 'spread' then w.spread
@@ -86,15 +92,17 @@ create macro statistic(name, w) as case name
 
 -- Completeness.
 create table shares as
-select w.history, c."check", w.segment, w.start, w."end", c.warn, c.fail, c.min_rows, c."column" is null and c.columns is null as is_arrival,
-    s.rows as rows, s.present as present,
+select w.history, c."check", w.segment, w.start, w."end", c.warn, c.fail, c.min_rows, c.expected_rows is not null or c.rows_from is not null as is_arrival,
+    s.rows as rows, s.present as present, c.skip_partial and w.is_stub as is_partial,
     case when c.rows_from = 'promised' then w.promised else c.expected_rows end as expected
 from checks c join judged_windows w using (history)
 join (
     select c.history, c."check", p.segment, p.number,
         count(*) filter (where counts) as rows,
-        count(*) filter (where counts and list_bool_and(list_transform(coalesce(c.columns, [c."column"]), lambda name:
-            case name when 'customer' then customer is not null when 'amount' then amount is not null else channel is not null end))) as present
+        -- The shop in the south is in no table.
+        count(*) filter (where counts and case when c.matched is not null then region <> 'south'
+            else list_bool_and(list_transform(coalesce(c.columns, [c."column"]), lambda name:
+                case name when 'customer' then customer is not null when 'amount' then amount is not null else channel is not null end)) end) as present
     from checks c join (select p.* from placed p) p using (history),
         lateral (select case c."where"
             when 'channel = ''web''' then coalesce(p.channel = 'web', false)
@@ -106,16 +114,17 @@ join (
 where c.measure = 'completeness';
 
 create table verdicts as
-select history, "check", segment, start, "end",
+select * replace (case when is_arrival and is_partial and status <> 'no_data' then 'partial' else status end as status), status as as_if_whole from (
+select history, "check", segment, start, "end", is_arrival, is_partial,
     case when is_arrival and value is null then 'no_data' when not is_arrival and rows = 0 then 'no_data'
         when not is_arrival and rows < min_rows then 'too_few'
         when value < fail then 'fail' when value < warn then 'warn' when warn is null and fail is null then 'measured' else 'pass' end as status,
     value, case when is_arrival then rows else present end as numerator, case when is_arrival then expected else rows end as denominator,
     cast(null as double) as baseline
 from (select *, case when is_arrival then case when expected > 0 then cast(rows as double) / cast(expected as double) end
-    when rows > 0 then cast(present as double) / cast(rows as double) end as value from shares);
+    when rows > 0 then cast(present as double) / cast(rows as double) end as value from shares));
 create table limits as
-select v.*, case when v.status = 'fail' then s.fail else coalesce(s.warn, s.fail) end as bound, '>= ' as words, '' as "end words"
+select v.* exclude (is_arrival, is_partial, as_if_whole), case when v.as_if_whole = 'fail' then s.fail else coalesce(s.warn, s.fail) end as bound, '>= ' as words, '' as "end words"
 from verdicts v join shares s using (history, "check", segment, start);
 
 -- Variance. The sums of doubles are folds, in the order of time.
@@ -145,7 +154,7 @@ create macro status_of(x, history, min_history, value, direction, warn, fail) as
 -- each depends on those before.
 create table series as
 select c.history, c."check", w.segment, w.number, w.start, w."end", statistic(c."of", w) as x,
-    day_of(c.zone, w.start) as day, hour_of(c.zone, w.start) as hour,
+    c.skip_partial and w.is_stub as is_partial, day_of(c.zone, w.start) as day, hour_of(c.zone, w.start) as hour,
     row_number() over (partition by c.history, c."check", w.segment order by w.number) as place,
     min(w.number) over (partition by c.history, c."check", w.segment) as first
 from checks c join judged_windows w using (history) where c.measure = 'variance' and c.reference is null;
@@ -159,9 +168,9 @@ with recursive walk as (
     union all
     select s.history, s."check", s.segment, s.place, s.start, s."end", s.status, s.value, s.centre,
         list_append(s.past, struct_pack(number := s.number, start := s.start, "end" := s."end", day := s.day, hour := s.hour,
-            x := case when s.status = 'fail' then null else s.x end))
+            x := case when s.status in ('fail', 'partial') then null else s.x end))
     from (
-        select *, status_of(x, len(xs), min_history, value, direction, warn, fail) as status
+        select *, case when is_partial then 'partial' else status_of(x, len(xs), min_history, value, direction, warn, fail) end as status
         from (
             select *, measured(x, centre, distance_of(method, x, xs, centre),
                 greatest(unit_of(method, xs, centre), floor_absolute, floor_relative * abs(centre))) as value
@@ -199,10 +208,10 @@ select * exclude (past, place) from walk where place > 0;
 
 -- Against another statistic of the window.
 create table held as
-select *, status_of(x, 1, 0, value, direction, warn, fail) as status from (
+select *, case when is_partial then 'partial' else status_of(x, 1, 0, value, direction, warn, fail) end as status from (
     select *, measured(x, reference, x - reference, greatest(abs(reference), floor_absolute, floor_relative * abs(reference))) as value from (
         select c.history, c."check", w.segment, w.start, w."end", statistic(c."of", w) as x, statistic(c.reference, w) as reference,
-            c.direction, c.warn, c.fail, c.floor_absolute, c.floor_relative
+            c.skip_partial and w.is_stub as is_partial, c.direction, c.warn, c.fail, c.floor_absolute, c.floor_relative
         from checks c join judged_windows w using (history) where c.measure = 'variance' and c.reference is not null));
 
 create table distances as

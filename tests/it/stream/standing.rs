@@ -45,6 +45,29 @@ fn metrics(address: &Value) -> String {
     answer.unwrap().body
 }
 
+/// Who asks a job to end is told that all is committed by its journal, and not by its silence.
+#[test]
+fn a_job_that_dies_of_its_end_is_not_said_to_have_committed_all() {
+    let Some(broker) = Broker::shared() else {
+        return;
+    };
+    let topic = broker.topic("dies-of-its-end", 1);
+    broker.send(&topic, [sale(0, 1, &at("12:00:00"), "1.00")]);
+    let job = Job::new(broker, &topic);
+    let marks = tempfile::tempdir().unwrap();
+    let dying = Running::start_armed(&job, "write down the end:1", marks.path());
+    job.await_positions(&[1]);
+    let stop = job.caudal("stop").output().unwrap();
+    let told = String::from_utf8_lossy(&stop.stderr);
+    assert_eq!(stop.status.code(), Some(3), "{told}");
+    assert!(
+        told.contains("its journal does not say that all is committed"),
+        "{told}"
+    );
+    dying.kill();
+    Running::start(&job, 1).stop();
+}
+
 #[test]
 fn lag_watermark_and_what_holds_it_are_told() {
     let Some(broker) = Broker::shared() else {
