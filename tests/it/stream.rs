@@ -372,14 +372,14 @@ fn a_stranger_at_the_address_of_a_killed_life_is_no_life() {
     let answers = std::thread::spawn(move || {
         loop {
             let (mut asker, _) = stranger.accept().unwrap();
-            let mut asked = Vec::new();
-            while !asked.ends_with(b"\r\n\r\n") {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
                 let mut some = [0; 256];
                 let read = asker.read(&mut some).unwrap();
                 assert!(read > 0);
-                asked.extend(&some[..read]);
+                request.extend(&some[..read]);
             }
-            let is_life = asked.starts_with(b"GET /life ");
+            let is_life = request.starts_with(b"GET /life ");
             let answer: &[u8] = if is_life {
                 b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nsales 7 runs\n"
             } else {
