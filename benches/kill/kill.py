@@ -13,6 +13,7 @@ A name that ends in `-whole` is a drain that nobody disturbs: `messages_per_seco
 seconds, from its start until as many rows are seen as there are sales.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -68,7 +69,16 @@ class Bench:
         self.topics.fill(self.topic, truth.parent)
         self.truth = Truth(truth.parent, self.dims)
 
-    def quiet(self, word):
+    @contextlib.contextmanager
+    def quiet(self):
+        """A stretch that is timed."""
+        self.tell_quiet("on")
+        try:
+            yield
+        finally:
+            self.tell_quiet("off")
+
+    def tell_quiet(self, word):
         if self.quiet_by:
             subprocess.run([*self.quiet_by.split(), word], check=True, stdout=sys.stderr)
 
@@ -84,8 +94,9 @@ def await_that(what, engine, find, patience=PATIENCE):
     return found
 
 
-def whole(bench, name, run):
-    """A drain that nobody disturbs."""
+@contextlib.contextmanager
+def prepared(bench, name, run):
+    """An engine that is not started, its tag, and the names of its topics; nothing of it is left behind."""
     kind, settings = WHAT[name]
     tag = f"{name}-{run}"
     root = bench.scratch / tag
@@ -93,23 +104,27 @@ def whole(bench, name, run):
     names = [f"{sink}-{tag}" for sink in SINKS]
     bench.topics.make(names)
     engine = kind(bench, tag, root, settings)
-    # A sale comes out as a row or is refused. Ends count the records that close transactions, too: some hundred.
-    rows = Ends(bench.topics, names[:2], "read_committed")
     try:
-        bench.quiet("on")
-        try:
+        yield engine, tag, names
+    finally:
+        engine.kill()
+    bench.topics.remove(names)
+    subprocess.run(["rm", "-r", root], check=True)
+
+
+def whole(bench, name, run):
+    """A drain that nobody disturbs."""
+    settings = WHAT[name][1]
+    with prepared(bench, name, run) as (engine, tag, names):
+        # A sale comes out as a row or is refused. Ends count the records that close transactions, too: some hundred.
+        rows = Ends(bench.topics, names[:2], "read_committed")
+        with bench.quiet():
             began = time.monotonic()
             engine.start()
             await_that("all rows", engine, lambda: sum(rows.now()) >= bench.rows)
             wall, cpu = time.monotonic() - began, engine.cpu()
-        finally:
-            bench.quiet("off")
         seen = count(bench, engine, tag, settings)
-    finally:
-        engine.kill()
-    rows.close()
-    bench.topics.remove(names)
-    subprocess.run(["rm", "-r", root], check=True)
+        rows.close()
     return {
         "bench": "kill", "what": name, "run": run, **settings, "messages": bench.rows, "wall_s": round(wall, 3), "cpu_s": round(cpu, 3),
         "messages_per_second": round(bench.rows / wall), "messages_per_cpu_second": round(bench.rows / cpu), **faults(seen.verdict()),
@@ -117,20 +132,12 @@ def whole(bench, name, run):
 
 
 def one(bench, name, run):
-    if name.endswith("-whole"):
-        return whole(bench, name, run)
-    kind, settings = WHAT[name]
-    tag = f"{name}-{run}"
-    root = bench.scratch / tag
-    root.mkdir()
-    names = [f"{sink}-{tag}" for sink in SINKS]
-    bench.topics.make(names)
-    enriched = names[:1]
-    engine = kind(bench, tag, root, settings)
-    committed, written = Ends(bench.topics, enriched, "read_committed"), Ends(bench.topics, enriched, "read_uncommitted")
-    try:
-        bench.quiet("on")
-        try:
+    """A kill in the middle of a drain."""
+    settings = WHAT[name][1]
+    with prepared(bench, name, run) as (engine, tag, names):
+        enriched = names[:1]
+        committed, written = Ends(bench.topics, enriched, "read_committed"), Ends(bench.topics, enriched, "read_uncommitted")
+        with bench.quiet():
             began = time.monotonic()
             engine.start()
             await_that("the first row", engine, lambda: sum(committed.now()) > 0)
@@ -139,17 +146,11 @@ def one(bench, name, run):
             # Not a wait for anything: the phase of the kill between two checkpoints.
             time.sleep((run + 0.5) / bench.runs * settings["checkpoint"])
             times = kill(bench, engine, enriched[0], committed, written)
-        finally:
-            bench.quiet("off")
         if times["seen_before"] > 0.9 * bench.rows:
             raise SystemExit(f"{name}: {times['seen_before']} of {bench.rows} were out when it was killed; take more rows (KILL_ROWS)")
         seen = count(bench, engine, tag, settings)
-    finally:
-        engine.kill()
-    committed.close()
-    written.close()
-    bench.topics.remove(names)
-    subprocess.run(["rm", "-r", root], check=True)
+        committed.close()
+        written.close()
     times = {key: round(value, 3) if key.endswith("_s") else value for key, value in times.items()}
     return {
         "bench": "kill", "what": name, "run": run, **settings, "messages": bench.rows, "killed_at_s": round(times.pop("at") - began, 3),
@@ -221,7 +222,8 @@ def main():
         if name not in WHAT:
             raise SystemExit(f"KILL_WHAT: {name} is not known; expected some of {', '.join(WHAT)}")
     for run, name in itertools.product(range(bench.runs), asked):
-        line = json.dumps(one(bench, name, run))
+        measure = whole if name.endswith("-whole") else one
+        line = json.dumps(measure(bench, name, run))
         print(line, flush=True)
         if len(sys.argv) > 1:
             with open(sys.argv[1], "a", encoding="utf-8") as file:

@@ -2,9 +2,9 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::launch::within;
 use super::stop::{FINE, Stop};
 use super::{convert, load, print};
 use crate::epoch::look_at_journal;
@@ -53,15 +53,13 @@ fn has_committed(plan: &Plan) -> Result<bool, Stop> {
     let Some(continuous) = &plan.continuous else {
         return Ok(true);
     };
-    let since = Instant::now();
-    let is_over = Arc::new(move || since.elapsed() > PATIENCE);
-    let history = look_at_journal(&continuous.state, is_over).map_err(|error| {
+    let history = look_at_journal(&continuous.state, within(PATIENCE)).map_err(|error| {
         Stop::NoRun(format!(
             "{}: it has ended, and whether all is committed is not known: {error}",
             plan.name
         ))
     })?;
-    Ok(history.has_ended)
+    Ok(history.has_ended())
 }
 
 /// Asks the job to commit what it has and go on with other numbers of processes and workers.

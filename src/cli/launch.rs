@@ -173,7 +173,7 @@ fn until(asked: &Arc<AtomicUsize>) -> IsOver {
 }
 
 /// A state that does not answer is waited for so long.
-fn within(patience: Duration) -> IsOver {
+pub(super) fn within(patience: Duration) -> IsOver {
     let since = Instant::now();
     Arc::new(move || since.elapsed() > patience)
 }

@@ -345,7 +345,7 @@ fn open_journal(plan: &Plan, store: &Arc<dyn epoch::Store>) -> Result<epoch::Ope
     loop {
         let opened = Journal::open(Arc::clone(store))?;
         let history = &opened.history;
-        let claim = history.claim.as_ref().filter(|_| !history.has_ended);
+        let claim = history.claim.as_ref().filter(|_| !history.has_ended());
         let Some((claim, address)) = claim.and_then(|claim| Some((claim, claim.address.clone()?)))
         else {
             return Ok(opened);

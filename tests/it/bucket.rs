@@ -98,19 +98,9 @@ impl<'job> Launch<'job> {
         assert!(ended::status(&mut self.child).success());
     }
 
-    /// Kills all of it, at once: the launch, which would begin another life, is held before.
+    /// Kills all of it, at once.
     fn kill(mut self) {
-        let launch = self.child.id().to_string();
-        signal("-STOP", &[launch.as_str()]);
-        let listed = Command::new("ps")
-            .args(["-o", "pid=", "--ppid", &launch])
-            .output();
-        let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
-        let mut all: Vec<&str> = listed.split_whitespace().collect();
-        assert!(!all.is_empty(), "no process runs");
-        all.push(&launch);
-        signal("-KILL", &all);
-        self.child.wait().unwrap();
+        assert!(!ended::kill(&mut self.child).is_empty(), "no process runs");
     }
 }
 
@@ -120,11 +110,6 @@ impl Drop for Launch<'_> {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-fn signal(signal: &str, processes: &[&str]) {
-    let sent = Command::new("kill").arg(signal).args(processes).status();
-    assert!(sent.unwrap().success());
 }
 
 fn script() -> PathBuf {

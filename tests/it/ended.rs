@@ -25,19 +25,21 @@ pub(crate) fn status(child: &mut Child) -> ExitStatus {
 }
 
 /// Kills a process and those that it started, and waits until none is left: left alone, the processes of a launch would commit what they have first.
-pub(crate) fn kill(child: &mut Child) {
+/// Gives the numbers of those that it had started and that ran.
+pub(crate) fn kill(child: &mut Child) -> Vec<u32> {
     if child.try_wait().unwrap().is_some() {
-        return;
+        return Vec::new();
     }
     let started = kill_all(child.id());
     child.wait().unwrap();
     let deadline = Instant::now() + PATIENCE;
-    for process in started {
-        while runs(process) {
+    for process in &started {
+        while runs(*process) {
             assert!(Instant::now() < deadline, "process {process} is not killed");
             std::thread::sleep(LOOK);
         }
     }
+    started
 }
 
 /// Kills a process and those that it started; gives these. It stands still meanwhile, so that it starts no other.

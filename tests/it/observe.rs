@@ -503,8 +503,7 @@ fn without_a_run_status_says_so() {
     let place = watched.place.path().to_owned();
     // A run that was killed leaves an address that answers nobody.
     watched.ticks.take().unwrap().end();
-    watched.child.as_mut().unwrap().kill().unwrap();
-    ended::status(watched.child.as_mut().unwrap());
+    ended::kill(watched.child.as_mut().unwrap());
     none(&place, "nobody listens there");
     // Or one at which a stranger answers.
     let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -22,8 +22,6 @@ pub struct History {
     pub bindings: VecDeque<Binding>,
     /// Set where the job was asked to stop, and did, and has bound nothing since.
     pub drained: Option<Drained>,
-    /// Whether it was the newest generation that did.
-    pub has_ended: bool,
     pub(super) index: Index,
 }
 
@@ -36,6 +34,11 @@ impl History {
     /// The newest epoch that is bound; `None` before the first.
     pub fn newest_epoch(&self) -> Option<Epoch> {
         self.index.newest
+    }
+
+    /// Whether the newest generation was asked to stop, and did: `drained` may be what the one before it left.
+    pub fn has_ended(&self) -> bool {
+        self.index.drained > self.index.claim
     }
 
     pub(super) fn from_base(base: u64) -> Self {
@@ -56,20 +59,14 @@ impl History {
         self.index.take(&entry)?;
         self.generation = entry.generation;
         match entry.record {
-            Record::Claim(claim) => {
-                self.claim = Some(claim);
-                self.has_ended = false;
-            }
+            Record::Claim(claim) => self.claim = Some(claim),
             Record::Plan(plan) => self.plan = Some(plan),
             Record::Bindings(bindings) => {
                 self.bindings.extend(bindings);
                 self.drained = None;
             }
             Record::Checkpoint(checkpoint) => self.checkpoints.insert(0, checkpoint),
-            Record::Drained(drained) => {
-                self.drained = Some(drained);
-                self.has_ended = true;
-            }
+            Record::Drained(drained) => self.drained = Some(drained),
         }
         Ok(())
     }

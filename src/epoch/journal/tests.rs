@@ -243,11 +243,11 @@ fn two_lives_meet_in_a_folder() {
     };
     new.append(Record::Drained(drained.clone())).unwrap();
     let read = || Journal::open(local(root.path())).unwrap().history;
-    assert!(read().has_ended);
+    assert!(read().has_ended());
     let (mut next, history) = claimed(root.path(), "next");
     // The next life goes on where the one before ended, and has not ended itself.
     assert_eq!(history.drained, Some(drained));
-    assert!(!read().has_ended);
+    assert!(!read().has_ended());
     next.append(Record::Bindings(vec![bound(6, 3)])).unwrap();
     assert_eq!(read().drained, None);
 }

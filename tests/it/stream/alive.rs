@@ -1,11 +1,11 @@
 //! Silence where a broker stands still: what it does not say is missed of the source, what it does not take of the job, and neither of a segment.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::job::{DEADLINE, Job, Running};
-use super::topics::following;
+use super::topics::{append, following};
 use super::{sale, texts};
 use crate::kafka::broker::Broker;
 use crate::tables::Cell;
@@ -40,8 +40,7 @@ fn a_broker_that_stands_still_makes_no_segment_silent() {
     let running = Running::start(&job, 1);
     job.await_epoch();
     // The sale is new when it is read, however long it took to begin.
-    let now = chrono::DateTime::from_timestamp_micros(caudal::epoch::wall_time()).unwrap();
-    let now = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let now = now();
     broker.send(&topic, [sale(0, 1, &now, "1.00")]);
     job.await_positions(&[1, 0]);
     job.await_that("the segment", DEADLINE, |job| said(job).len() == 1);
@@ -112,17 +111,13 @@ fn a_target_that_stands_still_makes_the_job_slow_and_no_segment_silent() {
 
 /// Adds so many sales of now to the file that the job follows.
 fn add_now(job: &Job, sales: i64) {
+    let now = now();
+    let sale = |id| json!({ "id": id, "ts": now, "region": "N", "amount": "1.50" });
+    append(job, (0..sales).map(sale));
+}
+
+/// The time, as sales write it.
+fn now() -> String {
     let now = chrono::DateTime::from_timestamp_micros(caudal::epoch::wall_time()).unwrap();
-    let now = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    let lines: String = (0..sales)
-        .map(|id| {
-            let sale = serde_json::json!({ "id": id, "ts": now, "region": "N", "amount": "1.50" });
-            format!("{sale}\n")
-        })
-        .collect();
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(job.file("in/a.json"));
-    file.unwrap().write_all(lines.as_bytes()).unwrap();
+    now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }

@@ -8,9 +8,12 @@ mod moved;
 mod verified;
 mod world;
 
-use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::process::Command;
+
+use serde_json::Value;
 
 use super::at;
 use super::job::{DEADLINE, Job, Running};
@@ -54,6 +57,16 @@ pub(super) fn following(broker: &Broker, sink: &str, also: impl Fn(String) -> St
     });
     std::fs::create_dir(job.file("in")).unwrap();
     job
+}
+
+/// Adds sales to the file that a job of [`following`] reads.
+pub(super) fn append(job: &Job, sales: impl Iterator<Item = Value>) {
+    let lines: String = sales.map(|sale| format!("{sale}\n")).collect();
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(job.file("in/a.json"));
+    file.unwrap().write_all(lines.as_bytes()).unwrap();
 }
 
 /// A sale of a region, or where `id` is divisible by ten a message that is refused.

@@ -1,12 +1,11 @@
 //! A cluster that is away while a job goes on: what is for its topics is held, outlives the job's lives, and is there once in the end.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{DEADLINE, Job, Running, at, following, output};
+use super::{DEADLINE, Job, Running, append, at, following, output};
 use crate::kafka::broker::Broker;
 use crate::kafka::messages::Isolation;
 
@@ -24,21 +23,12 @@ pub(crate) fn job(broker: &Broker, delivery: &str, outbox: &str) -> Job {
 
 /// Adds sales to the file.
 pub(crate) fn add(job: &Job, ids: std::ops::Range<i64>) {
-    let lines: String = ids
-        .map(|id| {
-            let region = ["N", "S", "E", "W", "C"][usize::try_from(id).unwrap() % 5];
-            let ts = at(&format!("{:02}:{:02}:00", 10 + id / 6000, id / 100 % 60));
-            format!(
-                "{}\n",
-                serde_json::json!({ "id": id, "ts": ts, "region": region, "amount": "1.50" })
-            )
-        })
-        .collect();
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(job.file("in/a.json"));
-    file.unwrap().write_all(lines.as_bytes()).unwrap();
+    let sale = |id: i64| {
+        let region = ["N", "S", "E", "W", "C"][usize::try_from(id).unwrap() % 5];
+        let ts = at(&format!("{:02}:{:02}:00", 10 + id / 6000, id / 100 % 60));
+        json!({ "id": id, "ts": ts, "region": region, "amount": "1.50" })
+    };
+    append(job, ids.map(sale));
 }
 
 /// The ids in the topic, in their order.

@@ -1,11 +1,8 @@
 //! Messages that no broker takes: found before they are sent, kept apart, and told once.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-
 use serde_json::json;
 
-use super::{Job, Running, at, following, ids};
+use super::{Job, Running, append, at, following, ids};
 use crate::kafka::broker::Broker;
 use crate::kafka::messages::Isolation;
 use crate::tables::Cell;
@@ -23,16 +20,11 @@ fn job(broker: &Broker, number: u32) -> Job {
 
 /// Adds sales with notes of so many characters to the file.
 fn add(job: &Job, sales: &[(i64, usize)]) {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(job.file("in/a.json"));
-    let mut file = file.unwrap();
-    for (id, note) in sales {
+    let sale = |(id, note): &(i64, usize)| {
         let note = "n".repeat(*note);
-        let sale = json!({ "id": id, "ts": at("12:00:00"), "region": "N", "amount": "1.00", "note": note });
-        writeln!(file, "{sale}").unwrap();
-    }
+        json!({ "id": id, "ts": at("12:00:00"), "region": "N", "amount": "1.00", "note": note })
+    };
+    append(job, sales.iter().map(sale));
 }
 
 /// O58, O59: one of fifty rows is larger than the broker takes: it alone is refused, at once and for good. One that comes alone is, too.
