@@ -43,7 +43,7 @@ impl Discovery {
         }
     }
 
-    /// The first look, before anything is read: see [`Topics::look`] and [`Folders::look`].
+    /// The first look, before anything is read: see [`Topics::look`] and [`Folders::begin`].
     pub fn begin(
         &mut self,
         patience: Duration,
@@ -55,7 +55,7 @@ impl Discovery {
                 found: topics.look(patience, is_first, over)?,
                 ..Changes::default()
             }),
-            Self::Files(folders) => Ok(folders.look()?),
+            Self::Files(folders) => Ok(folders.begin(over)?),
         }
     }
 

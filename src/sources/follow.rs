@@ -30,6 +30,8 @@ mod growing;
 mod lines;
 mod mark;
 mod reader;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

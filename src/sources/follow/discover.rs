@@ -4,12 +4,15 @@
 //! to its end, as far as it is open: until then it could be the rest of one of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::super::open::{Compression, read_full, unpack};
 use super::FollowError;
-use super::find::{Fit, Id, Kind, Seen, fits, hold_the_same, kind, listed, unpacked_length};
+use super::find::{
+    Fit, Id, Kind, Seen, beside, fits, hold_the_same, kind, listed, unpacked_length,
+};
 use super::mark::SAMPLE;
 use super::reader::offset;
 use crate::cluster::Stands;
@@ -46,6 +49,13 @@ pub struct Folders {
 /// Epochs that are answered for until all is told that was read before: the one that was open, and the one that is opened then.
 const EPOCHS_TO_HEAR: u64 = 2;
 
+/// Looks that must miss a file one after the other until it is gone: one look meets a folder in the middle of a renaming, and finds
+/// the file under neither name.
+pub(super) const LOOKS_TO_MISS: u32 = 5;
+
+/// The time between two of them, at least.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// A file that is known.
 #[derive(Debug)]
 struct Known {
@@ -62,6 +72,8 @@ struct Known {
     state: State,
     /// How many epochs were answered for when it was lost.
     lost_at: Option<u64>,
+    /// How many looks have missed bytes of it since.
+    missed: u32,
 }
 
 /// Whether a file is where it was.
@@ -74,6 +86,15 @@ enum State {
     Overwritten(u64),
     /// It was looked for, and what was read of it is all that there was.
     Gone,
+}
+
+impl Changes {
+    /// Adds what a later look brought.
+    fn add(&mut self, later: Self) {
+        self.found.extend(later.found);
+        self.renamed.extend(later.renamed);
+        self.lost += later.lost;
+    }
 }
 
 impl Folders {
@@ -143,6 +164,7 @@ impl Folders {
                 stamp: None,
                 state: State::Lost,
                 lost_at: None,
+                missed: 0,
             });
         file.at = offset(moved.to);
         file.mark = mark;
@@ -158,10 +180,21 @@ impl Folders {
         })
     }
 
+    /// Looks until it is known of every file where it is, or that it is gone; before anything is read. Errors and cost: as [`Self::look`].
+    pub fn begin(&mut self, over: &dyn Fn() -> bool) -> Result<Changes, FollowError> {
+        let mut changes = self.look()?;
+        while self.files.values().any(|file| file.missed > 0) && !over() {
+            std::thread::sleep(LOOK_AGAIN);
+            changes.add(self.look()?);
+        }
+        Ok(changes)
+    }
+
     /// Looks at the folders.
     ///
-    /// Errors: bytes were changed, or are gone, that were not read or have to be read again, and the job stops at that. Cost: a look at
-    /// each file's place; files that are not known are opened, and unpacked where they are compressed.
+    /// Errors: bytes were changed, or are gone, that were not read or have to be read again, and the job stops at that, when several
+    /// looks have said so. Cost: a look at each file's place; files that are not known are opened, and unpacked where they are
+    /// compressed.
     pub fn look(&mut self) -> Result<Changes, FollowError> {
         let mut changes = Changes::default();
         let listed = listed(&self.follow.paths);
@@ -213,8 +246,7 @@ impl Folders {
                 Ok(Fit::NotYet) | Err(_) => continue,
             }
             file.stamp = Some(stamp);
-            file.state = State::Here;
-            file.lost_at = None;
+            file.is_here();
             if file.path != seen.path {
                 changes.renamed.extend(file.moves_to(partition, &seen));
             }
@@ -332,7 +364,7 @@ impl Folders {
             file: Some(mark.clone()),
         });
         let file = self.files.get_mut(&partition).expect("it was added");
-        file.state = State::Here;
+        file.is_here();
         Some(Found {
             partition,
             at: 0,
@@ -345,11 +377,21 @@ impl Folders {
         for (partition, file) in &mut self.files {
             let stops = self.follow.on_data_loss == OnDataLoss::Stop;
             let seen = file.mark.size.max(file.at);
-            let (from, is_replay) = match (file.state, file.again.take()) {
-                (State::Here | State::Gone, _) => continue,
-                (_, Some((from, to))) => (from, from < to),
-                (_, None) => (file.at, false),
+            if matches!(file.state, State::Here | State::Gone) {
+                file.again = None;
+                continue;
+            }
+            let (from, is_replay) = match file.again {
+                Some((from, to)) => (from, from < to),
+                None => (file.at, false),
             };
+            let to = if is_replay { seen.max(file.at) } else { seen };
+            let is_changed = matches!(file.state, State::Overwritten(_)) && stops;
+            if (is_changed || from < to) && file.missed < LOOKS_TO_MISS {
+                file.missed += 1;
+                continue;
+            }
+            (file.missed, file.again) = (0, None);
             let path = PathBuf::from(&partition.topic);
             if let (State::Overwritten(size), true) = (file.state, stops) {
                 return Err(FollowError::Changed {
@@ -363,7 +405,6 @@ impl Folders {
                     },
                 });
             }
-            let to = if is_replay { seen.max(file.at) } else { seen };
             if from < to && stops {
                 return Err(FollowError::Gone {
                     owner: self.owner.clone(),
@@ -408,8 +449,7 @@ impl Known {
         self.path.clone_from(&seen.path);
         self.id = seen.id;
         self.stamp = Some((seen.size, seen.written));
-        self.state = State::Here;
-        self.lost_at = None;
+        self.is_here();
         Some((partition.clone(), self.place()?))
     }
 
@@ -420,6 +460,13 @@ impl Known {
             inode: self.id.inode,
             created: self.id.created,
         })
+    }
+
+    /// It is where it is said to be.
+    fn is_here(&mut self) {
+        self.state = State::Here;
+        self.lost_at = None;
+        self.missed = 0;
     }
 
     /// It is not where it was, as is seen when so many epochs were answered for.
@@ -497,17 +544,4 @@ impl Looked {
         };
         known.length == self.length && hold_the_same(&seen.path, &file.path) == Some(true)
     }
-}
-
-/// The files in the same folder.
-fn beside(path: &Path) -> impl Iterator<Item = Seen> {
-    let folder = path.parent().map_or(Path::new("."), |folder| {
-        if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        }
-    });
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| Seen::at(&entry.path()))
 }

@@ -92,6 +92,19 @@ pub(super) fn listed(patterns: &[PathBuf]) -> Vec<Seen> {
     paths.filter_map(|path| Seen::at(path)).collect()
 }
 
+/// The files in the same folder.
+pub(super) fn beside(path: &Path) -> impl Iterator<Item = Seen> + use<> {
+    let folder = path.parent().map_or(Path::new("."), |folder| {
+        if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        }
+    });
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Seen::at(&entry.path()))
+}
+
 /// How a file holds its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {

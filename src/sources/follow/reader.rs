@@ -16,7 +16,8 @@ use super::super::files::io as io_error;
 use super::super::open::Compression;
 use super::super::text::Followed;
 use super::FollowError;
-use super::find::{Fit, Id, Kind, Seen, fits, kind, unpacked_length};
+use super::discover::{LOOK_AGAIN, LOOKS_TO_MISS};
+use super::find::{Fit, Id, Kind, Seen, beside, fits, kind, listed, unpacked_length};
 use super::growing::{From, Open, goes_by_lines};
 use super::lines::is_cut;
 use super::mark::Marker;
@@ -79,6 +80,8 @@ struct Part {
     has_rest: bool,
     rest: Duration,
     look_at: Option<Instant>,
+    /// How many looks have missed what is to be read again.
+    missed: u32,
     /// Its size and time when it was looked at last, and since when it has them.
     still: Option<((u64, i128), Instant)>,
     /// Whether it could not be unpacked as it was then.
@@ -128,6 +131,7 @@ impl FilesReader {
             has_rest: false,
             rest: LEAST_REST,
             look_at: None,
+            missed: 0,
             still: None,
             is_unready: false,
         });
@@ -292,13 +296,18 @@ impl Part {
         let Some((to, until)) = self.to.clone().filter(|(to, _)| self.at < *to) else {
             return Ok(None);
         };
-        if self.open.is_none() && !self.reopen(common)? {
+        if self.look_at.is_some_and(|look_at| common.now < look_at) {
+            return Ok(None);
+        }
+        if self.open.is_none() && !(self.find_again(common, to, &until)? && self.reopen(common)?) {
             return self.misses(common, to, until);
         }
         let open = self.open.as_mut().expect("it was opened");
         let Some(given) = open.text.next(common.chunk, &mut None)? else {
+            self.open = None;
             return self.misses(common, to, until);
         };
+        self.missed = 0;
         self.advance();
         let crc = self.marker.as_ref().map(|marker| marker.crc());
         if self.at > to || (self.at == to && crc != Some(until.crc)) {
@@ -309,13 +318,53 @@ impl Part {
         Ok(Some(given))
     }
 
-    /// What has to be read again is not there.
+    /// Whether a file holds all that stands before `to`, as it was read; that one is read again then, whatever it is called by now.
+    ///
+    /// Where process 0 has seen it is where it most likely is, and cheap to ask; it may have been renamed, compressed or written anew
+    /// since.
+    fn find_again(
+        &mut self,
+        common: &Common<'_>,
+        to: u64,
+        until: &FileMark,
+    ) -> Result<bool, SourceError> {
+        let holds = |seen: &Seen| match fits(&seen.path, to, until) {
+            Ok(fit) => Ok(matches!(fit, Fit::Is(_))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        };
+        if let Some(seen) = Seen::at(&self.path) {
+            // One that is no more what it was when it was read was judged by its bytes, here or by process 0.
+            let is_judged = seen.id == self.id && seen.id != Id::of(until);
+            let failed = |error| io_error(common.followed.owner, &self.path, "read", 0, error);
+            if is_judged || holds(&seen).map_err(failed)? {
+                self.id = seen.id;
+                return Ok(true);
+            }
+        }
+        let elsewhere = listed(&common.follow.paths).into_iter();
+        let mut elsewhere = elsewhere.chain(beside(&self.path));
+        // What can't be read is another's.
+        let found = elsewhere.find(|seen| holds(seen).unwrap_or(false));
+        Ok(found.is_some_and(|seen| {
+            (self.path, self.id) = (seen.path, seen.id);
+            true
+        }))
+    }
+
+    /// What has to be read again is not there: after several looks it is gone.
     fn misses(
         &mut self,
         common: &Common<'_>,
         to: u64,
         until: FileMark,
     ) -> Result<Option<Chunk>, SourceError> {
+        self.missed += 1;
+        if self.missed < LOOKS_TO_MISS {
+            self.look_at = Some(common.now + LOOK_AGAIN);
+            return Ok(None);
+        }
+        self.missed = 0;
         if common.follow.on_data_loss == OnDataLoss::Stop {
             return Err(FollowError::Gone {
                 owner: common.followed.owner.to_owned(),
@@ -456,11 +505,10 @@ impl Part {
         let Some(mut open) = Open::at(&common.followed, &self.path, &from)? else {
             return Ok(false);
         };
-        if open.id != self.id && self.to.is_none() {
+        if open.id != self.id {
             // Another file has its name by now.
             return Ok(false);
         }
-        self.id = open.id;
         let begins = |marker: &Marker| (marker.at(), marker.crc());
         if by_lines {
             self.check_line(common, &open)?;

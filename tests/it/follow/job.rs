@@ -302,9 +302,11 @@ impl<'job> Running<'job> {
         (status.code(), String::from_utf8_lossy(&stderr).into_owned())
     }
 
-    /// Kills all of its processes.
+    /// Kills all of its processes, which must run still.
     pub(super) fn kill(mut self) {
-        ended::kill(self.child.as_mut().unwrap());
+        let has_ended = self.has_ended();
+        let (status, told) = self.end();
+        assert!(!has_ended, "it has ended by itself with {status:?}: {told}");
     }
 
     /// Asks it to commit what it has and end.
@@ -337,9 +339,10 @@ impl<'job> Running<'job> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        // Nothing is left of one whose test has failed.
-        if let Some(mut child) = self.child.take() {
-            ended::kill(&mut child);
+        // Nothing is left of one whose test has failed; what it told may say why.
+        if self.child.is_some() {
+            let (status, told) = self.end();
+            println!("it ended with {status:?}, and told: {told}");
         }
     }
 }

@@ -1,0 +1,200 @@
+//! Files that are renamed, compressed and written anew between two looks at them.
+
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::find::{Id, Seen};
+use super::mark::Marker;
+use super::reader::position;
+use super::{FilesReader, Folders, FollowError};
+use crate::epoch::{Assigned, FileMark, Moved, Partition};
+use crate::job::plan::{Plan, Transport};
+use crate::job::resolve::plan_of;
+
+const TEXT: &str = "id,amount\n1,1.00\n2,2.00\n";
+
+const OTHER: &str = "id,amount\n7,7.00\n8,8.00\n9,9.00\n";
+
+/// What is done to the file between two looks.
+type Change = fn(&Path);
+
+/// After each of them the bytes are still there, under some name.
+const CHANGES: [(&str, Change); 5] = [
+    ("renamed", |folder| {
+        rename(folder, "a.csv", "b.csv");
+    }),
+    ("renamed to what no pattern matches", |folder| {
+        rename(folder, "a.csv", "a.old");
+    }),
+    ("renamed, and another has its name", |folder| {
+        rename(folder, "a.csv", "b.csv");
+        fs::write(folder.join("a.csv"), OTHER).unwrap();
+    }),
+    ("compressed", |folder| {
+        let file = File::create(folder.join("a.csv.gz")).unwrap();
+        let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        packed.write_all(TEXT.as_bytes()).unwrap();
+        packed.finish().unwrap();
+        fs::remove_file(folder.join("a.csv")).unwrap();
+    }),
+    ("copied, and written anew", |folder| {
+        fs::copy(folder.join("a.csv"), folder.join("b.csv")).unwrap();
+        fs::write(folder.join("a.csv"), OTHER).unwrap();
+    }),
+];
+
+fn rename(folder: &Path, from: &str, to: &str) {
+    fs::rename(folder.join(from), folder.join(to)).unwrap();
+}
+
+/// A folder with `a.csv`, and a job that follows what is there.
+struct Followed {
+    place: tempfile::TempDir,
+    plan: Plan,
+}
+
+impl Followed {
+    fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("in")).unwrap();
+        fs::write(place.path().join("in/a.csv"), TEXT).unwrap();
+        let paths = place.path().join("in/*.csv*");
+        let plan = plan_of(&format!(
+            "format = 1\n[job]\nname = \"t\"\nkey = [\"id\"]\nepoch = \"1 s\"\noutput = \"out\"\n\
+             [sources.s]\nfiles = {{ paths = [\"{}\"], follow = true }}\ncsv = {{}}\n\
+             [sources.s.columns]\nid = \"bigint not null\"\namount = \"decimal(9,2)\"\n\
+             [sinks.rows]\nfiles = {{ path = \"rows\" }}\nparquet = {{}}\n",
+            paths.display()
+        ));
+        Self { place, plan }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.place.path().join("in")
+    }
+
+    /// All of the file is read.
+    fn moved(&self, from: i64) -> Moved {
+        let path = self.folder().join("a.csv");
+        let mut marker = Marker::new();
+        marker.push(TEXT.as_bytes());
+        let id = Seen::at(&path).unwrap().id;
+        Moved {
+            partition: Partition {
+                source: "s".to_owned(),
+                topic: path.display().to_string(),
+                partition: 0,
+            },
+            from,
+            to: position(marker.at()),
+            newest: None,
+            caught_up: true,
+            file: Some(marker.mark(id, marker.at(), 4)),
+        }
+    }
+
+    /// What process 0 knows when a life begins that knows of more bytes in the file than were read.
+    fn folders(&self) -> Folders {
+        let Transport::Follow(follow) = &self.plan.sources[0].transport else {
+            panic!("files are followed");
+        };
+        let mut known = self.moved(0);
+        known.file.as_mut().unwrap().size += 10;
+        Folders::new("s", follow, &[known], &[])
+    }
+
+    /// A reader that has to read all of the file again.
+    fn reader(&self) -> FilesReader {
+        let source = &self.plan.sources[0];
+        let Transport::Follow(follow) = &source.transport else {
+            panic!("files are followed");
+        };
+        let mut reader = FilesReader::new(0, source, follow);
+        let moved = self.moved(0);
+        let id = Id::of(moved.file.as_ref().unwrap());
+        reader.assign(&Assigned {
+            number: 0,
+            partition: moved.partition.clone(),
+            at: 0,
+            newest: None,
+            file: Some(FileMark {
+                inode: id.inode,
+                created: id.created,
+                ..FileMark::default()
+            }),
+            place: None,
+        });
+        reader.open(Some(&[moved]));
+        reader
+    }
+}
+
+/// Reads until all is given.
+fn read(reader: &mut FilesReader) -> Result<Vec<u8>, super::SourceError> {
+    let mut bytes = Vec::new();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !reader.is_complete() {
+        assert!(Instant::now() < deadline, "it is read to its end");
+        match reader.next(1 << 10)? {
+            Some(chunk) => bytes.extend_from_slice(&chunk.bytes),
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    Ok(bytes)
+}
+
+#[test]
+fn what_has_to_be_read_again_is_found_whatever_becomes_of_its_name() {
+    let records = TEXT.split_once('\n').unwrap().1;
+    for (what, change) in CHANGES {
+        let followed = Followed::new();
+        let mut reader = followed.reader();
+        change(&followed.folder());
+        let bytes = read(&mut reader).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(String::from_utf8(bytes).unwrap(), records, "{what}");
+    }
+}
+
+#[test]
+fn what_has_to_be_read_again_may_come_back_and_is_gone_after_several_looks() {
+    let followed = Followed::new();
+    let mut reader = followed.reader();
+    let away = followed.place.path().join("away");
+    fs::rename(followed.folder().join("a.csv"), &away).unwrap();
+    assert!(reader.next(1 << 10).unwrap().is_none());
+    fs::rename(&away, followed.folder().join("c.csv")).unwrap();
+    read(&mut reader).unwrap();
+
+    let followed = Followed::new();
+    let mut reader = followed.reader();
+    fs::remove_file(followed.folder().join("a.csv")).unwrap();
+    let error = read(&mut reader).unwrap_err();
+    assert!(error.to_string().contains("no file holds them"), "{error}");
+}
+
+#[test]
+fn a_life_begins_when_several_looks_have_found_a_file_or_missed_it() {
+    for is_back in [true, false] {
+        let followed = Followed::new();
+        let mut folders = followed.folders();
+        let away = followed.place.path().join("away");
+        fs::rename(followed.folder().join("a.csv"), &away).unwrap();
+        let looks = Cell::new(0);
+        let found = folders.begin(&|| {
+            looks.set(looks.get() + 1);
+            if is_back && looks.get() == 2 {
+                fs::rename(&away, followed.folder().join("b.csv")).unwrap();
+            }
+            false
+        });
+        if is_back {
+            assert_eq!(found.unwrap().renamed.len(), 1);
+            assert_eq!(looks.get(), 2);
+        } else {
+            assert!(matches!(found, Err(FollowError::Gone { .. })), "{found:?}");
+        }
+    }
+}
