@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,6 +13,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::arguments::LaunchTyped;
@@ -279,27 +282,37 @@ fn random_token() -> io::Result<String> {
 struct Hosts {
     folder: PathBuf,
     file: PathBuf,
+    /// They hold the ports: nobody else is given one between its choice and the start of its process, nor between two lives.
+    _held: Vec<OwnedFd>,
 }
 
 impl Hosts {
-    /// The ports are free when they are chosen; one that something else takes before its process does is told by that process.
     fn write(processes: usize) -> io::Result<Self> {
+        let held: Vec<(OwnedFd, SocketAddr)> =
+            (0..processes).map(|_| hold()).collect::<io::Result<_>>()?;
+        let addresses: Vec<String> = held.iter().map(|(_, at)| at.to_string()).collect();
         let folder = std::env::temp_dir().join(format!("caudal-launch-{}", random_token()?));
         fs::create_dir(&folder)?;
         let hosts = Self {
             file: folder.join("hosts"),
             folder,
+            _held: held.into_iter().map(|(socket, _)| socket).collect(),
         };
-        let listeners = (0..processes)
-            .map(|_| TcpListener::bind("127.0.0.1:0"))
-            .collect::<io::Result<Vec<_>>>()?;
-        let addresses = listeners
-            .iter()
-            .map(|listener| Ok(listener.local_addr()?.to_string()))
-            .collect::<io::Result<Vec<_>>>()?;
         fs::write(&hosts.file, addresses.join("\n"))?;
         Ok(hosts)
     }
+}
+
+/// A port that is free, and a socket that holds it without listening. Both it and the listener of the process say that an address may be
+/// used again, so that the one does not stand in the other's way (`ip(7)`, `SO_REUSEADDR`); the kernel gives the port to nobody who asks
+/// for any.
+fn hold() -> io::Result<(OwnedFd, SocketAddr)> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+    let at = SocketAddr::try_from(getsockname(&socket)?)?;
+    Ok((socket, at))
 }
 
 impl Drop for Hosts {
@@ -453,6 +466,30 @@ mod tests {
         assert_eq!(own_port("127.0.0.1:9100", 3), "127.0.0.1:9103");
         assert_eq!(own_port("127.0.0.1:0", 3), "127.0.0.1:0");
         assert_eq!(own_port("nowhere", 3), "nowhere");
+    }
+
+    #[test]
+    fn a_port_is_held_for_its_process_alone() {
+        let (held, at) = hold().unwrap();
+        let stranger = || {
+            let socket = socket_with(
+                AddressFamily::INET,
+                SocketType::STREAM,
+                SocketFlags::CLOEXEC,
+                None,
+            );
+            let socket = socket.unwrap();
+            bind(&socket, &at)
+        };
+        assert!(stranger().is_err());
+        let listener = std::net::TcpListener::bind(at).unwrap();
+        std::net::TcpStream::connect(at).unwrap();
+        listener.accept().unwrap();
+        drop(listener);
+        assert!(stranger().is_err());
+        // As after a life: held still, and the next process listens.
+        std::net::TcpListener::bind(at).unwrap();
+        drop(held);
     }
 
     #[test]

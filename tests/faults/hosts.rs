@@ -1,12 +1,13 @@
 //! The processes of a job as on several machines: each started by itself, and a relay between any two.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use super::folder::LOOK;
 use super::job::Job;
+use super::ports::Port;
 use super::relay::Relay;
 
 /// Exit code where the world failed.
@@ -18,6 +19,7 @@ pub(crate) struct Hosts {
     shape: (u64, u64),
     /// Where each listens.
     addresses: Vec<SocketAddr>,
+    _ports: Vec<Port>,
     /// For each process the relays to those before it, which it dials.
     relays: Vec<Vec<Relay>>,
     processes: Vec<Child>,
@@ -26,15 +28,8 @@ pub(crate) struct Hosts {
 impl Hosts {
     /// Starts the job on them.
     pub(crate) fn start(job: &Job, shape: (u64, u64)) -> Self {
-        // Held together until all are chosen, so that they differ.
-        let listeners: Vec<TcpListener> = (0..shape.0)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let addresses: Vec<SocketAddr> = listeners
-            .iter()
-            .map(|listener| listener.local_addr().unwrap())
-            .collect();
-        drop(listeners);
+        let ports: Vec<Port> = (0..shape.0).map(|_| Port::hold()).collect();
+        let addresses: Vec<SocketAddr> = ports.iter().map(|port| port.at).collect();
         let relays = (0..addresses.len()).map(|process| {
             let before = addresses[..process].iter();
             let to = before.map(|address| {
@@ -48,6 +43,7 @@ impl Hosts {
             shape,
             relays: relays.collect(),
             addresses,
+            _ports: ports,
             processes: Vec::new(),
         };
         hosts.start_processes(job);

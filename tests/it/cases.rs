@@ -33,6 +33,12 @@ const PARTITIONED_SMALL: Edit<'_> = Edit {
     placement: Some("partitioned"),
 };
 
+/// What a run tells people, where it is a result.
+const TOLD: &str = "told.txt";
+
+/// The same where it is none.
+const UNCOMPARED: &str = "told";
+
 /// What is changed in the job of a case.
 #[derive(Debug, Clone, Copy, Default)]
 struct Edit<'a> {
@@ -154,10 +160,9 @@ fn run(case: &Path, words: &[&str], edit: Edit<'_>) -> Result {
         format!("{}\n", output.status.code().unwrap_or(-1)),
     );
     let told = String::from_utf8(output.stderr).unwrap();
-    // With a line more in the job file its places move, and every process tells: compared in the other runs.
-    if !is_edited && words[0] == "run" {
-        result.insert("told.txt".to_owned(), told);
-    }
+    // With a line more in the job file its places move, and every process tells: compared in the other runs, and said where the exit is another.
+    let is_compared = !is_edited && words[0] == "run";
+    result.insert(if is_compared { TOLD } else { UNCOMPARED }.to_owned(), told);
     if !output.stdout.is_empty() {
         let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
         result.insert(
@@ -286,17 +291,20 @@ fn differences(what: &str, expected: &Result, got: &Result) -> Vec<String> {
     let names: std::collections::BTreeSet<&String> = expected.keys().chain(got.keys()).collect();
     let mut found = Vec::new();
     for name in names {
-        if name == "told.txt" && !got.contains_key(name) {
+        if name == UNCOMPARED || name == TOLD && !got.contains_key(name) {
             continue;
         }
         let (wanted, given) = (expected.get(name), got.get(name));
         if wanted != given {
             let show =
                 |text: Option<&String>| text.map_or("(not there)", String::as_str).to_owned();
+            let told = got.get(UNCOMPARED).filter(|_| name == "exit");
             found.push(format!(
-                "== {what}: {name}\n-- expected\n{}\n-- got\n{}",
+                "== {what}: {name}\n-- expected\n{}\n-- got\n{}{}",
                 show(wanted),
-                show(given)
+                show(given),
+                told.map(|told| format!("-- told\n{told}"))
+                    .unwrap_or_default()
             ));
         }
     }

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use super::bad_input::make_pipe;
+use super::ports::Port;
 use super::tables::visible_files;
 
 const JOB: &str = r#"format = 1
@@ -36,6 +37,7 @@ const DEADLINE: Duration = Duration::from_secs(40);
 pub(crate) struct Place {
     folder: tempfile::TempDir,
     n: usize,
+    _ports: Vec<Port>,
     /// The network namespace of each process; none: that of the test.
     pub(crate) namespaces: Vec<String>,
 }
@@ -51,17 +53,13 @@ impl Place {
         fs::create_dir(folder.path().join("input")).unwrap();
         fs::write(folder.path().join("job.toml"), job).unwrap();
         fs::write(folder.path().join("input/a.csv"), GOOD).unwrap();
-        let listeners: Vec<TcpListener> = (0..n)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let hosts: String = listeners
-            .iter()
-            .map(|listener| format!("{}\n", listener.local_addr().unwrap()))
-            .collect();
+        let ports: Vec<Port> = (0..n).map(|_| Port::hold()).collect();
+        let hosts: String = ports.iter().map(|port| format!("{}\n", port.at)).collect();
         fs::write(folder.path().join("hosts"), hosts).unwrap();
         Self {
             folder,
             n,
+            _ports: ports,
             namespaces: Vec::new(),
         }
     }

@@ -30,6 +30,7 @@ mod oracle;
 mod own_files;
 mod parquet_types;
 mod partitions;
+mod ports;
 mod quarantine;
 mod random_jobs;
 mod readers;

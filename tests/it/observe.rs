@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::ended;
+use super::ports::Port;
 
 const JOB: &str = r#"format = 1
 [job]
@@ -754,11 +755,8 @@ fn a_real_prometheus_scrapes_the_rows() {
         "{}",
         String::from_utf8_lossy(&checked.stderr)
     );
-    // A free port, by letting go of one.
-    let at = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let port = Port::hold();
+    let at = port.at;
     let mut server = Command::new(prometheus)
         .arg(format!("--config.file={}", config.display()))
         .arg(format!(

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use self::receiver::{Answers, Message, Receiver};
 use super::HEADER;
 use super::job::{Job, Running};
+use crate::ports::Port;
 
 const CHECKS: &str = r#"
 [checks.all_came]
@@ -178,6 +179,7 @@ struct Alertmanager {
     child: Child,
     place: tempfile::TempDir,
     at: String,
+    _port: Port,
 }
 
 impl Alertmanager {
@@ -194,11 +196,15 @@ impl Alertmanager {
             ),
         )
         .unwrap();
-        // A free port, by letting go of one.
-        let at = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let at = at.local_addr().unwrap().to_string();
+        let port = Port::hold();
+        let at = port.at.to_string();
         let child = Self::spawn(&place, &at)?;
-        Some(Self { child, place, at })
+        Some(Self {
+            child,
+            place,
+            at,
+            _port: port,
+        })
     }
 
     fn spawn(place: &tempfile::TempDir, at: &str) -> Option<Child> {

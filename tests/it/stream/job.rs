@@ -444,7 +444,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         // Nothing is left of one whose test has failed; what it told may say why.
         if let Some(mut child) = self.child.take() {
-            drop(child.kill());
+            ended::kill(&mut child);
             if let Ok(output) = child.wait_with_output()
                 && std::thread::panicking()
             {
