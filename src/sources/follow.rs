@@ -18,7 +18,12 @@
 //!    renamed;
 //! 2. another inode that begins with all bytes that were read, where the first is there no more: it was copied, or compressed, or
 //!    written anew with more behind;
-//! 3. another inode that holds the same to its last byte, where the first is still there: a copy (option `copies`).
+//! 3. another inode that holds the same to its last byte, where the first is still there: a copy (option `copies`); one that holds the
+//!    beginning of the same may be a copy that is being made, and waits.
+//!
+//! Names change while they are looked at. What is judged is the file that was seen, not what has its name a moment later; where one is
+//! called otherwise by then the next look tells, and a file is gone only when several looks in a row have missed it. A replay looks for
+//! its bytes itself, since what was said before it began may be otherwise.
 //!
 //! Everything else is a new file. What was read and is there no more is forgotten by nobody and missed by nobody; what was not read and
 //! is gone stops the job, or is counted (option `on_data_loss`).

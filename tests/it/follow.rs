@@ -364,7 +364,7 @@ fn copies_are_skipped_or_read_as_the_job_says() {
 
 #[test]
 fn a_last_line_without_an_end_is_read_when_the_job_says_that_files_are_whole() {
-    let job = Job::new("*.csv", ", complete_after = \"300 ms\"", CSV);
+    let job = Job::new("*.csv", ", complete_after = \"3 s\"", CSV);
     job.append("a.csv", format!("{HEADER}{}", lines(1..3).trim_end()));
     let running = Running::start(&job, 1);
     job.await_ids(&[1, 2]);
@@ -475,7 +475,7 @@ fn encodings_and_formats_are_those_of_files_that_end() {
         ),
         (
             "json = { records = \"array\" }",
-            ", complete_after = \"300 ms\"",
+            ", complete_after = \"3 s\"",
             vec![
                 format!("[{},", json(1)).into_bytes(),
                 format!("{}]", json(2)).into_bytes(),
@@ -483,7 +483,7 @@ fn encodings_and_formats_are_those_of_files_that_end() {
         ),
         (
             "json = { records = \"objects\" }",
-            ", complete_after = \"300 ms\"",
+            ", complete_after = \"3 s\"",
             vec![
                 json(1).replace(',', ",\n").into_bytes(),
                 json(2).into_bytes(),

@@ -139,9 +139,9 @@ impl Delivery {
             if known.stands_as(&seen) {
                 return Ok(ToRead::Nothing);
             }
-            let fit = fits(path, known.mark.size, &known.mark);
+            let fit = fits(&seen, known.mark.size, &known.mark);
             return match fit.map_err(|error| io_error(&owner, path, "read", 0, error))? {
-                Fit::Is(_) => Ok(known.rest(&owner, path, source)?),
+                Fit::Is(_) => Ok(known.rest(&owner, &seen, source)?),
                 Fit::NotYet => Ok(ToRead::All),
                 Fit::IsNot => Err(DeliveredError::Changed {
                     owner,
@@ -152,14 +152,14 @@ impl Delivery {
                 .into()),
             };
         }
-        let Some(looked) = Looked::at(path) else {
+        let Ok(Some(looked)) = Looked::at(&seen) else {
             return Ok(ToRead::All);
         };
         let mut best: Option<&Delivered> = None;
         for known in of_source().filter(|known| known.has_rows) {
             let at = known.mark.size;
             if !looked.begins_like(at, known.mark.head)
-                || !matches!(fits(path, at, &known.mark), Ok(Fit::Is(_)))
+                || !matches!(fits(&seen, at, &known.mark), Ok(Fit::Is(_)))
             {
                 continue;
             }
@@ -178,7 +178,7 @@ impl Delivery {
             }
         }
         match best {
-            Some(known) => known.rest(&owner, path, source),
+            Some(known) => known.rest(&owner, &seen, source),
             None => Ok(ToRead::All),
         }
     }
@@ -220,8 +220,8 @@ impl Delivered {
     }
 
     /// What is to be read of a file that begins with what was read.
-    fn rest(&self, owner: &str, path: &Path, source: &SourcePlan) -> Result<ToRead, SourceError> {
-        let Some(looked) = Looked::at(path).filter(|_| self.has_rows) else {
+    fn rest(&self, owner: &str, seen: &Seen, source: &SourcePlan) -> Result<ToRead, SourceError> {
+        let Some(looked) = Looked::at(seen).unwrap_or(None).filter(|_| self.has_rows) else {
             return Ok(ToRead::All);
         };
         if looked.length <= self.mark.size {
@@ -239,7 +239,7 @@ impl Delivered {
         }
         Err(DeliveredError::WentOn {
             owner: owner.to_owned(),
-            path: path.to_owned(),
+            path: seen.path.clone(),
             at: self.mark.size,
             expected,
         }

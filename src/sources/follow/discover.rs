@@ -4,14 +4,14 @@
 //! to its end, as far as it is open: until then it could be the rest of one of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::open::{Compression, read_full, unpack};
 use super::FollowError;
 use super::find::{
-    Fit, Id, Kind, Seen, beside, fits, hold_the_same, kind, listed, unpacked_length,
+    Fit, Id, Kind, Seen, beside, fits, holds_the_beginning, kind, listed, unpacked_length,
 };
 use super::mark::SAMPLE;
 use super::reader::offset;
@@ -196,15 +196,31 @@ impl Folders {
     /// looks have said so. Cost: a look at each file's place; files that are not known are opened, and unpacked where they are
     /// compressed.
     pub fn look(&mut self) -> Result<Changes, FollowError> {
-        let mut changes = Changes::default();
         let listed = listed(&self.follow.paths);
-        self.find_known(&listed, &mut changes);
+        self.judge_listed(&listed)
+    }
+
+    /// The same by what was listed, which may be otherwise by now.
+    pub(super) fn judge_listed(&mut self, listed: &[Seen]) -> Result<Changes, FollowError> {
+        let mut changes = Changes::default();
+        self.find_known(listed, &mut changes);
         if !self.files.values().all(|file| self.is_heard(file)) {
             return Ok(changes);
         }
-        self.find_unknown(&listed, &mut changes);
-        self.judge_lost(&mut changes)?;
+        // As long as something is missed, whatever is not known may be it.
+        if self.is_any_lost() {
+            self.find_unknown(listed, false, &mut changes);
+            self.judge_lost(&mut changes)?;
+        }
+        if !self.is_any_lost() {
+            self.files.values_mut().for_each(|file| file.again = None);
+            self.find_unknown(listed, true, &mut changes);
+        }
         Ok(changes)
+    }
+
+    fn is_any_lost(&self) -> bool {
+        self.files.values().any(|file| file.state.is_lost())
     }
 
     /// Whether all is known that was read of a file, where it is lost.
@@ -236,8 +252,13 @@ impl Folders {
             if file.state == State::Here && file.stamp == Some(stamp) && file.path == seen.path {
                 continue;
             }
-            match fits(&seen.path, file.at, &file.mark) {
+            match fits(&seen, file.at, &file.mark) {
                 Ok(Fit::IsNot) => {
+                    file.is_lost(State::Overwritten(seen.size), self.answered);
+                    continue;
+                }
+                // Written anew before anything was read of it: what was there may be read from another place.
+                Ok(Fit::Is(_)) if file.at == 0 && !file.begins_as_found(&seen) => {
                     file.is_lost(State::Overwritten(seen.size), self.answered);
                     continue;
                 }
@@ -253,19 +274,21 @@ impl Folders {
         }
     }
 
-    /// Judges files that are not known.
-    fn find_unknown(&mut self, listed: &[Seen], changes: &mut Changes) {
+    /// Judges files that are not known; those that are new stay unknown unless `takes_new`.
+    fn find_unknown(&mut self, listed: &[Seen], takes_new: bool, changes: &mut Changes) {
         let here = self.files.values().filter(|file| file.state == State::Here);
         let mut here: BTreeSet<Id> = here.map(|file| file.id).collect();
+        // What was a copy may be all that is left by now.
+        let is_any_lost = self.is_any_lost();
         for seen in listed {
             let stamp = (seen.size, seen.written);
-            if seen.size == 0
-                || here.contains(&seen.id)
-                || self.passed.get(&seen.id) == Some(&stamp)
-            {
+            let is_passed = self.passed.get(&seen.id) == Some(&stamp);
+            if seen.size == 0 || here.contains(&seen.id) || is_passed && !is_any_lost {
                 continue;
             }
             match self.judge(seen) {
+                Judged::Vanished => continue,
+                Judged::New { .. } if !takes_new => continue,
                 Judged::NotYet => {}
                 Judged::Same(partition) => {
                     let file = self.files.get_mut(&partition).expect("it is known");
@@ -273,6 +296,7 @@ impl Folders {
                     here.insert(seen.id);
                     continue;
                 }
+                Judged::Copy(_) if is_passed => {}
                 Judged::Copy(of) => tracing::warn!(
                     action = "file-copied",
                     source = self.name,
@@ -295,12 +319,25 @@ impl Folders {
     }
 
     fn judge(&self, seen: &Seen) -> Judged {
-        let Some(looked) = Looked::at(&seen.path) else {
-            return Judged::NotYet;
+        let looked = match Looked::at(seen) {
+            Ok(Some(looked)) => looked,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Judged::Vanished,
+            Ok(None) | Err(_) => return Judged::NotYet,
         };
         let mut best: Option<(&Partition, u64)> = None;
         let mut copy = None;
         for (partition, file) in &self.files {
+            if file.state == State::Here {
+                let is_asked = !self.follow.reads_copies && copy.is_none();
+                let held = is_asked.then(|| looked.hold_against(seen, file));
+                match held.flatten() {
+                    Some(Beside::Copy) => copy = Some(file.path.clone()),
+                    Some(Beside::Part) => return Judged::NotYet,
+                    Some(Beside::Vanished) => return Judged::Vanished,
+                    None => {}
+                }
+                continue;
+            }
             if !looked.may_begin_with(file) {
                 continue;
             }
@@ -311,14 +348,8 @@ impl Folders {
                 }
                 continue;
             }
-            if file.state == State::Here {
-                if !self.follow.reads_copies && copy.is_none() && looked.is_copy(seen, file) {
-                    copy = Some(file.path.clone());
-                }
-                continue;
-            }
             if best.is_none_or(|(_, at)| at < file.at)
-                && let Ok(Fit::Is(_)) = fits(&seen.path, file.at, &file.mark)
+                && let Ok(Fit::Is(_)) = fits(seen, file.at, &file.mark)
             {
                 best = Some((partition, file.at));
             }
@@ -377,8 +408,7 @@ impl Folders {
         for (partition, file) in &mut self.files {
             let stops = self.follow.on_data_loss == OnDataLoss::Stop;
             let seen = file.mark.size.max(file.at);
-            if matches!(file.state, State::Here | State::Gone) {
-                file.again = None;
+            if !file.state.is_lost() {
                 continue;
             }
             let (from, is_replay) = match file.again {
@@ -438,6 +468,23 @@ impl State {
 }
 
 impl Known {
+    /// How many bytes its mark is of: those that were read, or all that were there when it was found.
+    fn known(&self) -> u64 {
+        if self.at == 0 {
+            self.mark.size
+        } else {
+            self.at
+        }
+    }
+
+    /// Whether it begins with what was there when it was found, as far as can be told.
+    fn begins_as_found(&self, seen: &Seen) -> bool {
+        match Looked::at(seen) {
+            Ok(Some(looked)) => self.mark.size == 0 || looked.may_begin_with(self),
+            Ok(None) | Err(_) => true,
+        }
+    }
+
     /// Goes on in another place; readers are told.
     fn moves_to(&mut self, partition: &Partition, seen: &Seen) -> Option<(Partition, FilePlace)> {
         tracing::info!(
@@ -486,12 +533,24 @@ enum Judged {
         /// Bytes in it, unpacked.
         length: u64,
     },
-    /// It can't be told yet.
+    /// It can't be told before there is more of it.
     NotYet,
+    /// It, or what it is held against, is called otherwise by now: the next look tells.
+    Vanished,
     /// A known file, by another name.
     Same(Partition),
     /// A copy of what stands there.
     Copy(PathBuf),
+}
+
+/// What a file that is not known is to one that is there.
+enum Beside {
+    /// It holds the same.
+    Copy,
+    /// It holds the beginning of the same: a copy that is being made.
+    Part,
+    /// One of them is called otherwise by now.
+    Vanished,
 }
 
 /// The beginning of a file that is not known, and how long it is.
@@ -501,31 +560,29 @@ pub(super) struct Looked {
 }
 
 impl Looked {
-    /// `None` where it is compressed and not whole, or can't be read.
-    pub(super) fn at(path: &Path) -> Option<Self> {
-        let file = File::open(path).ok()?;
-        let Kind::Known(compression) = kind(path, &file).ok()? else {
-            return None;
+    /// `None` where it is compressed and not whole.
+    pub(super) fn at(seen: &Seen) -> io::Result<Option<Self>> {
+        let file = seen.open()?;
+        let Kind::Known(compression) = kind(&seen.path, &file)? else {
+            return Ok(None);
         };
         let length = if compression == Compression::None {
-            file.metadata().ok()?.len()
+            Some(file.metadata()?.len())
         } else {
-            unpacked_length(File::open(path).ok()?, compression)?
+            unpacked_length(seen.open()?, compression)
+        };
+        let Some(length) = length else {
+            return Ok(None);
         };
         let mut head = vec![0; usize::try_from(SAMPLE).expect("a sample is short")];
-        let mut input = unpack(file, compression).ok()?;
-        let read = read_full(input.as_mut(), &mut head).ok()?;
+        let mut input = unpack(file, compression)?;
+        let read = read_full(input.as_mut(), &mut head)?;
         head.truncate(read);
-        Some(Self { head, length })
+        Ok(Some(Self { head, length }))
     }
 
     fn may_begin_with(&self, file: &Known) -> bool {
-        let known = if file.at == 0 {
-            file.mark.size
-        } else {
-            file.at
-        };
-        self.begins_like(known, file.mark.head)
+        self.begins_like(file.known(), file.mark.head)
     }
 
     /// Whether it may begin with so many bytes, the first of which have this hash.
@@ -537,11 +594,37 @@ impl Looked {
             && hash_bytes(&self.head[..sample]) == head
     }
 
-    /// Whether it holds the same, to the last byte, as a file that is there.
-    fn is_copy(&self, seen: &Seen, file: &Known) -> bool {
-        let Some(known) = Self::at(&file.path) else {
-            return false;
+    /// What it is to a file that is there; `None` where it is another. Cost: both are read where they begin alike.
+    ///
+    /// Less than a sample is not looked for as a part: whoever copies writes more at once.
+    fn hold_against(&self, seen: &Seen, file: &Known) -> Option<Beside> {
+        let is_sampled = self.length >= SAMPLE && file.known() >= SAMPLE;
+        let bytes = if is_sampled { SAMPLE } else { file.known() };
+        if !self.begins_like(bytes, file.mark.head) {
+            return None;
+        }
+        let Some(known) = Seen::at(&file.path).filter(|known| known.id == file.id) else {
+            return Some(Beside::Vanished);
         };
-        known.length == self.length && hold_the_same(&seen.path, &file.path) == Some(true)
+        let Ok(Some(looked)) = Self::at(&known) else {
+            return Some(Beside::Vanished);
+        };
+        let length = looked.length;
+        let is_same = if length < self.length {
+            Some(false)
+        } else {
+            holds_the_beginning(seen, &known)
+        };
+        // What was compared is what is known of it, and was there to the end.
+        let is_known = looked.may_begin_with(file)
+            && matches!(fits(&known, file.at, &file.mark), Ok(Fit::Is(_)));
+        let Some(is_same) = is_same.filter(|_| is_known && seen.open().is_ok()) else {
+            return Some(Beside::Vanished);
+        };
+        is_same.then_some(if length == self.length {
+            Beside::Copy
+        } else {
+            Beside::Part
+        })
     }
 }

@@ -60,6 +60,16 @@ impl Seen {
                 + i128::from(metadata.mtime_nsec()),
         })
     }
+
+    /// The file itself. One that is called otherwise by now is not found, whatever has its name.
+    pub(super) fn open(&self) -> io::Result<File> {
+        let file = File::open(&self.path)?;
+        if id(&file.metadata()?) == self.id {
+            Ok(file)
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
 }
 
 /// The identity of an open file, or one of a folder.
@@ -134,14 +144,14 @@ pub(super) enum Fit {
     NotYet,
 }
 
-/// Whether `path` holds the bytes before `at` that `mark` is of. Where inode and times are the same, samples are enough.
-pub(super) fn fits(path: &Path, at: u64, mark: &FileMark) -> io::Result<Fit> {
-    let file = File::open(path)?;
+/// Whether a file holds the bytes before `at` that `mark` is of. Where inode and times are the same, samples are enough.
+pub(super) fn fits(seen: &Seen, at: u64, mark: &FileMark) -> io::Result<Fit> {
+    let file = seen.open()?;
     if at == 0 {
         return Ok(Fit::Is(Box::new(Marker::new())));
     }
-    let is_same = id(&file.metadata()?) == Id::of(mark);
-    let found = match kind(path, &file)? {
+    let is_same = seen.id == Id::of(mark);
+    let found = match kind(&seen.path, &file)? {
         Kind::Unknown => return Ok(Fit::NotYet),
         Kind::Known(Compression::None) if is_same => Marker::of_file(&file, at, mark)?,
         Kind::Known(Compression::None) => Marker::of_bytes(&mut &file, at, mark)?,
@@ -162,11 +172,11 @@ pub(super) fn unpacked_length(file: File, compression: Compression) -> Option<u6
     io::copy(&mut input, &mut io::sink()).ok()
 }
 
-/// Whether two files hold the same bytes, unpacked; `None` where one is not whole.
-pub(super) fn hold_the_same(one: &Path, other: &Path) -> Option<bool> {
-    let open = |path: &Path| -> Option<Box<dyn Read + Send>> {
-        let file = File::open(path).ok()?;
-        match kind(path, &file).ok()? {
+/// Whether one file holds the beginning of another, or all of it, unpacked; `None` where one is not whole, or not there any more.
+pub(super) fn holds_the_beginning(one: &Seen, other: &Seen) -> Option<bool> {
+    let open = |seen: &Seen| -> Option<Box<dyn Read + Send>> {
+        let file = seen.open().ok()?;
+        match kind(&seen.path, &file).ok()? {
             Kind::Unknown => None,
             Kind::Known(compression) => unpack(file, compression).ok(),
         }
@@ -180,10 +190,10 @@ pub(super) fn hold_the_same(one: &Path, other: &Path) -> Option<bool> {
             read(one.as_mut(), &mut left)?,
             read(other.as_mut(), &mut right)?,
         );
-        if left[..n] != right[..m] {
+        if n > m || left[..n] != right[..n] {
             return Some(false);
         }
-        if n == 0 {
+        if n < left.len() {
             return Some(true);
         }
     }

@@ -328,7 +328,7 @@ impl Part {
         to: u64,
         until: &FileMark,
     ) -> Result<bool, SourceError> {
-        let holds = |seen: &Seen| match fits(&seen.path, to, until) {
+        let holds = |seen: &Seen| match fits(seen, to, until) {
             Ok(fit) => Ok(matches!(fit, Fit::Is(_))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -481,14 +481,26 @@ impl Part {
     /// Opens it where reading goes on; `false` where that can't be now.
     fn reopen(&mut self, common: &Common<'_>) -> Result<bool, SourceError> {
         let by_lines = goes_by_lines(common.followed.format);
-        if self.marker.is_none() {
-            let failed = |error| io_error(common.followed.owner, &self.path, "read", 0, error);
-            match fits(&self.path, self.at, &self.known) {
-                Ok(Fit::Is(marker)) => self.marker = Some(marker),
-                Ok(_) => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-                Err(error) => return Err(failed(error)),
+        let Some(seen) = Seen::at(&self.path).filter(|seen| seen.id == self.id) else {
+            return Ok(false);
+        };
+        let known = match &self.marker {
+            Some(marker) => marker.mark(self.id, self.size, self.line),
+            None => self.known.clone(),
+        };
+        let failed = |error| io_error(common.followed.owner, &self.path, "read", 0, error);
+        match fits(&seen, self.at, &known) {
+            Ok(Fit::Is(marker)) => {
+                self.marker.get_or_insert(marker);
             }
+            Ok(Fit::IsNot) => {
+                // Written anew: what is to become of it is judged by process 0, and nothing of it is on its way.
+                self.caught_up = true;
+                return Ok(false);
+            }
+            Ok(Fit::NotYet) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(failed(error)),
         }
         let marker = self.marker.as_ref().expect("it is known by now");
         let whole_after = common.follow.complete_after.filter(|_| self.to.is_none());

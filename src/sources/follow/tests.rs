@@ -6,11 +6,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::find::{Id, Seen};
+use super::find::{Id, Seen, listed};
 use super::mark::Marker;
 use super::reader::position;
 use super::{FilesReader, Folders, FollowError};
-use crate::epoch::{Assigned, FileMark, Moved, Partition};
+use crate::cluster::Stands;
+use crate::epoch::{Assigned, FileMark, Found, Moved, Partition};
 use crate::job::plan::{Plan, Transport};
 use crate::job::resolve::plan_of;
 
@@ -18,33 +19,51 @@ const TEXT: &str = "id,amount\n1,1.00\n2,2.00\n";
 
 const OTHER: &str = "id,amount\n7,7.00\n8,8.00\n9,9.00\n";
 
-/// What is done to the file between two looks.
-type Change = fn(&Path);
+/// What is done to the file, in one step or two.
+type Change = (&'static str, fn(&Path), fn(&Path));
 
-/// After each of them the bytes are still there, under some name.
-const CHANGES: [(&str, Change); 5] = [
-    ("renamed", |folder| {
-        rename(folder, "a.csv", "b.csv");
-    }),
-    ("renamed to what no pattern matches", |folder| {
-        rename(folder, "a.csv", "a.old");
-    }),
-    ("renamed, and another has its name", |folder| {
-        rename(folder, "a.csv", "b.csv");
-        fs::write(folder.join("a.csv"), OTHER).unwrap();
-    }),
-    ("compressed", |folder| {
-        let file = File::create(folder.join("a.csv.gz")).unwrap();
-        let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-        packed.write_all(TEXT.as_bytes()).unwrap();
-        packed.finish().unwrap();
-        fs::remove_file(folder.join("a.csv")).unwrap();
-    }),
-    ("copied, and written anew", |folder| {
-        fs::copy(folder.join("a.csv"), folder.join("b.csv")).unwrap();
-        fs::write(folder.join("a.csv"), OTHER).unwrap();
-    }),
+/// After each step the bytes are still there, under some name.
+const CHANGES: [Change; 6] = [
+    ("renamed", |_| (), |folder| rename(folder, "a.csv", "b.csv")),
+    (
+        "renamed to what no pattern matches",
+        |_| (),
+        |folder| rename(folder, "a.csv", "a.old"),
+    ),
+    (
+        "renamed, and another has its name",
+        |folder| rename(folder, "a.csv", "b.csv"),
+        |folder| fs::write(folder.join("a.csv"), OTHER).unwrap(),
+    ),
+    (
+        "compressed",
+        |folder| pack(folder, "a.csv"),
+        |folder| fs::remove_file(folder.join("a.csv")).unwrap(),
+    ),
+    (
+        "renamed and compressed",
+        |folder| {
+            rename(folder, "a.csv", "a.csv.1");
+            pack(folder, "a.csv.1");
+        },
+        |folder| fs::remove_file(folder.join("a.csv.1")).unwrap(),
+    ),
+    (
+        "copied, and written anew",
+        |folder| {
+            fs::copy(folder.join("a.csv"), folder.join("b.csv")).unwrap();
+        },
+        |folder| fs::write(folder.join("a.csv"), OTHER).unwrap(),
+    ),
 ];
+
+fn pack(folder: &Path, name: &str) {
+    let file = File::create(folder.join(format!("{name}.gz"))).unwrap();
+    let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    let text = fs::read(folder.join(name)).unwrap();
+    packed.write_all(&text).unwrap();
+    packed.finish().unwrap();
+}
 
 fn rename(folder: &Path, from: &str, to: &str) {
     fs::rename(folder.join(from), folder.join(to)).unwrap();
@@ -96,14 +115,12 @@ impl Followed {
         }
     }
 
-    /// What process 0 knows when a life begins that knows of more bytes in the file than were read.
-    fn folders(&self) -> Folders {
+    /// What process 0 knows of when a life begins.
+    fn folders(&self, known: &[Moved]) -> Folders {
         let Transport::Follow(follow) = &self.plan.sources[0].transport else {
             panic!("files are followed");
         };
-        let mut known = self.moved(0);
-        known.file.as_mut().unwrap().size += 10;
-        Folders::new("s", follow, &[known], &[])
+        Folders::new("s", follow, known, &[])
     }
 
     /// A reader that has to read all of the file again.
@@ -149,10 +166,11 @@ fn read(reader: &mut FilesReader) -> Result<Vec<u8>, super::SourceError> {
 #[test]
 fn what_has_to_be_read_again_is_found_whatever_becomes_of_its_name() {
     let records = TEXT.split_once('\n').unwrap().1;
-    for (what, change) in CHANGES {
+    for (what, first, second) in CHANGES {
         let followed = Followed::new();
         let mut reader = followed.reader();
-        change(&followed.folder());
+        first(&followed.folder());
+        second(&followed.folder());
         let bytes = read(&mut reader).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(String::from_utf8(bytes).unwrap(), records, "{what}");
     }
@@ -179,7 +197,10 @@ fn what_has_to_be_read_again_may_come_back_and_is_gone_after_several_looks() {
 fn a_life_begins_when_several_looks_have_found_a_file_or_missed_it() {
     for is_back in [true, false] {
         let followed = Followed::new();
-        let mut folders = followed.folders();
+        let mut known = followed.moved(0);
+        // More was seen of it than was read.
+        known.file.as_mut().unwrap().size += 10;
+        let mut folders = followed.folders(&[known]);
         let away = followed.place.path().join("away");
         fs::rename(followed.folder().join("a.csv"), &away).unwrap();
         let looks = Cell::new(0);
@@ -197,4 +218,91 @@ fn a_life_begins_when_several_looks_have_found_a_file_or_missed_it() {
             assert!(matches!(found, Err(FollowError::Gone { .. })), "{found:?}");
         }
     }
+}
+
+/// Each step lies between two looks, or between what was listed and what is found there. Whether the file was read to its end, or only
+/// found: it stays one file.
+#[test]
+fn a_file_that_changes_between_its_name_and_its_bytes_stays_one_file() {
+    for (what, first, second) in CHANGES {
+        for (is_read, stale) in [(true, 1), (true, 2), (false, 1), (false, 2), (true, 0)] {
+            let what = format!("{what}, is_read {is_read}, stale {stale}");
+            let followed = Followed::new();
+            let moved = followed.moved(0);
+            let mut folders = followed.folders(&[]);
+            let found = folders.begin(&|| false).unwrap().found;
+            assert_eq!(found.len(), 1, "{what}");
+            let mut answered = 0;
+            // What a reader says that has read all, or one that begins now, with what has the place.
+            let mut hear = |folders: &mut Folders, begins: bool| {
+                answered += 1;
+                let mut moved = moved.clone();
+                if !is_read {
+                    let seen = Seen::at(&followed.folder().join("a.csv"));
+                    let id = Id::of(moved.file.as_ref().unwrap());
+                    let mut marker = Marker::new();
+                    if let Some(seen) = seen.filter(|seen| begins && seen.id == id) {
+                        marker.push(&fs::read(seen.path).unwrap());
+                    }
+                    moved.to = position(marker.at());
+                    if begins && marker.at() > 0 {
+                        moved.file = Some(marker.mark(id, marker.at(), 4));
+                    }
+                    moved.caught_up = begins;
+                }
+                folders.hear(&Stands {
+                    answered,
+                    moved: vec![moved],
+                });
+            };
+            hear(&mut folders, false);
+            let patterns = [followed.place.path().join("in/*.csv*")];
+            let mut new = Vec::new();
+            let mut seen = listed(&patterns);
+            for (number, step) in [(1, first), (2, second)] {
+                if stale != number {
+                    seen = listed(&patterns);
+                }
+                step(&followed.folder());
+                hear(&mut folders, false);
+                new.extend(folders.judge_listed(&seen).unwrap().found);
+            }
+            for _ in 0..20 {
+                hear(&mut folders, true);
+                new.extend(folders.look().unwrap().found);
+            }
+            let is_other = |found: &Found| {
+                found.file.as_ref().unwrap().size == u64::try_from(OTHER.len()).unwrap()
+            };
+            assert!(!is_read || new.iter().all(is_other), "{what}: {new:?}");
+            let has_other = listed(&patterns)
+                .iter()
+                .any(|seen| fs::read_to_string(&seen.path).is_ok_and(|text| text == OTHER));
+            assert_eq!(new.len(), usize::from(has_other), "{what}: {new:?}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_is_being_made_is_no_file_of_its_own() {
+    let followed = Followed::new();
+    let folder = followed.folder();
+    let mut text = TEXT.to_owned();
+    for id in 3..400 {
+        text += &format!("{id},1.00\n");
+    }
+    fs::write(folder.join("a.csv"), &text).unwrap();
+    let mut folders = followed.folders(&[]);
+    let found = folders.begin(&|| false).unwrap().found;
+    assert_eq!(found.len(), 1);
+    for bytes in [1500, 2000, text.len()] {
+        fs::write(folder.join("b.csv"), &text[..bytes]).unwrap();
+        assert_eq!(folders.look().unwrap().found, [], "{bytes} bytes");
+    }
+    // It goes on otherwise: no copy.
+    let other = format!("{}9000,1.00\n9001,1.00\n", &text[..1500]);
+    fs::write(folder.join("c.csv"), other).unwrap();
+    let found = folders.look().unwrap().found;
+    assert_eq!(found.len(), 1);
+    assert!(found[0].partition.topic.ends_with("c.csv"), "{found:?}");
 }
