@@ -421,6 +421,11 @@ impl Folders {
                 file.missed += 1;
                 continue;
             }
+            if matches!(file.state, State::Overwritten(_)) && file.at == 0 && !is_replay {
+                // Nothing was read of what was there: it is read as it stands.
+                file.is_found();
+                continue;
+            }
             (file.missed, file.again) = (0, None);
             let path = PathBuf::from(&partition.topic);
             if let (State::Overwritten(size), true) = (file.state, stops) {
@@ -483,6 +488,15 @@ impl Known {
             Ok(Some(looked)) => self.mark.size == 0 || looked.may_begin_with(self),
             Ok(None) | Err(_) => true,
         }
+    }
+
+    /// It is known by what stands in its place now.
+    fn is_found(&mut self) {
+        let there = Seen::at(&self.path).filter(|there| there.id == self.id);
+        if let Some(Ok(Some(looked))) = there.map(|there| Looked::at(&there)) {
+            (self.mark.size, self.mark.head) = (looked.length, hash_bytes(&looked.head));
+        }
+        self.is_here();
     }
 
     /// Goes on in another place; readers are told.

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::discover::Changes;
 use super::find::{Id, Seen, listed};
 use super::mark::Marker;
 use super::reader::position;
@@ -287,10 +288,8 @@ fn a_file_that_changes_between_its_name_and_its_bytes_stays_one_file() {
 fn a_copy_that_is_being_made_is_no_file_of_its_own() {
     let followed = Followed::new();
     let folder = followed.folder();
-    let mut text = TEXT.to_owned();
-    for id in 3..400 {
-        text += &format!("{id},1.00\n");
-    }
+    let lines = (3..400).map(|id| format!("{id},1.00\n"));
+    let text: String = std::iter::once(TEXT.to_owned()).chain(lines).collect();
     fs::write(folder.join("a.csv"), &text).unwrap();
     let mut folders = followed.folders(&[]);
     let found = folders.begin(&|| false).unwrap().found;
@@ -305,4 +304,23 @@ fn a_copy_that_is_being_made_is_no_file_of_its_own() {
     let found = folders.look().unwrap().found;
     assert_eq!(found.len(), 1);
     assert!(found[0].partition.topic.ends_with("c.csv"), "{found:?}");
+}
+
+#[test]
+fn a_file_that_is_written_anew_before_anything_is_read_of_it_is_read_as_it_stands() {
+    let followed = Followed::new();
+    let mut folders = followed.folders(&[]);
+    let mut moved = followed.moved(0);
+    let found = folders.begin(&|| false).unwrap().found;
+    (moved.to, moved.file) = (0, found[0].file.clone());
+    fs::write(followed.folder().join("a.csv"), "id,am").unwrap();
+    for answered in 1..20 {
+        let moved = vec![moved.clone()];
+        folders.hear(&Stands { answered, moved });
+        assert_eq!(folders.look().unwrap(), Changes::default());
+    }
+    let path = followed.folder().join("a.csv");
+    assert_eq!(folders.places().count(), 0, "it is where it was");
+    fs::write(path, OTHER).unwrap();
+    assert_eq!(folders.look().unwrap(), Changes::default());
 }
