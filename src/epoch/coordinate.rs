@@ -28,9 +28,9 @@ use timely::dataflow::{Scope, StreamVec};
 use timely::scheduling::Activator;
 
 use super::bind::Binder;
-use super::control::{Answer, Assigned, Control, Found, Opening};
+use super::control::{Answer, Assigned, Control, FilePlace, Found, Opening};
 use super::references::References;
-use super::{Binding, ReferenceChange, StateFile, state};
+use super::{Binding, Partition, ReferenceChange, StateFile, state};
 use crate::cluster::{Kept, Life, Run};
 use crate::fault;
 use crate::job::plan::Continuous;
@@ -88,6 +88,8 @@ struct Coordinator {
     found: Vec<Assigned>,
     /// How many partitions are known.
     numbered: usize,
+    /// Followed files that are elsewhere and that no reader has yet.
+    renamed: Vec<(Partition, FilePlace)>,
     /// The clock's reading when this life began, and since when.
     began: (i64, Instant),
     checkpointed: Instant,
@@ -139,6 +141,7 @@ impl Coordinator {
             again: None,
             answers: Vec::new(),
             numbered: found.len(),
+            renamed: Vec::new(),
             found,
             began: (run.now, Instant::now()),
             checkpointed: Instant::now(),
@@ -190,6 +193,15 @@ impl Coordinator {
             }
         }
         self.found = known[resumed..].to_vec();
+        let mut renamed = std::mem::take(&mut self.renamed);
+        renamed.extend(self.life.take_renamed());
+        let is_read = |partition: &Partition| {
+            self.binder.knows(partition) || known.iter().any(|known| known.partition == *partition)
+        };
+        let (renamed, later) = renamed
+            .into_iter()
+            .partition(|(partition, _)| is_read(partition));
+        self.renamed = later;
         let replay = self.again.as_ref().map(|binding| binding.moved.clone());
         let is_replay = replay.is_some();
         self.is_last = !is_replay && self.life.is_to_stop();
@@ -212,7 +224,7 @@ impl Coordinator {
             may_park: self.binder.parked() < continuous.max_parked,
             checkpoint,
             known,
-            renamed: self.life.take_renamed(),
+            renamed,
             replay,
         }
     }

@@ -42,6 +42,8 @@ pub struct Folders {
     names: BTreeMap<String, i32>,
     /// What was judged to be no file of its own, or can't be judged yet, as it was then.
     passed: BTreeMap<Id, (u64, i128)>,
+    /// What can't be read, as was said.
+    unreadable: BTreeSet<Id>,
     /// How many epochs were answered for when it was heard last where files stand; `None` before this life reads.
     answered: Option<u64>,
 }
@@ -51,7 +53,7 @@ const EPOCHS_TO_HEAR: u64 = 2;
 
 /// Looks that must miss a file one after the other until it is gone: one look meets a folder in the middle of a renaming, and finds
 /// the file under neither name.
-pub(super) const LOOKS_TO_MISS: u32 = 5;
+pub(super) const LOOKS_TO_MISS: u32 = 3;
 
 /// The time between two of them, at least.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -107,6 +109,7 @@ impl Folders {
             files: BTreeMap::new(),
             names: BTreeMap::new(),
             passed: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
             answered: None,
         };
         let of_source = |moved: &&Moved| moved.partition.source == name;
@@ -167,7 +170,10 @@ impl Folders {
                 missed: 0,
             });
         file.at = offset(moved.to);
-        file.mark = mark;
+        if file.mark != mark {
+            // It is held against what was read of it by now.
+            (file.mark, file.stamp) = (mark, None);
+        }
         file.caught_up = moved.caught_up;
     }
 
@@ -234,8 +240,22 @@ impl Folders {
     /// Finds known files by what the file system knows of them.
     fn find_known(&mut self, listed: &[Seen], changes: &mut Changes) {
         let by_id: BTreeMap<Id, &Seen> = listed.iter().map(|seen| (seen.id, seen)).collect();
+        let there = self.files.values().filter(|file| file.state != State::Gone);
+        let taken: BTreeSet<Id> = there.map(|file| file.id).collect();
         for (partition, file) in &mut self.files {
             if file.state == State::Gone {
+                // It may come back, as a folder does that is mounted again; readers know it still.
+                let back = by_id.get(&file.id).filter(|_| !taken.contains(&file.id));
+                if let Some(seen) = back
+                    && matches!(fits(seen, file.at, &file.mark), Ok(Fit::Is(_)))
+                    && file.begins_as_found(seen)
+                {
+                    file.stamp = Some((seen.size, seen.written));
+                    file.is_here();
+                    if file.path != seen.path {
+                        changes.renamed.extend(file.moves_to(partition, seen));
+                    }
+                }
                 continue;
             }
             let at_its_place = || Seen::at(&file.path).filter(|seen| seen.id == file.id);
@@ -288,6 +308,18 @@ impl Folders {
             }
             match self.judge(seen) {
                 Judged::Vanished => continue,
+                Judged::Unreadable(error) => {
+                    if self.unreadable.insert(seen.id) {
+                        tracing::warn!(
+                            action = "file-unreadable",
+                            source = self.name,
+                            file = %seen.path.display(),
+                            error = error.to_string(),
+                            "a file can't be read; it is tried again"
+                        );
+                    }
+                    continue;
+                }
                 Judged::New { .. } if !takes_new => continue,
                 Judged::NotYet => {}
                 Judged::Same(partition) => {
@@ -316,13 +348,15 @@ impl Folders {
         }
         let there: BTreeSet<Id> = listed.iter().map(|seen| seen.id).collect();
         self.passed.retain(|id, _| there.contains(id));
+        self.unreadable.retain(|id| there.contains(id));
     }
 
     fn judge(&self, seen: &Seen) -> Judged {
         let looked = match Looked::at(seen) {
             Ok(Some(looked)) => looked,
+            Ok(None) => return Judged::NotYet,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Judged::Vanished,
-            Ok(None) | Err(_) => return Judged::NotYet,
+            Err(error) => return Judged::Unreadable(error),
         };
         let mut best: Option<(&Partition, u64)> = None;
         let mut copy = None;
@@ -416,9 +450,8 @@ impl Folders {
                 None => (file.at, false),
             };
             let to = if is_replay { seen.max(file.at) } else { seen };
-            let is_changed = matches!(file.state, State::Overwritten(_)) && stops;
-            if (is_changed || from < to) && file.missed < LOOKS_TO_MISS {
-                file.missed += 1;
+            file.missed += 1;
+            if file.missed < LOOKS_TO_MISS {
                 continue;
             }
             if matches!(file.state, State::Overwritten(_)) && file.at == 0 && !is_replay {
@@ -549,6 +582,8 @@ enum Judged {
     },
     /// It can't be told before there is more of it.
     NotYet,
+    /// This user may not read it, or the disk does not answer.
+    Unreadable(io::Error),
     /// It, or what it is held against, is called otherwise by now: the next look tells.
     Vanished,
     /// A known file, by another name.
@@ -591,7 +626,9 @@ impl Looked {
         let mut head = vec![0; usize::try_from(SAMPLE).expect("a sample is short")];
         let mut input = unpack(file, compression)?;
         let read = read_full(input.as_mut(), &mut head)?;
-        head.truncate(read);
+        // It may have grown since.
+        let most = usize::try_from(length).unwrap_or(usize::MAX);
+        head.truncate(read.min(most));
         Ok(Some(Self { head, length }))
     }
 

@@ -62,6 +62,8 @@ struct Part {
     /// Where it is, as far as is known.
     path: PathBuf,
     id: Id,
+    /// Where process 0 says it is, while a replay reads it from another place.
+    said: Option<(PathBuf, Id)>,
     at: u64,
     line: u64,
     /// What was read of it; until it is opened in this life, `known` says what that was.
@@ -118,6 +120,7 @@ impl FilesReader {
             path: place.map_or(shown.clone(), |place| PathBuf::from(&place.path)),
             shown: Arc::new(shown),
             id: place.map_or(Id::of(&known), Id::at),
+            said: None,
             at,
             line: if at == 0 { 1 } else { known.line },
             marker: None,
@@ -142,6 +145,7 @@ impl FilesReader {
         let id = Id::at(place);
         for part in &mut self.files {
             if part.partition == *partition {
+                part.said = None;
                 part.path = PathBuf::from(&place.path);
                 if part.id != id {
                     part.id = id;
@@ -164,6 +168,10 @@ impl FilesReader {
                 let stop = stop.and_then(|stop| Some((offset(stop.to), stop.file.clone()?)));
                 stop.unwrap_or_else(|| (part.at, FileMark::default()))
             });
+            if let Some(said) = part.said.take_if(|_| part.to.is_none()) {
+                // What held the bytes of a replay may be another file, which only began alike.
+                (part.path, part.id) = said;
+            }
             if was_again || part.to.is_some() {
                 // What was opened for a replay ends where that did.
                 part.open = None;
@@ -333,23 +341,26 @@ impl Part {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         };
-        if let Some(seen) = Seen::at(&self.path) {
-            // One that is no more what it was when it was read was judged by its bytes, here or by process 0.
-            let is_judged = seen.id == self.id && seen.id != Id::of(until);
-            let failed = |error| io_error(common.followed.owner, &self.path, "read", 0, error);
-            if is_judged || holds(&seen).map_err(failed)? {
-                self.id = seen.id;
-                return Ok(true);
-            }
+        let failed = |error| io_error(common.followed.owner, &self.path, "read", 0, error);
+        let at_its_place = Seen::at(&self.path).filter(|seen| seen.id == self.id);
+        if let Some(seen) = at_its_place
+            && holds(&seen).map_err(failed)?
+        {
+            return Ok(true);
         }
         let elsewhere = listed(&common.follow.paths).into_iter();
         let mut elsewhere = elsewhere.chain(beside(&self.path));
         // What can't be read is another's.
         let found = elsewhere.find(|seen| holds(seen).unwrap_or(false));
-        Ok(found.is_some_and(|seen| {
-            (self.path, self.id) = (seen.path, seen.id);
-            true
-        }))
+        let Some(seen) = found else {
+            return Ok(false);
+        };
+        let said = (
+            std::mem::replace(&mut self.path, seen.path),
+            std::mem::replace(&mut self.id, seen.id),
+        );
+        self.said.get_or_insert(said);
+        Ok(true)
     }
 
     /// What has to be read again is not there: after several looks it is gone.
@@ -400,6 +411,14 @@ impl Part {
         self.size = self.size.max(self.at);
     }
 
+    /// Nothing is on its way from where it was, as far as this reader can say; what was seen there and not read is missed.
+    fn has_no_more(&mut self) {
+        if !self.caught_up {
+            self.has_rest |= self.size > self.at;
+        }
+        self.caught_up = true;
+    }
+
     /// Whether an open file that was read to its end has more.
     fn has_grown(&mut self, common: &Common<'_>) -> Result<bool, SourceError> {
         let Some(open) = &self.open else {
@@ -439,8 +458,7 @@ impl Part {
     fn is_there(&mut self, common: &Common<'_>) -> Result<bool, SourceError> {
         let seen = Seen::at(&self.path).filter(|seen| seen.id == self.id);
         let Some(seen) = seen else {
-            // Nothing is on its way, as far as this reader can say.
-            self.caught_up = true;
+            self.has_no_more();
             return Ok(false);
         };
         let still = still_for(&mut self.still, (seen.size, seen.written), common.now);
@@ -494,8 +512,8 @@ impl Part {
                 self.marker.get_or_insert(marker);
             }
             Ok(Fit::IsNot) => {
-                // Written anew: what is to become of it is judged by process 0, and nothing of it is on its way.
-                self.caught_up = true;
+                // Written anew: what is to become of it is judged by process 0.
+                self.has_no_more();
                 return Ok(false);
             }
             Ok(Fit::NotYet) => return Ok(false),
@@ -515,6 +533,8 @@ impl Part {
             is_whole: !by_lines || whole_after.is_some_and(|after| still >= Some(after)),
         };
         let Some(mut open) = Open::at(&common.followed, &self.path, &from)? else {
+            // Its beginning is not whole.
+            (self.caught_up, self.has_rest) = (true, true);
             return Ok(false);
         };
         if open.id != self.id {

@@ -324,3 +324,53 @@ fn a_file_that_is_written_anew_before_anything_is_read_of_it_is_read_as_it_stand
     fs::write(path, OTHER).unwrap();
     assert_eq!(folders.look().unwrap(), Changes::default());
 }
+
+#[test]
+fn a_file_that_was_away_and_comes_back_is_no_new_one() {
+    let followed = Followed::new();
+    let path = followed.folder().join("a.csv");
+    fs::write(&path, "id,amount\n").unwrap();
+    let mut folders = followed.folders(&[]);
+    let found = folders.begin(&|| false).unwrap().found;
+    let mut moved = followed.moved(0);
+    // Its header alone: all of it is read, and no row.
+    let mut mark = found[0].file.clone().unwrap();
+    mark.size = 0;
+    (moved.to, moved.file) = (0, Some(mark));
+    let away = followed.place.path().join("away");
+    for step in 0..3 {
+        match step {
+            0 => {}
+            1 => fs::rename(&path, &away).unwrap(),
+            _ => {
+                fs::write(&away, TEXT).unwrap();
+                fs::rename(&away, &path).unwrap();
+            }
+        }
+        for answered in 1..20 {
+            folders.hear(&Stands {
+                answered: step * 20 + answered,
+                moved: vec![moved.clone()],
+            });
+            assert_eq!(folders.look().unwrap(), Changes::default(), "step {step}");
+        }
+    }
+}
+
+#[test]
+fn what_held_the_bytes_of_a_replay_is_not_read_on() {
+    let followed = Followed::new();
+    let mut reader = followed.reader();
+    // Another file begins alike.
+    let more = format!("{TEXT}3,3.00\n");
+    fs::write(followed.folder().join("b.csv"), more).unwrap();
+    fs::remove_file(followed.folder().join("a.csv")).unwrap();
+    read(&mut reader).unwrap();
+    reader.open(None);
+    let until = Instant::now() + Duration::from_millis(50);
+    while Instant::now() < until {
+        assert!(reader.next(1 << 10).unwrap().is_none());
+    }
+    let moved = reader.moved().next().unwrap();
+    assert!(moved.caught_up, "{moved:?}");
+}
