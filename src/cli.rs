@@ -21,6 +21,7 @@ mod life;
 mod load;
 mod numbers;
 mod panic;
+mod port;
 mod print;
 mod progress;
 mod quarantine;

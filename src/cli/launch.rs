@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,12 +12,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use rustix::net::sockopt::set_socket_reuseaddr;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::arguments::LaunchTyped;
 use super::convert::{CLUSTER_TOKEN, token};
+use super::port::Port;
 use super::stop::{FAILED, FINE, INTERRUPTED, Stop, WORLD, WRONG_WORDS};
 use super::{load, panic, print, signals};
 use crate::epoch::{IsOver, look_at_journal};
@@ -282,37 +280,26 @@ fn random_token() -> io::Result<String> {
 struct Hosts {
     folder: PathBuf,
     file: PathBuf,
-    /// They hold the ports: nobody else is given one between its choice and the start of its process, nor between two lives.
-    _held: Vec<OwnedFd>,
+    /// Nobody else is given one between its choice and the start of its process.
+    _ports: Vec<Port>,
 }
 
 impl Hosts {
     fn write(processes: usize) -> io::Result<Self> {
-        let held: Vec<(OwnedFd, SocketAddr)> =
-            (0..processes).map(|_| hold()).collect::<io::Result<_>>()?;
-        let addresses: Vec<String> = held.iter().map(|(_, at)| at.to_string()).collect();
+        let ports: Vec<Port> = (0..processes)
+            .map(|_| Port::hold())
+            .collect::<io::Result<_>>()?;
+        let addresses: Vec<String> = ports.iter().map(|port| port.at.to_string()).collect();
         let folder = std::env::temp_dir().join(format!("caudal-launch-{}", random_token()?));
         fs::create_dir(&folder)?;
         let hosts = Self {
             file: folder.join("hosts"),
             folder,
-            _held: held.into_iter().map(|(socket, _)| socket).collect(),
+            _ports: ports,
         };
         fs::write(&hosts.file, addresses.join("\n"))?;
         Ok(hosts)
     }
-}
-
-/// A port that is free, and a socket that holds it without listening. Both it and the listener of the process say that an address may be
-/// used again, so that the one does not stand in the other's way (`ip(7)`, `SO_REUSEADDR`); the kernel gives the port to nobody who asks
-/// for any.
-fn hold() -> io::Result<(OwnedFd, SocketAddr)> {
-    let flags = SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    set_socket_reuseaddr(&socket, true)?;
-    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
-    let at = SocketAddr::try_from(getsockname(&socket)?)?;
-    Ok((socket, at))
 }
 
 impl Drop for Hosts {
@@ -470,16 +457,17 @@ mod tests {
 
     #[test]
     fn a_port_is_held_for_its_process_alone() {
-        let (held, at) = hold().unwrap();
+        let port = Port::hold().unwrap();
+        let at = port.at;
         let stranger = || {
-            let socket = socket_with(
-                AddressFamily::INET,
-                SocketType::STREAM,
-                SocketFlags::CLOEXEC,
+            let flags = rustix::net::SocketFlags::CLOEXEC;
+            let socket = rustix::net::socket_with(
+                rustix::net::AddressFamily::INET,
+                rustix::net::SocketType::STREAM,
+                flags,
                 None,
             );
-            let socket = socket.unwrap();
-            bind(&socket, &at)
+            rustix::net::bind(socket.unwrap(), &at)
         };
         assert!(stranger().is_err());
         let listener = std::net::TcpListener::bind(at).unwrap();
@@ -487,9 +475,9 @@ mod tests {
         listener.accept().unwrap();
         drop(listener);
         assert!(stranger().is_err());
-        // As after a life: held still, and the next process listens.
+        // Held still, and another process may listen.
         std::net::TcpListener::bind(at).unwrap();
-        drop(held);
+        drop(port);
     }
 
     #[test]

@@ -193,15 +193,7 @@ impl Coordinator {
             }
         }
         self.found = known[resumed..].to_vec();
-        let mut renamed = std::mem::take(&mut self.renamed);
-        renamed.extend(self.life.take_renamed());
-        let is_read = |partition: &Partition| {
-            self.binder.knows(partition) || known.iter().any(|known| known.partition == *partition)
-        };
-        let (renamed, later) = renamed
-            .into_iter()
-            .partition(|(partition, _)| is_read(partition));
-        self.renamed = later;
+        let renamed = self.take_renamed(&known);
         let replay = self.again.as_ref().map(|binding| binding.moved.clone());
         let is_replay = replay.is_some();
         self.is_last = !is_replay && self.life.is_to_stop();
@@ -227,6 +219,20 @@ impl Coordinator {
             renamed,
             replay,
         }
+    }
+
+    /// Files that are elsewhere and that readers have, or get with `known`; the others wait until some reader has them.
+    fn take_renamed(&mut self, known: &[Assigned]) -> Vec<(Partition, FilePlace)> {
+        self.renamed.extend(self.life.take_renamed());
+        let (now, later) =
+            std::mem::take(&mut self.renamed)
+                .into_iter()
+                .partition(|(partition, _)| {
+                    self.binder.knows(partition)
+                        || known.iter().any(|known| known.partition == *partition)
+                });
+        self.renamed = later;
+        now
     }
 
     /// Tells who looks that an epoch is bound.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::folder::LOOK;
 use super::job::Job;
-use super::ports::Port;
+use super::port::Port;
 use super::relay::Relay;
 
 /// Exit code where the world failed.
@@ -28,7 +28,7 @@ pub(crate) struct Hosts {
 impl Hosts {
     /// Starts the job on them.
     pub(crate) fn start(job: &Job, shape: (u64, u64)) -> Self {
-        let ports: Vec<Port> = (0..shape.0).map(|_| Port::hold()).collect();
+        let ports: Vec<Port> = (0..shape.0).map(|_| Port::hold().unwrap()).collect();
         let addresses: Vec<SocketAddr> = ports.iter().map(|port| port.at).collect();
         let relays = (0..addresses.len()).map(|process| {
             let before = addresses[..process].iter();

@@ -32,8 +32,8 @@ mod kinds;
 #[expect(dead_code, reason = "this suite uses a part")]
 mod messages;
 mod points;
-#[path = "../it/ports.rs"]
-mod ports;
+#[path = "../../src/cli/port.rs"]
+mod port;
 #[path = "../it/readers/python.rs"]
 mod python;
 mod relay;

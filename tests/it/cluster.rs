@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use super::bad_input::make_pipe;
-use super::ports::Port;
+use super::port::Port;
 use super::tables::visible_files;
 
 const JOB: &str = r#"format = 1
@@ -53,7 +53,7 @@ impl Place {
         fs::create_dir(folder.path().join("input")).unwrap();
         fs::write(folder.path().join("job.toml"), job).unwrap();
         fs::write(folder.path().join("input/a.csv"), GOOD).unwrap();
-        let ports: Vec<Port> = (0..n).map(|_| Port::hold()).collect();
+        let ports: Vec<Port> = (0..n).map(|_| Port::hold().unwrap()).collect();
         let hosts: String = ports.iter().map(|port| format!("{}\n", port.at)).collect();
         fs::write(folder.path().join("hosts"), hosts).unwrap();
         Self {

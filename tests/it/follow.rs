@@ -475,7 +475,7 @@ fn encodings_and_formats_are_those_of_files_that_end() {
         ),
         (
             "json = { records = \"array\" }",
-            ", complete_after = \"3 s\"",
+            ", complete_after = \"10 s\"",
             vec![
                 format!("[{},", json(1)).into_bytes(),
                 format!("{}]", json(2)).into_bytes(),
@@ -483,7 +483,7 @@ fn encodings_and_formats_are_those_of_files_that_end() {
         ),
         (
             "json = { records = \"objects\" }",
-            ", complete_after = \"3 s\"",
+            ", complete_after = \"10 s\"",
             vec![
                 json(1).replace(',', ",\n").into_bytes(),
                 json(2).into_bytes(),

@@ -30,7 +30,8 @@ mod oracle;
 mod own_files;
 mod parquet_types;
 mod partitions;
-mod ports;
+#[path = "../../src/cli/port.rs"]
+mod port;
 mod quarantine;
 mod random_jobs;
 mod readers;

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::ended;
-use super::ports::Port;
+use super::port::Port;
 
 const JOB: &str = r#"format = 1
 [job]
@@ -755,7 +755,7 @@ fn a_real_prometheus_scrapes_the_rows() {
         "{}",
         String::from_utf8_lossy(&checked.stderr)
     );
-    let port = Port::hold();
+    let port = Port::hold().unwrap();
     let at = port.at;
     let mut server = Command::new(prometheus)
         .arg(format!("--config.file={}", config.display()))

@@ -74,7 +74,7 @@ struct Known {
     state: State,
     /// How many epochs were answered for when it was lost.
     lost_at: Option<u64>,
-    /// How many looks have missed bytes of it since.
+    /// How many looks have missed it since.
     missed: u32,
 }
 
@@ -246,15 +246,8 @@ impl Folders {
             if file.state == State::Gone {
                 // It may come back, as a folder does that is mounted again; readers know it still.
                 let back = by_id.get(&file.id).filter(|_| !taken.contains(&file.id));
-                if let Some(seen) = back
-                    && matches!(fits(seen, file.at, &file.mark), Ok(Fit::Is(_)))
-                    && file.begins_as_found(seen)
-                {
-                    file.stamp = Some((seen.size, seen.written));
-                    file.is_here();
-                    if file.path != seen.path {
-                        changes.renamed.extend(file.moves_to(partition, seen));
-                    }
+                if let Some(seen) = back.filter(|seen| file.is(seen)) {
+                    changes.renamed.extend(file.is_at(partition, seen));
                 }
                 continue;
             }
@@ -272,24 +265,11 @@ impl Folders {
             if file.state == State::Here && file.stamp == Some(stamp) && file.path == seen.path {
                 continue;
             }
-            match fits(&seen, file.at, &file.mark) {
-                Ok(Fit::IsNot) => {
-                    file.is_lost(State::Overwritten(seen.size), self.answered);
-                    continue;
-                }
-                // Written anew before anything was read of it: what was there may be read from another place.
-                Ok(Fit::Is(_)) if file.at == 0 && !file.begins_as_found(&seen) => {
-                    file.is_lost(State::Overwritten(seen.size), self.answered);
-                    continue;
-                }
-                Ok(Fit::Is(_)) => {}
+            match file.fits(&seen) {
+                Ok(Fit::Is(_)) => changes.renamed.extend(file.is_at(partition, &seen)),
+                Ok(Fit::IsNot) => file.is_lost(State::Overwritten(seen.size), self.answered),
                 // Looked at again next time.
-                Ok(Fit::NotYet) | Err(_) => continue,
-            }
-            file.stamp = Some(stamp);
-            file.is_here();
-            if file.path != seen.path {
-                changes.renamed.extend(file.moves_to(partition, &seen));
+                Ok(Fit::NotYet) | Err(_) => {}
             }
         }
     }
@@ -382,9 +362,7 @@ impl Folders {
                 }
                 continue;
             }
-            if best.is_none_or(|(_, at)| at < file.at)
-                && let Ok(Fit::Is(_)) = fits(seen, file.at, &file.mark)
-            {
+            if best.is_none_or(|(_, at)| at < file.at) && file.is(seen) {
                 best = Some((partition, file.at));
             }
         }
@@ -439,21 +417,20 @@ impl Folders {
 
     /// Says what is not to be had of files that were not found.
     fn judge_lost(&mut self, changes: &mut Changes) -> Result<(), FollowError> {
+        let stops = self.follow.on_data_loss == OnDataLoss::Stop;
         for (partition, file) in &mut self.files {
-            let stops = self.follow.on_data_loss == OnDataLoss::Stop;
-            let seen = file.mark.size.max(file.at);
             if !file.state.is_lost() {
                 continue;
             }
-            let (from, is_replay) = match file.again {
-                Some((from, to)) => (from, from < to),
-                None => (file.at, false),
-            };
-            let to = if is_replay { seen.max(file.at) } else { seen };
             file.missed += 1;
             if file.missed < LOOKS_TO_MISS {
                 continue;
             }
+            let to = file.mark.size.max(file.at);
+            let (from, is_replay) = match file.again {
+                Some((from, to)) => (from, from < to),
+                None => (file.at, false),
+            };
             if matches!(file.state, State::Overwritten(_)) && file.at == 0 && !is_replay {
                 // Nothing was read of what was there: it is read as it stands.
                 file.is_found();
@@ -515,12 +492,22 @@ impl Known {
         }
     }
 
-    /// Whether it begins with what was there when it was found, as far as can be told.
-    fn begins_as_found(&self, seen: &Seen) -> bool {
-        match Looked::at(seen) {
-            Ok(Some(looked)) => self.mark.size == 0 || looked.may_begin_with(self),
-            Ok(None) | Err(_) => true,
+    /// Whether a file holds what was read of it, or begins with what was there when it was found: one that was written anew before
+    /// anything was read of it may be read from another place.
+    fn fits(&self, seen: &Seen) -> io::Result<Fit> {
+        if self.at == 0
+            && self.mark.size > 0
+            && let Some(looked) = Looked::at(seen)?
+            && !looked.may_begin_with(self)
+        {
+            return Ok(Fit::IsNot);
         }
+        fits(seen, self.at, &self.mark)
+    }
+
+    /// The same, as far as can be told now.
+    fn is(&self, seen: &Seen) -> bool {
+        matches!(self.fits(seen), Ok(Fit::Is(_)))
     }
 
     /// It is known by what stands in its place now.
@@ -530,6 +517,16 @@ impl Known {
             (self.mark.size, self.mark.head) = (looked.length, hash_bytes(&looked.head));
         }
         self.is_here();
+    }
+
+    /// It is where it was seen; readers are told where that is elsewhere.
+    fn is_at(&mut self, partition: &Partition, seen: &Seen) -> Option<(Partition, FilePlace)> {
+        if self.path != seen.path {
+            return self.moves_to(partition, seen);
+        }
+        self.stamp = Some((seen.size, seen.written));
+        self.is_here();
+        None
     }
 
     /// Goes on in another place; readers are told.
@@ -667,9 +664,8 @@ impl Looked {
             holds_the_beginning(seen, &known)
         };
         // What was compared is what is known of it, and was there to the end.
-        let is_known = looked.may_begin_with(file)
-            && matches!(fits(&known, file.at, &file.mark), Ok(Fit::Is(_)));
-        let Some(is_same) = is_same.filter(|_| is_known && seen.open().is_ok()) else {
+        let are_there = file.is(&known) && seen.open().is_ok();
+        let Some(is_same) = is_same.filter(|_| are_there) else {
             return Some(Beside::Vanished);
         };
         is_same.then_some(if length == self.length {

@@ -140,13 +140,16 @@ pub(super) enum Fit {
     Is(Box<Marker>),
     /// It does not.
     IsNot,
-    /// It is compressed and not whole yet.
+    /// It is compressed and not whole yet, or called otherwise by now.
     NotYet,
 }
 
 /// Whether a file holds the bytes before `at` that `mark` is of. Where inode and times are the same, samples are enough.
 pub(super) fn fits(seen: &Seen, at: u64, mark: &FileMark) -> io::Result<Fit> {
-    let file = seen.open()?;
+    let file = match seen.open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Fit::NotYet),
+        opened => opened?,
+    };
     if at == 0 {
         return Ok(Fit::Is(Box::new(Marker::new())));
     }

@@ -336,11 +336,7 @@ impl Part {
         to: u64,
         until: &FileMark,
     ) -> Result<bool, SourceError> {
-        let holds = |seen: &Seen| match fits(seen, to, until) {
-            Ok(fit) => Ok(matches!(fit, Fit::Is(_))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        };
+        let holds = |seen: &Seen| Ok(matches!(fits(seen, to, until)?, Fit::Is(_)));
         let failed = |error| io_error(common.followed.owner, &self.path, "read", 0, error);
         let at_its_place = Seen::at(&self.path).filter(|seen| seen.id == self.id);
         if let Some(seen) = at_its_place
@@ -463,8 +459,9 @@ impl Part {
         };
         let still = still_for(&mut self.still, (seen.size, seen.written), common.now);
         let failed = |error| io_error(common.followed.owner, &self.path, "read", 0, error);
-        let Some(file) = open_if_there(&self.path).map_err(failed)? else {
-            return Ok(false);
+        let file = match seen.open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened.map_err(failed)?,
         };
         match kind(&self.path, &file).map_err(failed)? {
             Kind::Unknown => Ok(false),
@@ -517,7 +514,6 @@ impl Part {
                 return Ok(false);
             }
             Ok(Fit::NotYet) => return Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(failed(error)),
         }
         let marker = self.marker.as_ref().expect("it is known by now");
@@ -619,14 +615,6 @@ fn has_its_seam(file: &File, marker: Option<&Marker>) -> io::Result<bool> {
     match file.read_exact_at(&mut seam, marker.at() - length) {
         Ok(()) => Ok(seam == marker.seam()),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn open_if_there(path: &std::path::Path) -> io::Result<Option<File>> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use self::receiver::{Answers, Message, Receiver};
 use super::HEADER;
 use super::job::{Job, Running};
-use crate::ports::Port;
+use crate::port::Port;
 
 const CHECKS: &str = r#"
 [checks.all_came]
@@ -196,7 +196,7 @@ impl Alertmanager {
             ),
         )
         .unwrap();
-        let port = Port::hold();
+        let port = Port::hold().unwrap();
         let at = port.at.to_string();
         let child = Self::spawn(&place, &at)?;
         Some(Self {
